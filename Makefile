@@ -1,0 +1,74 @@
+# The same few commands for people and for CI. `make` alone lists them.
+PYTHON ?= $(firstword $(foreach name,python3 python3.11 python3.12 python3.13,$(shell command -v $(name) >/dev/null 2>&1 && $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+COMPILE := env -u PIP_FIND_LINKS $(BIN)/python -m piptools compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format bench load trial trial-corpus fuzz config locks clean
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+demo: $(VENV)/.demo ## a photo site, a person and three harvesters, side by side (ONCE=1: one round, then exit)
+	$(BIN)/antiscrape demo $(if $(ONCE),--once) $(ARGS)
+
+test: $(VENV)/.dev ## all tests
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev ## lint, types, shape
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_architecture.py
+
+format: $(VENV)/.dev ## format and fix what can be fixed
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev ## cost per request, beside the bare app and the peers
+	$(BIN)/python -m loadtests.bench $(ARGS)
+
+load: $(VENV)/.dev ## locust: people, crawlers, harvesters
+	$(BIN)/python -m loadtests.run $(ARGS)
+
+trial: $(VENV)/.dev ## real scrapers and browsers against the demo site
+	$(BIN)/python -m loadtests.trial $(ARGS)
+
+trial-corpus: $(VENV)/.dev ## recorded scrapers and people, judged on their own clock
+	$(BIN)/python -m loadtests.corpus $(ARGS)
+
+fuzz: $(VENV)/.dev ## longer runs of the seeded and property tests
+	ANTISCRAPE_FUZZ=1 $(BIN)/python -m pytest -q tests/security tests/core $(ARGS)
+
+config: $(VENV)/.dev ## write config/antiscrape.toml and its schema anew from the settings' models
+	$(BIN)/python -m antiscrape.settings.document
+
+locks: $(VENV)/.dev ## resolve the dependencies anew (several minutes)
+	$(COMPILE) $(ARGS) --all-extras -o locks/dev.txt pyproject.toml locks/build.in
+	$(COMPILE) --extra demo -c locks/dev.txt -o locks/demo.txt pyproject.toml locks/build.in
+	$(COMPILE) --extra serve -c locks/dev.txt -o locks/serve.txt pyproject.toml locks/build.in
+	@# the package itself stands among its extras' needs, with this folder's path
+	sed -i -e '/^# WARNING: pip install/d' -e '/^# Consider using a hashable/d' -e '/^antiscrape @ /,/^    # via/d' locks/dev.txt locks/demo.txt locks/serve.txt
+
+clean: ## remove what these commands made
+	rm -rf $(VENV) .cache build dist artifacts .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "antiscrape needs Python 3.11 or newer: apt install python3"; exit 1; }
+	@echo "Making $(VENV) with $(PYTHON)"
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "Could not make a virtual environment: apt install python3-venv"; exit 1; }
+
+$(VENV)/.demo: locks/demo.txt pyproject.toml | $(BIN)/python
+	@echo "Installing $$(grep -c '==' locks/demo.txt) packages into $(VENV); a minute or two the first time"
+	@$(PIP) install --quiet --require-hashes -r locks/demo.txt
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: locks/dev.txt pyproject.toml | $(BIN)/python
+	@echo "Installing $$(grep -c '==' locks/dev.txt) packages into $(VENV); a few minutes the first time"
+	@$(PIP) install --quiet --require-hashes -r locks/dev.txt
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@ $(VENV)/.demo

@@ -1,0 +1,1 @@
+"""The rooms that speak ASGI: nobody else says scope, receive or send."""

@@ -1,0 +1,117 @@
+"""Answers that antiscrape gives itself: renditions, refusals, limits, and malformed requests.
+
+Nothing that a client sent is repeated in any of them, and none is stored by any cache.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING
+
+from antiscrape.asgi.caching import CDN_FIELDS, etag_matches, read_range
+from antiscrape.core.verdict import Action
+
+if TYPE_CHECKING:
+    from antiscrape.asgi.types import Headers, Send
+    from antiscrape.core.request import RequestHead
+    from antiscrape.core.verdict import Verdict
+    from antiscrape.errors import AntiscrapeError
+    from antiscrape.ports import Rendered
+
+#: What describes the original's bytes, or lets a cache keep them, says nothing true of a rendition.
+_OF_THE_ORIGINAL = CDN_FIELDS | {
+    b"content-length", b"content-type", b"content-encoding", b"content-range", b"content-md5", b"content-digest",
+    b"repr-digest", b"digest", b"etag", b"last-modified", b"accept-ranges", b"cache-control", b"expires", b"age",
+    b"vary", b"transfer-encoding", b"x-content-type-options",
+}  # fmt: skip
+_NO_STORE = (b"cache-control", b"private, no-store")
+_NOSNIFF = (b"x-content-type-options", b"nosniff")
+_REFUSED = "This request was refused. If you are a person, please try again with a current browser."
+_LIMITED = "Too many requests. Please wait a moment and try again."
+#: Registered by draft-ietf-httpapi-ratelimit-headers-10 §5.
+_QUOTA = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+
+
+async def send_rendition(
+    send: Send, rendered: Rendered, head: RequestHead, status: int, headers: Headers
+) -> None:
+    """Answer with a rendition in place of the site's image, whose other fields are kept.
+
+    Conditions and ranges are answered from the rendition itself, and HEAD like GET without the body
+    (SECURITY E7).
+    """
+    etag = b'"' + rendered.etag.encode("ascii") + b'"'
+    kept = [pair for pair in headers if pair[0] not in _OF_THE_ORIGINAL]
+    kept += [(b"etag", etag), _NO_STORE, _NOSNIFF, (b"accept-ranges", b"bytes")]
+    kept.append((b"content-type", rendered.content_type.encode("ascii")))
+    body, length = rendered.body, len(rendered.body)
+    if status == 200:
+        condition = head.fields.get(b"if-none-match")
+        if condition is not None and etag_matches(condition, etag):
+            await _send(send, 304, [pair for pair in kept if pair[0] != b"content-type"], b"")
+            return
+        field = head.fields.get(b"range")
+        wanted = read_range(field, length) if field and head.method == "GET" and _same(head, etag) else None
+        if wanted is False:
+            kept += [(b"content-range", b"bytes */%d" % length), (b"content-length", b"0")]
+            await _send(send, 416, kept, b"")
+            return
+        if isinstance(wanted, tuple):
+            first, last = wanted
+            kept.append((b"content-range", b"bytes %d-%d/%d" % (first, last, length)))
+            status, body = 206, body[first : last + 1]
+    kept.append((b"content-length", b"%d" % len(body)))
+    await _send(send, status, kept, b"" if head.method == "HEAD" else body)
+
+
+def _same(head: RequestHead, etag: bytes) -> bool:
+    """Tell whether If-Range, where it is sent, names this rendition (RFC 9110 §13.1.5: strong comparison)."""
+    field = head.fields.get(b"if-range")
+    return field is None or field.strip() == etag
+
+
+async def send_verdict(send: Send, verdict: Verdict, head: RequestHead) -> None:
+    """Answer a request that is not admitted."""
+    if verdict.action is Action.LIMIT:
+        wait = verdict.exceeded.wait if verdict.exceeded else 1.0
+        seconds = max(1, math.ceil(min(wait, 86_400.0)))
+        await _send_words(send, head, 429, _LIMITED, [(b"retry-after", b"%d" % seconds)], kind=_QUOTA)
+    else:
+        await _send_words(send, head, 403, _REFUSED, [])
+
+
+async def send_error(send: Send, error: AntiscrapeError) -> None:
+    """Answer a request that could not be judged or passed on; the connection is not used again."""
+    body = (error.public + "\n").encode()
+    headers = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"connection", b"close"),
+        _NO_STORE,
+        _NOSNIFF,
+    ]
+    await _send(send, int(error.status), [*headers, (b"content-length", b"%d" % len(body))], body)
+
+
+async def _send_words(
+    send: Send, head: RequestHead, status: int, words: str, extra: Headers, *, kind: str = "about:blank"
+) -> None:
+    if b"json" in head.fields.get(b"accept", b""):  # RFC 9457
+        body = json.dumps({"type": kind, "title": words, "status": status}).encode()
+        content_type = b"application/problem+json"
+    else:
+        body = (words + "\n").encode()
+        content_type = b"text/plain; charset=utf-8"
+    headers = [
+        (b"content-type", content_type),
+        (b"content-length", b"%d" % len(body)),
+        _NO_STORE,
+        _NOSNIFF,
+        *extra,
+    ]
+    await _send(send, status, headers, b"" if head.method == "HEAD" else body)
+
+
+async def _send(send: Send, status: int, headers: Headers, body: bytes) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -1,0 +1,106 @@
+"""Validators and caching fields: no cache, ours or anybody's, may hand one client's rendition to another.
+
+``Vary`` cannot say "by standing", so whatever is decided per client is ``private``, and what is
+lesser than the original is not stored at all (SECURITY J1).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from antiscrape.asgi.types import Headers
+
+_DIRECTIVE = re.compile(rb"([A-Za-z-]+)(?:\s*=\s*(\"[^\"]*\"|[^,\s]*))?")
+#: Directives that speak to shared caches (RFC 9111 §5.2.2).
+_SHARED = frozenset(
+    {b"public", b"s-maxage", b"proxy-revalidate", b"stale-while-revalidate", b"stale-if-error"}
+)
+#: Fields of CDNs that override Cache-Control (RFC 9213 and its forerunners).
+CDN_FIELDS = frozenset(
+    {b"cdn-cache-control", b"cloudflare-cdn-cache-control", b"surrogate-control", b"x-accel-expires"}
+)
+
+
+def keep_private(headers: Headers, *, most: int | None = None) -> Headers:
+    """Return ``headers`` with a Cache-Control that keeps the answer out of shared caches.
+
+    ``most`` caps ``max-age``, in seconds.
+    """
+    directives: dict[bytes, bytes] = {}
+    kept: Headers = []
+    for name, value in headers:
+        if name == b"cache-control":
+            for match in _DIRECTIVE.finditer(value):
+                directives[match[1].lower()] = match[2] or b""
+        elif name not in CDN_FIELDS and not (name == b"expires" and most is not None):
+            kept.append((name, value))
+    for name in _SHARED:
+        directives.pop(name, None)
+    if most is not None and b"no-store" not in directives:
+        age = directives.get(b"max-age", b"").strip(b'"')
+        directives[b"max-age"] = b"%d" % min(int(age) if age.isdigit() and len(age) < 12 else 0, most)
+    directives.pop(b"private", None)
+    parts = [b"private", *[name + b"=" + value if value else name for name, value in directives.items()]]
+    kept.append((b"cache-control", b", ".join(parts)))
+    return kept
+
+
+def etag_matches(field: bytes, etag: bytes) -> bool:
+    """Tell whether an If-None-Match field names ``etag`` (weak comparison, RFC 9110 §8.8.3.2)."""
+    if field.strip() == b"*":
+        return True
+    opaque = etag.removeprefix(b"W/")
+    return any(tag.strip().removeprefix(b"W/") == opaque for tag in field[:4096].split(b","))
+
+
+def tag_window(headers: Headers, window: int) -> Headers:
+    """Return ``headers`` with an ETag that changes with the grants' window: the body does too."""
+    suffix = b"-as%x" % window
+    tagged: Headers = []
+    for name, value in headers:
+        if name == b"etag" and value.endswith(b'"'):
+            weak = value if value.startswith(b"W/") else b"W/" + value
+            tagged.append((name, weak[:-1] + suffix + b'"'))
+        elif name != b"last-modified":  # its seconds cannot tell one window from the next
+            tagged.append((name, value))
+    return tagged
+
+
+def untag_window(field: bytes, window: int) -> bytes:
+    """Return the If-None-Match that the site is asked: its own tags, as far as they are of this window.
+
+    A tag of an earlier window names a page whose grants run out; a 304 would keep it alive.
+    """
+    suffix = b"-as%x" % window
+    tags = []
+    for raw in field[:4096].split(b","):
+        tag = raw.strip().removeprefix(b"W/").strip(b'"')
+        if tag.endswith(suffix):
+            opaque = b'"' + tag.removesuffix(suffix) + b'"'
+            tags += [opaque, b"W/" + opaque]
+    return b", ".join(tags)
+
+
+_RANGE = re.compile(rb"bytes=(?:(\d{1,12})-(\d{0,12})|-(\d{1,12}))")
+
+
+def read_range(field: bytes, length: int) -> tuple[int, int] | bool | None:
+    """Read a Range field for a body of ``length`` bytes (RFC 9110 §14.2).
+
+    Return ``(first, last)``; None where the whole body is to be sent (no single range: a server may
+    ignore the field); False where the range lies outside the body (416).
+    """
+    match = _RANGE.fullmatch(field.strip()) if len(field) <= 64 else None
+    if match is None:
+        return None
+    first, last, suffix = match.groups()
+    if suffix is not None:
+        count = min(int(suffix), length)
+        return (length - count, length - 1) if count else False
+    start = int(first)
+    end = min(int(last), length - 1) if last else length - 1
+    if start >= length:
+        return False
+    return (start, end) if start <= end else None

@@ -1,0 +1,59 @@
+"""What a response is, by its Content-Type: never by the suffix of its URL."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from antiscrape.core.resource import Kind
+
+
+class Media(Enum):
+    """The classes of response that are treated differently."""
+
+    IMAGE = "image"  # a raster picture, which may show a face
+    DRAWING = "drawing"  # SVG: a document, passed as it is (SECURITY E9)
+    HTML = "html"
+    JSON = "json"
+    ASSET = "asset"
+    OTHER = "other"
+
+    __hash__ = object.__hash__
+
+
+#: What a path holds that no route names, by what it answered.
+KINDS = {
+    Media.IMAGE: Kind.IMAGE,
+    Media.DRAWING: Kind.ASSET,
+    Media.HTML: Kind.PAGE,
+    Media.JSON: Kind.API,
+    Media.ASSET: Kind.ASSET,
+}
+_ASSETS = frozenset({
+    "text/css", "text/javascript", "application/javascript", "application/x-javascript", "application/wasm",
+    "application/manifest+json", "application/font-woff",
+})  # fmt: skip
+#: Sites send a handful of these; what else an app lets its users choose is worked out each time.
+_MOST = 512
+_KNOWN: dict[bytes, Media] = {}
+
+#: For hot paths: the class of a Content-Type field that was seen before, or None.
+known_media = _KNOWN.get
+
+
+def read_media(content_type: bytes) -> Media:
+    """Return the class of a Content-Type field."""
+    essence = content_type.split(b";", 1)[0].strip().lower().decode("latin-1")
+    main, _, sub = essence.partition("/")
+    if main == "image":
+        media = Media.DRAWING if sub in {"svg+xml", "svg"} else Media.IMAGE
+    elif essence in {"text/html", "application/xhtml+xml"}:
+        media = Media.HTML
+    elif essence in _ASSETS or main == "font":
+        media = Media.ASSET
+    elif essence == "application/json" or sub.endswith("+json"):
+        media = Media.JSON
+    else:
+        media = Media.OTHER
+    if len(_KNOWN) < _MOST:
+        _KNOWN[content_type] = media
+    return media

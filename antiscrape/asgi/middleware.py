@@ -1,0 +1,168 @@
+"""The middleware: pure ASGI, for http and websocket; every other scope passes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from antiscrape.asgi.answers import send_error, send_verdict
+from antiscrape.asgi.head import HeadReader
+from antiscrape.asgi.responder import Responder, Tools
+from antiscrape.core.resource import Kind
+from antiscrape.core.verdict import Action, Mode, Rendition
+from antiscrape.errors import RequestError
+
+if TYPE_CHECKING:
+    from antiscrape.asgi.bodies import Rewriters
+    from antiscrape.asgi.responder import LongSide
+    from antiscrape.asgi.types import ASGIApp, Message, Receive, Scope, Send
+    from antiscrape.evidence.recorder import Recorder
+    from antiscrape.gate import Gate, Passage
+    from antiscrape.ports import Renderer
+
+# Bound once: reading a member off its Enum class costs 0.2 µs in Python 3.11.
+_ADMIT: Final = Action.ADMIT
+_ORIGINAL: Final = Rendition.ORIGINAL
+_EXEMPT: Final = Kind.EXEMPT
+#: Kinds whose answer may be a picture that is not for this client.
+_PICTURES: Final = frozenset({Kind.IMAGE, Kind.UNTOLD})
+
+#: What would make the site answer with less than the whole image that a rendition is made of.
+_PARTIAL = frozenset({
+    b"if-none-match", b"if-modified-since", b"if-match", b"if-unmodified-since", b"if-range", b"range", b"accept-encoding",
+})  # fmt: skip
+_CONDITIONS = frozenset({b"if-none-match", b"if-modified-since", b"accept-encoding"})
+#: Kinds whose bodies are never rewritten.
+_AS_THEY_ARE = frozenset({Kind.IMAGE, Kind.ASSET, Kind.EXEMPT})
+#: RFC 6455 §7.4.1: the endpoint received what violates its policy.
+_POLICY_VIOLATION = 1008
+
+
+class Middleware:
+    """Judges each request and sees to it that the answer is the one that the verdict names."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        gate: Gate,
+        renderer: Renderer,
+        recorder: Recorder,
+        long_side: LongSide,
+        rewriters: Rewriters | None,
+    ) -> None:
+        self.app = app
+        self._gate = gate
+        self._renderer = renderer
+        self._recorder = recorder
+        self._rewriters = rewriters
+        self._changes = rewriters is not None and rewriters.signs
+        self._off = gate.policy.mode is Mode.OFF
+        self._reader = HeadReader(gate.policy.hosts)
+        self._tools = Tools(gate, renderer, long_side, rewriters)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        kind = scope["type"]
+        if kind != "http" or self._off:
+            await self._other(scope, receive, send)
+            return
+        try:
+            head, secure = self._reader.read(scope)
+            passage = self._gate.judge(head, secure=secure)
+        except RequestError as error:
+            self._recorder.refuse(error)
+            await send_error(send, error)
+            return
+        scope.setdefault("state", {})["antiscrape"] = passage
+        verdict = passage.verdict
+        if verdict.action is not _ADMIT and not verdict.shadowed:
+            self._recorder.record(passage, 429 if verdict.action is Action.LIMIT else 403)
+            await send_verdict(send, verdict, head)
+            return
+        responder = Responder(self._tools, passage, send)
+        if self._changes or head.query or verdict.rendition is not _ORIGINAL:
+            scope = self._inner_scope(scope, passage)
+        try:
+            await self.app(scope, receive, responder.send)
+        finally:
+            self._recorder.record(passage, responder.status)
+
+    async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._off:
+            await self.app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    def _inner_scope(self, scope: Scope, passage: Passage) -> Scope:
+        """Return the scope that the site is given: the same one, wherever nothing has to differ."""
+        head, kind, verdict = passage.head, passage.resource.kind, passage.verdict
+        if kind is _EXEMPT or verdict.shadowed:
+            return scope
+        changed: dict[str, object] = {}
+        query = self._gate.site_query(head)
+        if query != head.query:
+            changed["query_string"] = query
+        if verdict.rendition is not _ORIGINAL and kind in _PICTURES:
+            changed["headers"] = [pair for pair in scope["headers"] if pair[0] not in _PARTIAL]
+            if head.method == "HEAD":
+                changed["method"] = "GET"
+        elif self._rewriters is not None and self._rewriters.signs and kind not in _AS_THEY_ARE:
+            changed["headers"] = self._unconditioned(scope, self._rewriters)
+        return {**scope, **changed} if changed else scope
+
+    @staticmethod
+    def _unconditioned(scope: Scope, rewriters: Rewriters) -> list[tuple[bytes, bytes]]:
+        """Return a request's fields such that the site's answer can be signed: uncompressed, and of this window."""
+        kept = []
+        for name, value in scope["headers"]:
+            if name not in _CONDITIONS:
+                kept.append((name, value))
+            elif name == b"if-none-match":
+                tags = rewriters.condition(value)
+                if tags:
+                    kept.append((name, tags))
+        return kept
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            head, secure = self._reader.read(scope)
+            passage = self._gate.judge(head, secure=secure)
+        except RequestError as error:
+            self._recorder.refuse(error)
+            await receive()
+            await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+            return
+        scope.setdefault("state", {})["antiscrape"] = passage
+        verdict = passage.verdict
+        if verdict.action is _ADMIT or verdict.shadowed:
+            self._recorder.record(passage, 101)
+            await self.app(scope, receive, send)
+            return
+        self._recorder.record(passage, 429 if verdict.action is Action.LIMIT else 403)
+        await receive()
+        if "websocket.http.response" not in scope.get("extensions", {}):
+            await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+            return
+
+        async def deny(message: Message) -> None:
+            await send({**message, "type": message["type"].replace("http.", "websocket.http.")})
+
+        await send_verdict(deny, verdict, head)
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the scope through; when the server ends it, end the renderer's workers too."""
+
+        async def last(message: Message) -> None:
+            # what the server hears last ends its loop, and our workers' with it
+            if message["type"].startswith("lifespan.shutdown."):
+                await self._renderer.aclose()
+            await send(message)
+
+        try:
+            await self.app(scope, receive, last)
+        finally:
+            await self._renderer.aclose()

@@ -1,0 +1,376 @@
+"""The reverse proxy as an ASGI application: it forwards what the middleware before it judged, and nothing else.
+
+It reads only the scope (raw path, query, method, fields, body), so that what the site receives is
+what was judged (SECURITY P0). Bodies stream both ways; whoever is slower sets the pace.
+
+Fields are removed first and set last, so that no ``Connection`` line of a client can take away
+what this proxy says (SECURITY A7). A client cannot speak in the proxy's name, nor in a spelling
+that an application behind it would take for the proxy's: WSGI and CGI read ``X_Real_IP`` and
+``X-Real-IP`` as one name (SECURITY A5, A6, A8).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from antiscrape.asgi.upstream import Closed
+from antiscrape.errors import AntiscrapeError, RequestError, UpstreamError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+    from antiscrape.asgi.types import Headers, Message, Receive, Scope, Send
+    from antiscrape.asgi.upstream import Answer, Socket, Upstream
+
+_log = logging.getLogger("antiscrape.proxy")
+
+#: RFC 9110 §7.6.1, with HTTP2-Settings of RFC 7540 §3.2.1 (h2c smuggling, SECURITY C4) and Expect, which
+#: the server in front has answered already.
+HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"expect",
+        b"http2-settings",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authentication-info",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+#: Who the client is and what it asked for is the proxy's to say. X-Original-URL and X-Rewrite-URL make
+#: some frameworks serve another path than the one in the request line, which is the one that was judged.
+OURS_TO_SAY = frozenset(
+    {
+        b"cf-connecting-ip",
+        b"client-ip",
+        b"fastly-client-ip",
+        b"forwarded",
+        b"true-client-ip",
+        b"x-client-ip",
+        b"x-cluster-client-ip",
+        b"x-original-uri",
+        b"x-original-url",
+        b"x-real-ip",
+        b"x-rewrite-url",
+    }
+)
+#: Without these the site would see another request than was judged, whatever Connection says of them.
+_NEVER_HOP_BY_HOP = frozenset({b"host", b"content-length", b"cookie", b"authorization"})
+_NAME = re.compile(rb"[!#$%&'*+^`|~0-9A-Za-z-]+")  # a token (RFC 9110 §5.6.2) without "_" and "."
+_ADDRESS = re.compile(r"[0-9A-Fa-f:.]+")
+_HANDSHAKE = b"sec-websocket-"  # RFC 6455 §11.3: each side of the proxy shakes its own hands
+_NO_CONTENT, _NOT_MODIFIED = 204, 304
+
+
+class ReverseProxy:
+    """Forward every request to ``upstream``.
+
+    ``rewrite_host``: send the upstream's own name as Host, in place of the one that the client asked for.
+    """
+
+    def __init__(self, upstream: Upstream, *, rewrite_host: bool = False) -> None:
+        self._upstream = upstream
+        self._host = upstream.authority.encode("ascii") if rewrite_host else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one scope; raise ``UpstreamError`` where the site breaks off after its answer began."""
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        client = _Client(receive)
+        try:
+            await self._exchange(scope, client, send)
+        except asyncio.CancelledError:
+            if not client.gone:
+                raise
+            client.task.uncancel()  # we cancelled ourselves, to end the request to the site
+        finally:
+            client.forget()
+
+    async def _exchange(self, scope: Scope, client: _Client, send: Send) -> None:
+        try:
+            answer = await self._ask(scope, client)
+        except AntiscrapeError as error:
+            client.forget()
+            if not client.gone:
+                _log.warning("%s", error)
+                await _apologise(error, send)
+            return
+        try:
+            await send(_start(answer))
+            async for piece in answer:
+                if answer.ended:
+                    break
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            else:
+                piece = b""
+            client.forget()  # the server tells the end of a response as a disconnect, too
+            await send({"type": "http.response.body", "body": piece, "more_body": False})
+        finally:
+            answer.close()
+
+    async def _ask(self, scope: Scope, client: _Client) -> Answer:
+        headers, has_body = outgoing(scope, host=self._host)
+        if not has_body:
+            client.watch()
+        body = client.body() if has_body else None
+        return await self._upstream.request(scope["method"], target(scope), headers, body)
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()  # websocket.connect, always first
+        try:
+            headers, _ = outgoing(scope, host=self._host)
+            headers = [pair for pair in headers if not pair[0].startswith(_HANDSHAKE)]
+            socket = await self._upstream.websocket(target(scope), headers, scope["subprotocols"])
+        except AntiscrapeError as error:
+            _log.warning("%s", error)
+            await _decline(error, scope, send)
+            return
+        try:
+            await send({"type": "websocket.accept", "subprotocol": socket.subprotocol})
+            await _converse(socket, receive, send)
+        finally:
+            await socket.close(1001)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.shutdown":
+                await self._upstream.aclose()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+            await send({"type": "lifespan.startup.complete"})
+
+
+class _Client:
+    """The client's side of one exchange: its body, and whether it is still there.
+
+    A client that leaves cancels the task that serves it, and with it the request to the site
+    (fault 30: nobody works for a closed connection).
+    """
+
+    __slots__ = ("_listening", "_receive", "_watcher", "gone", "task")
+
+    def __init__(self, receive: Receive) -> None:
+        task = asyncio.current_task()
+        if task is None:  # an ASGI server runs an application in a task
+            raise RuntimeError("no task to serve in")
+        self.task = task
+        self.gone = False
+        self._receive = receive
+        self._listening = True
+        self._watcher: asyncio.Task[None] | None = None
+
+    async def body(self) -> AsyncIterator[bytes]:
+        """Yield the request's body as it comes, then keep watch."""
+        more = True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                self._leave()
+                raise _ClientGone
+            more = message.get("more_body", False)
+            if piece := message.get("body", b""):
+                yield piece
+        self.watch()
+
+    def watch(self) -> None:
+        """Notice from now on when the client leaves."""
+        if self._listening:
+            self._watcher = asyncio.create_task(self._until_it_leaves())
+
+    def forget(self) -> None:
+        """Stop noticing: the answer is complete, or nobody waits for one."""
+        self._listening = False
+        if self._watcher is not None:
+            self._watcher.cancel()
+
+    async def _until_it_leaves(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._listening:
+            self.gone = True
+            self._listening = False
+            self.task.cancel()
+
+
+class _ClientGone(Exception):  # noqa: N818  it ends a body, nobody reports it
+    """The client left in the middle of its body."""
+
+
+def target(scope: Scope) -> bytes:
+    """Return path and query as they were received; raise ``RequestError`` where the server does not tell."""
+    raw: bytes | None = scope.get("raw_path")
+    if raw is None:
+        raise RequestError("the server does not tell the raw path")
+    query: bytes = scope["query_string"]
+    return raw + b"?" + query if query else raw
+
+
+def outgoing(scope: Scope, *, host: bytes | None = None) -> tuple[Headers, bool]:
+    """Return the fields to send to the site, and whether a body follows.
+
+    ``host`` replaces the client's Host. Raise ``RequestError`` where the body's length is told twice.
+    """
+    headers: Headers = scope["headers"]
+    named = _named_by_connection(headers)
+    asked = b""
+    length: bytes | None = None
+    chunked = False
+    fields: Headers = []
+    for name, value in headers:
+        if name == b"host":
+            asked = value
+            if host is None:
+                fields.append((name, value))
+        elif name == b"content-length":
+            if length is not None:
+                raise RequestError("two Content-Length lines")
+            length = value
+        elif name == b"transfer-encoding":
+            chunked = True
+        elif travels(name) and name not in named:
+            fields.append((name, value))
+    if host is not None:
+        fields.append((b"host", host))
+    if length is not None and not chunked:  # RFC 9112 §6.3: Transfer-Encoding overrides
+        fields.append((b"content-length", length))
+    fields += _said_by_us(scope, asked)
+    return fields, chunked or (length is not None and length.strip(b"0") != b"")
+
+
+@lru_cache(maxsize=2048)
+def travels(name: bytes) -> bool:
+    """Tell whether a client's field of this lower-case name reaches the site."""
+    return (
+        _NAME.fullmatch(name) is not None
+        and name not in HOP_BY_HOP
+        and name not in OURS_TO_SAY
+        and not name.startswith((b"x-forwarded-", b"x-antiscrape-"))
+    )
+
+
+def end_to_end(headers: Headers) -> Headers:
+    """Return the fields of a response that are meant for the client, RFC 9110 §7.6.1."""
+    named = _named_by_connection(headers)
+    return [pair for pair in headers if pair[0] not in HOP_BY_HOP and pair[0] not in named]
+
+
+def _named_by_connection(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
+    named: set[bytes] = set()
+    for name, value in headers:
+        if name == b"connection":
+            named.update(option.strip().lower() for option in value.split(b","))
+    return frozenset(named - _NEVER_HOP_BY_HOP) if named else frozenset()
+
+
+def _said_by_us(scope: Scope, asked: bytes) -> Headers:
+    """Return what the site may believe: the client's address as judged, the scheme and host it asked for."""
+    judged: Any = (scope.get("state") or {}).get("antiscrape")
+    peer = scope.get("client")
+    client: str = getattr(judged, "client", "") or (peer[0] if peer else "")
+    scheme: str = getattr(judged, "scheme", "") or scope["scheme"]
+    said: Headers = []
+    if client and _ADDRESS.fullmatch(client):  # a unix peer has no address, and "local" is none
+        address = client.encode("ascii")
+        said += [(b"x-forwarded-for", address), (b"x-real-ip", address)]
+    secure = scheme in {"https", "wss"}
+    said.append((b"x-forwarded-proto", b"https" if secure else b"http"))
+    if asked:
+        said.append((b"x-forwarded-host", asked))
+    return said
+
+
+def _start(answer: Answer) -> Message:
+    headers = end_to_end(answer.headers)
+    if answer.status in (_NO_CONTENT, _NOT_MODIFIED):
+        # RFC 9110 §8.6 forbids it with 204; with 304 it tells the length of another response, and servers
+        # that count (uvicorn does) take it for this one's.
+        headers = [pair for pair in headers if pair[0] != b"content-length"]
+    return {"type": "http.response.start", "status": answer.status, "headers": headers}
+
+
+async def _apologise(error: AntiscrapeError, send: Send) -> None:
+    """Answer in the proxy's own name; the page is never stored (SECURITY G10)."""
+    body = error.public.encode() + b"\n"
+    headers = _page_headers(len(body))
+    await send({"type": "http.response.start", "status": int(error.status), "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _page_headers(length: int) -> Headers:
+    return [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", str(length).encode("ascii")),
+        (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
+    ]
+
+
+async def _decline(error: AntiscrapeError, scope: Scope, send: Send) -> None:
+    """Refuse a websocket with the error's status where the server can say it, else with its plain 403."""
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close"})
+        return
+    body = error.public.encode() + b"\n"
+    headers = _page_headers(len(body))
+    await send({"type": "websocket.http.response.start", "status": int(error.status), "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body, "more_body": False})
+
+
+async def _converse(socket: Socket, receive: Receive, send: Send) -> None:
+    """Carry messages both ways until either side ends it, then tell the other side how."""
+    from_client = asyncio.create_task(_client_to_site(socket, receive))
+    from_site = asyncio.create_task(_site_to_client(socket, send))
+    ways = (from_client, from_site)
+    try:
+        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        first = from_client if from_client.done() else from_site
+        for way in ways:
+            way.cancel()
+        await asyncio.gather(*ways, return_exceptions=True)
+    end = first.result()
+    if first is from_client:
+        await socket.close(end.code, end.reason)
+    else:
+        await send({"type": "websocket.close", "code": end.code, "reason": end.reason})
+        await socket.close(end.code, end.reason)  # RFC 6455 §5.5.1: a close frame is answered in kind
+
+
+async def _client_to_site(socket: Socket, receive: Receive) -> Closed:
+    while True:
+        message = await receive()
+        if message["type"] == "websocket.disconnect":
+            return Closed(message.get("code") or 1005, message.get("reason") or "")
+        text: str | None = message.get("text")
+        try:
+            await socket.send(text if text is not None else message["bytes"])
+        except UpstreamError:  # the other way learns how it ended, and says so
+            await asyncio.Event().wait()
+
+
+async def _site_to_client(socket: Socket, send: Send) -> Closed:
+    while True:
+        got = await socket.receive()
+        if isinstance(got, Closed):
+            return got
+        kind = "text" if isinstance(got, str) else "bytes"
+        await send({"type": "websocket.send", kind: got})

@@ -1,0 +1,98 @@
+"""``antiscrape check``: whether a settings file is right, and what it says."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import click
+
+from antiscrape.core.budgets import parse_limits
+from antiscrape.core.verdict import Mode
+from antiscrape.settings.load import load
+from antiscrape.settings.units import write_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from antiscrape.core.budgets import Limit
+    from antiscrape.core.rules import Allowance, Policy
+
+_COLUMNS = ("standing", "requests", "originals", "subjects", "bytes", "image", "beyond")
+#: Limits without any, as the settings write them.
+_NONE = parse_limits("unlimited")
+
+
+@click.command()
+@click.argument("file", required=False)
+def command(file: str | None) -> None:
+    """Check a settings FILE and say in short what it does; without FILE, the one that ANTISCRAPE_CONFIG names.
+
+    The exit status is 0 where it is right and 2 where it is not, with a line for every error. A
+    missing secret is a warning here and an error in "antiscrape serve".
+    """
+    loaded = load(file, require_secret=False)
+    for warning in loaded.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    click.echo(f"ok: {loaded.source}\n")
+    for line in summary(loaded.policy):
+        click.echo(line)
+
+
+def summary(policy: Policy) -> Iterator[str]:
+    """Yield what a policy does, in about twenty lines of at most 110 columns or so."""
+    hosts = ", ".join(policy.hosts) or "any host"
+    yield f"site      {policy.site}, {hosts}"
+    yield f"mode      {_MODES[policy.mode]}"
+    yield f"proxies   {', '.join(map(str, policy.identity.trusted_proxies)) or 'none trusted: the peer is the client'}"
+    yield (
+        f"score     unknown from {policy.unknown_at}, bot from {policy.bot_at}, banned from {policy.banned_at} "
+        f"for {write_duration(policy.ban_seconds)}"
+    )
+    modes = Counter(rule.mode for rule in policy.signals.values())
+    yield f"signals   {len(policy.signals)}: {_counts({mode.value: modes[mode] for mode in Mode})}"
+    yield f"routes    {len(policy.routes)}: {_counts(Counter(route.kind.value for route in policy.routes))}"
+    yield f"grants    {_grants(policy)}"
+    yield f"traps     {'one link in every page' if policy.traps.inject else 'none'}"
+    yield f"preview   {policy.images.preview_cells} cells, {policy.images.preview_size} pixels"
+    yield f"record    events to {policy.record.events}, admin at {policy.record.admin or 'no address'}"
+    yield ""
+    yield from _table([_COLUMNS, *(_row(allowance) for allowance in policy.standings.values())])
+
+
+_MODES = {
+    Mode.ENFORCE: "enforce: verdicts are carried out",
+    Mode.SHADOW: "shadow: verdicts are recorded, nothing is changed",
+    Mode.OFF: "off: nothing is judged",
+}
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+
+
+def _grants(policy: Policy) -> str:
+    rules = policy.grants
+    if not rules.prefixes:
+        return "none asked for"
+    signed = "signed in page bodies" if rules.rewrite else "signed by the site"
+    window = write_duration(rules.window)
+    return f"{', '.join(rules.prefixes)} {signed}, good for {window} to twice that; without: {rules.without.value}"
+
+
+def _row(allowance: Allowance) -> tuple[str, ...]:
+    if allowance.refuse:
+        return (allowance.standing.value, *("-" for _ in _COLUMNS[1:5]), "403", "403")
+    budgets = (allowance.requests, allowance.originals, allowance.subjects, allowance.bytes)
+    ends = (allowance.rendition.value, allowance.beyond.value)
+    return (allowance.standing.value, *map(_limits, budgets), *ends)
+
+
+def _limits(limits: tuple[Limit, ...]) -> str:
+    return "unlimited" if limits == _NONE else ", ".join(limit.text for limit in limits)
+
+
+def _table(rows: list[tuple[str, ...]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -1,0 +1,120 @@
+"""``antiscrape serve``: the reverse proxy in front of a site."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from logging.config import dictConfig
+from typing import TYPE_CHECKING
+
+import click
+
+from antiscrape.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from antiscrape.asgi.types import ASGIApp
+    from antiscrape.asgi.upstream import Upstream
+    from antiscrape.core.rules import Policy
+
+#: A worker is a new process: these are how it learns what the command was told.
+UPSTREAM, CONFIG, REWRITE_HOST = "ANTISCRAPE_UPSTREAM", "ANTISCRAPE_CONFIG", "ANTISCRAPE_REWRITE_HOST"
+#: The setting ``[record] admin``, as the environment says it.
+ADMIN = "ANTISCRAPE__RECORD__ADMIN"
+
+MOST_PORT = 65_535
+
+
+@click.command("serve")
+@click.option("--upstream", envvar=UPSTREAM, required=True, metavar="URL", help="The site: http://host:port, https://host or unix:/path.")  # fmt: skip
+@click.option("--config", envvar=CONFIG, metavar="FILE", help="The policy; without it, the defaults.")
+@click.option("--listen", envvar="ANTISCRAPE_LISTEN", default="127.0.0.1:8080", show_default=True, metavar="ADDRESS", help="host:port, [host]:port or unix:/path.")  # fmt: skip
+@click.option("--workers", envvar="ANTISCRAPE_WORKERS", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that serve.")  # fmt: skip
+@click.option("--admin", envvar=ADMIN, metavar="ADDRESS", help="Where health and metrics are told, in place of the policy's address.")  # fmt: skip
+@click.option("--drain", envvar="ANTISCRAPE_DRAIN", type=click.IntRange(0), default=30, show_default=True, metavar="SECONDS", help="How long running answers may take after SIGTERM.")  # fmt: skip
+@click.option("--limit-concurrency", envvar="ANTISCRAPE_LIMIT_CONCURRENCY", type=click.IntRange(1), metavar="N", help="Answer 503 beyond this many connections per worker.")  # fmt: skip
+@click.option("--rewrite-host", envvar=REWRITE_HOST, is_flag=True, help="Send the site its own name as Host, not the client's.")  # fmt: skip
+@click.pass_context
+def command(
+    ctx: click.Context,
+    *,
+    upstream: str,
+    config: str | None,
+    listen: str,
+    workers: int,
+    admin: str | None,
+    drain: int,
+    limit_concurrency: int | None,
+    rewrite_host: bool,
+) -> None:
+    """Stand in front of a site, and serve people originals and harvesters previews.
+
+    SIGTERM lets running answers finish. Exit status: 0 after a drain, 2 for a setting that is
+    wrong, 3 for a start that failed.
+    """
+    host, port, uds = read_listen(listen)
+    told = {UPSTREAM: upstream, CONFIG: config, ADMIN: admin, REWRITE_HOST: "1" if rewrite_host else None}
+    for name, value in told.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
+    _need_extras()
+    from antiscrape.asgi.runner import LOGGING, run  # noqa: PLC0415  `antiscrape --help` needs no server
+
+    dictConfig(LOGGING)
+    app: ASGIApp | str
+    if workers > 1:
+        _parts()  # what is wrong is said here, once, and not by every worker
+        app = "antiscrape.cli.serve:application"
+    else:
+        app = application()
+    status = run(
+        app,
+        host=host,
+        port=port,
+        uds=uds,
+        workers=workers,
+        factory=workers > 1,
+        limit_concurrency=limit_concurrency,
+        timeout_graceful_shutdown=drain,
+        ready=lambda url: click.echo(f"antiscrape: ready on {url}, in front of {upstream}", err=True),
+    )
+    ctx.exit(status)
+
+
+def application() -> ASGIApp:
+    """Build the application that one process serves, from the environment; raise ``ConfigurationError``."""
+    from antiscrape.app import protect  # noqa: PLC0415  it knows every room, and is needed only here
+    from antiscrape.asgi.proxy import ReverseProxy  # noqa: PLC0415
+
+    upstream, policy = _parts()
+    return protect(ReverseProxy(upstream, rewrite_host=os.environ.get(REWRITE_HOST) == "1"), policy)
+
+
+def _parts() -> tuple[Upstream, Policy]:
+    from antiscrape.asgi.upstream import Upstream  # noqa: PLC0415
+    from antiscrape.settings import load_policy  # noqa: PLC0415
+
+    upstream = Upstream(os.environ.get(UPSTREAM, ""))
+    return upstream, load_policy()
+
+
+def read_listen(text: str) -> tuple[str, int, str | None]:
+    """Return host, port and socket path of an address to listen on; raise ``ConfigurationError``."""
+    if text.startswith("unix:"):
+        path = text.removeprefix("unix:")
+        if not path.startswith("/"):
+            raise ConfigurationError(f"--listen: expected unix:/path/of/socket, got {text!r}")
+        return "", 0, path
+    host, colon, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    host = host[1:-1] if bracketed else host
+    good = colon and host and port.isdecimal() and port.isascii() and int(port) <= MOST_PORT
+    if not good or (":" in host) is not bracketed:
+        raise ConfigurationError(f"--listen: expected host:port, [host]:port or unix:/path, got {text!r}")
+    return host, int(port), None
+
+
+def _need_extras() -> None:
+    missing = [name for name in ("aiohttp", "httptools", "uvicorn", "uvloop") if find_spec(name) is None]
+    if missing:
+        raise ConfigurationError(f"{', '.join(missing)} missing; install antiscrape[serve]")

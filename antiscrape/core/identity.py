@@ -1,0 +1,152 @@
+"""Who is asking, as far as the network tells: what trusted proxies say, read from the right.
+
+All lines of the forwarding field are one list (RFC 9110 §5.3). Its rightmost entry was written by
+the peer, the next by the hop before it, and so on for as long as the writer is trusted; the first
+address that no trusted proxy vouches for further is the client. Nothing a client writes itself is
+ever reached. (SECURITY A1 to A14.)
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from antiscrape.core.memo import Memo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from antiscrape.core.rules import IdentityRules
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+#: The identity of a peer that has no address: a unix socket, or a test client.
+LOCAL = "local"
+#: A chain of trusted proxies this long does not exist; a client's padding does.
+_MOST_HOPS = 32
+_LONGEST_CHAIN = 4096
+_MEMO = 65_536
+_SHORT_CHAIN = 128
+#: A full IPv6 address with an IPv4 tail, brackets and a port has 53 characters.
+_LONGEST_ADDRESS = 64
+_MOST_PORT = 65_535
+# RFC 7239 §4: for=192.0.2.1, for="[2001:db8::1]:4711", for=_hidden, for=unknown
+_FORWARDED_FOR = re.compile(r'(?:^|;)\s*for\s*=\s*("(?:[^"\\]|\\.)*"|[^;,\s]*)', re.IGNORECASE)
+
+
+class Principal(NamedTuple):
+    """Whom budgets are kept for. ``key`` and ``rollup`` are store keys; ``address`` is for people to read."""
+
+    key: str
+    rollup: str
+    address: str
+
+
+class Identity:
+    """Finds the principal of a request by the rules of a policy."""
+
+    def __init__(self, rules: IdentityRules) -> None:
+        self._rules = rules
+        self._header = rules.header.lower().encode("latin-1")
+        self._principals: Memo[str, Principal] = Memo(_MEMO)
+        self._chains: Memo[tuple[str, bytes], Principal] = Memo(_MEMO)
+        self._trusted: Memo[str, bool] = Memo(1024)
+        self._believes = bool(rules.trusted_proxies) or rules.trust_unix
+
+    def find(self, peer: str, fields: Mapping[bytes, bytes], repeated: frozenset[bytes]) -> Principal:
+        """Return the principal of a request that ``peer`` sent; never raise."""
+        if self._believes and self._header in fields and self._trusts(peer):
+            chain = fields[self._header]
+            if self._header in repeated and self._header not in {b"x-forwarded-for", b"forwarded"}:
+                chain = b""  # A4: two X-Real-IP lines are as good as none
+            return self._chains.get((peer, chain)) or self._behind(peer, chain)
+        return self._principals.young.get(peer) or self._principal(peer)
+
+    def _behind(self, peer: str, chain: bytes) -> Principal:
+        found = self._principal(self._walk(peer, chain))
+        if len(chain) <= _SHORT_CHAIN:
+            self._chains.put((peer, chain), found)
+        return found
+
+    def _principal(self, text: str) -> Principal:
+        found = self._principals.get(text)
+        if found is None:
+            address = read_address(text)
+            found = self._network(address) if address else Principal(LOCAL, LOCAL, LOCAL)
+            self._principals.put(text[:64], found)
+        return found
+
+    def _network(self, address: Address) -> Principal:
+        rules = self._rules
+        if isinstance(address, ipaddress.IPv4Address):
+            return Principal(str(address), _prefix(address, rules.ipv4_rollup), str(address))
+        return Principal(
+            _prefix(address, rules.ipv6_prefix), _prefix(address, rules.ipv6_rollup), str(address)
+        )
+
+    def _trusts(self, peer: str) -> bool:
+        known = self._trusted.get(peer)
+        if known is None:
+            address = read_address(peer)
+            known = self._vouches(address) if address else self._rules.trust_unix
+            self._trusted.put(peer[:64], known)
+        return known
+
+    def _vouches(self, address: Address) -> bool:
+        return any(address in network for network in self._rules.trusted_proxies)
+
+    def _walk(self, peer: str, chain: bytes) -> str:
+        nearest = peer
+        for hop in self._hops(chain):
+            address = read_address(hop)
+            if address is None:  # "unknown", an obfuscated name, rubbish: whoever wrote it is the last known
+                break
+            nearest = str(address)
+            if not self._vouches(address):
+                break
+        return nearest
+
+    def _hops(self, chain: bytes) -> Iterator[str]:
+        text = chain[-_LONGEST_CHAIN:].decode("latin-1")
+        for hop in reversed(text.rsplit(",", _MOST_HOPS)[-_MOST_HOPS:]):
+            if self._header == b"forwarded":
+                match = _FORWARDED_FOR.search(hop)
+                yield match[1].strip('"') if match else ""
+            else:
+                yield hop.strip()
+
+
+def read_address(text: str) -> Address | None:
+    """Return the address in ``text`` in its one canonical form, or None.
+
+    A port and brackets are dropped; an IPv4-mapped address is the IPv4 address (RFC 4291 §2.5.5.2).
+    A zone id is refused: it may carry any character, a newline too, into keys and logs (SECURITY A10).
+    """
+    if len(text) > _LONGEST_ADDRESS or "%" in text:
+        return None
+    if text.startswith("["):
+        text, closed, port = text[1:].partition("]")
+        if not closed or not (port == "" or _is_port(port)):
+            return None
+    elif text.count(":") == 1:
+        text, _, port = text.partition(":")
+        if not _is_port(":" + port):
+            return None
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        return address.ipv4_mapped
+    return address
+
+
+def _is_port(text: str) -> bool:
+    digits = text[1:]
+    return text[0] == ":" and digits.isascii() and digits.isdigit() and int(digits[:6]) <= _MOST_PORT
+
+
+def _prefix(address: Address, length: int) -> str:
+    host_bits = address.max_prefixlen - length
+    return f"{type(address)(int(address) >> host_bits << host_bits)}/{length}"

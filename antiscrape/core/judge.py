@@ -1,0 +1,84 @@
+"""The judge: from an observation and a policy to a verdict. No clock, no I/O, no memory of its own.
+
+It answers with what it lacks (``NeedsUsage``) until it lacks nothing, and the gate asks again. So
+what the live site does, what ``antiscrape explain`` says and what a replay of yesterday's requests
+under today's policy gives are one function's answers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from antiscrape.core.grants import GrantState
+from antiscrape.core.observation import Charge, NeedsUsage, Observation
+from antiscrape.core.resource import Kind
+from antiscrape.core.verdict import Action, Budget, Rendition, Standing, Verdict
+
+if TYPE_CHECKING:
+    from antiscrape.core.rules import Policy
+
+# Bound once: reading a member off its Enum class costs 0.2 µs in Python 3.11, more than a dictionary look-up.
+_ADMIT: Final = Action.ADMIT
+_ORIGINAL: Final = Rendition.ORIGINAL
+_UNKNOWN: Final = Standing.UNKNOWN
+_BROWSER: Final = Standing.BROWSER
+_IMAGE: Final = Kind.IMAGE
+_EXEMPT: Final = Kind.EXEMPT
+_VALID: Final = GrantState.VALID
+_CHARGE_REQUEST: Final = Charge.REQUEST
+_CHARGE_ORIGINAL: Final = Charge.ORIGINAL
+
+#: From best to least; a grant or a budget can only move an answer to the right.
+_RANK: Final = {
+    rendition: rank
+    for rank, rendition in enumerate(
+        (Rendition.ORIGINAL, Rendition.MARKED, Rendition.PREVIEW, Rendition.DECOY, Rendition.REFUSED)
+    )
+}
+_PLAIN: Final = {standing: Verdict(_ADMIT, _ORIGINAL, standing, 0) for standing in Standing}
+_ASK_PLAIN: Final = {
+    (standing, charge): NeedsUsage(standing, charge, _PLAIN[standing])
+    for standing in Standing
+    for charge in Charge
+}
+
+
+def decide(seen: Observation, policy: Policy) -> Verdict | NeedsUsage:
+    """Return the verdict on a request, or what has to be known first."""
+    resource, profile, visit, banned, grant, usage = seen
+    kind = resource.kind
+    if kind is _EXEMPT:
+        return _PLAIN[_UNKNOWN]
+    score = profile.score + visit.score
+    standing = _standing(policy, score, banned=banned)
+    allowance = policy.standings[standing]
+    if allowance.refuse:
+        return Verdict(Action.REFUSE, Rendition.REFUSED, standing, score, profile.findings + visit.findings)
+    rendition = allowance.rendition
+    if grant is not None and grant is not _VALID:
+        rendition = worse(rendition, policy.grants.without)
+    if usage is None:
+        charge = _CHARGE_ORIGINAL if kind is _IMAGE and rendition is _ORIGINAL else _CHARGE_REQUEST
+        if rendition is _ORIGINAL and not score:
+            return _ASK_PLAIN[standing, charge]
+        findings = profile.findings + visit.findings
+        return NeedsUsage(standing, charge, Verdict(_ADMIT, rendition, standing, score, findings))
+    findings, exceeded = profile.findings + visit.findings, usage.exceeded
+    if exceeded is None:
+        return Verdict(_ADMIT, rendition, standing, score, findings)
+    if exceeded.budget is Budget.REQUESTS:
+        return Verdict(Action.LIMIT, Rendition.REFUSED, standing, score, findings, exceeded)
+    return Verdict(_ADMIT, worse(rendition, allowance.beyond), standing, score, findings, exceeded)
+
+
+def _standing(policy: Policy, score: int, *, banned: bool) -> Standing:
+    if banned or score >= policy.banned_at:
+        return Standing.BANNED
+    if score >= policy.bot_at:
+        return Standing.BOT
+    return _UNKNOWN if score >= policy.unknown_at else _BROWSER
+
+
+def worse(one: Rendition, other: Rendition) -> Rendition:
+    """Return the lesser of two renditions."""
+    return one if _RANK[one] >= _RANK[other] else other

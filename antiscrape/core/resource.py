@@ -1,0 +1,47 @@
+"""What a request asks for, told by its route (and, later, by the response's Content-Type), never by a file suffix."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+
+class Kind(Enum):
+    """The classes of resource that policy speaks of."""
+
+    IMAGE = "image"
+    PAGE = "page"
+    SUBJECT = "subject"  # a page that belongs to one subject: a profile, an album
+    API = "api"
+    ASSET = "asset"  # what a page needs to be drawn: styles, scripts, fonts, favicons
+    TRAP = "trap"  # nobody who sees the page follows this
+    EXEMPT = "exempt"  # never judged: robots.txt, /.well-known/, health
+    UNTOLD = "untold"  # no route says; the response's Content-Type will
+
+    __hash__ = object.__hash__
+
+
+class Size(Enum):
+    """Whether an image is one that the ``originals`` budget counts."""
+
+    ORIGINAL = "original"
+    THUMBNAIL = "thumbnail"
+    UNTOLD = "untold"  # told by the picture's own dimensions when it comes
+
+    __hash__ = object.__hash__
+
+
+class Resource(NamedTuple):
+    """One resource, in exactly one reading.
+
+    ``path`` is percent-decoded once, with its case kept. ``identity`` is a stable 64-bit name of
+    the resource, the same for every spelling of it. ``subject`` is the captured subject's name, or
+    ``""``. ``number`` is the last number in the path (of a photo's id), or -1.
+    """
+
+    kind: Kind
+    path: str
+    identity: int
+    size: Size = Size.UNTOLD
+    subject: str = ""
+    number: int = -1

@@ -1,0 +1,154 @@
+"""A policy, compiled: everything that the judge and the gate look up, and nothing that they compute.
+
+``settings`` builds it from a file; tests build it by hand. It is frozen, so a reload is one
+assignment, and a verdict can always be explained by the policy object that it was made with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from antiscrape.core.verdict import Mode, Rendition, Standing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from ipaddress import IPv4Network, IPv6Network
+
+    from antiscrape.core.budgets import Limit
+    from antiscrape.core.resource import Kind, Size
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One line of the route table: the first ``pattern`` that matches a path names its kind.
+
+    A pattern is a path in which ``*`` stands for anything but a slash, ``**`` for anything, and
+    ``{subject}`` for one segment that names the subject.
+    """
+
+    pattern: str
+    kind: Kind
+    size: Size
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What one standing may have, and what an image request gets within and beyond it.
+
+    ``rendition`` is what an image request gets within the budgets, ``beyond`` once one of
+    ``originals``, ``subjects`` or ``bytes`` is spent. A spent ``requests`` budget is answered 429.
+    """
+
+    standing: Standing
+    rendition: Rendition
+    beyond: Rendition
+    requests: tuple[Limit, ...] = ()
+    originals: tuple[Limit, ...] = ()
+    subjects: tuple[Limit, ...] = ()
+    bytes: tuple[Limit, ...] = ()
+    refuse: bool = False  # every request but exempt ones is answered 403
+    only: Limit | None = field(init=False)  # the request limit, where there is just one
+
+    def __post_init__(self) -> None:
+        """Single out the usual case of one request limit."""
+        object.__setattr__(self, "only", self.requests[0] if len(self.requests) == 1 else None)
+
+
+@dataclass(frozen=True, slots=True)
+class SignalRule:
+    """What policy says of one signal: its weight, and whether it counts or is only recorded."""
+
+    weight: int
+    mode: Mode = Mode.ENFORCE
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRules:
+    """How lesser renditions are made."""
+
+    preview_cells: int = (
+        16  # what is left of the long side; 16 cells leave 6 of a face (FACTS: rank-1 0.03-0.07)
+    )
+    preview_size: int = 480  # pixels of the long side of the file that shows those cells
+    mark: str = "Preview"  # the words laid over a preview; "" for none
+    original_from: int = 512  # an image whose long side has at least these pixels is an original, unless its route says otherwise
+    max_pixels: int = 50_000_000
+    max_bytes: int = 32 * 2**20
+    workers: int = 1
+    queue: int = 64
+    timeout: float = 5.0
+    worker_memory: int = 512 * 2**20
+    cache_bytes: int = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class GrantRules:
+    """How image URLs are signed. ``prefixes`` empty: nothing is signed and no grant is asked for."""
+
+    prefixes: tuple[str, ...] = ()
+    window: int = 900  # seconds; a grant is valid for the window it was made in and the next
+    parameter: str = "as"
+    rewrite: bool = True  # sign the URLs found in HTML and JSON bodies
+    without: Rendition = Rendition.PREVIEW  # what an image request without a valid grant gets
+
+
+@dataclass(frozen=True, slots=True)
+class TrapRules:
+    """Links that no person sees. ``inject``: put one into every HTML page."""
+
+    inject: bool = False
+    path: str = ""  # derived from the secret when empty
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityRules:
+    """Whose word is taken for a client's address."""
+
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    trust_unix: bool = False  # a peer on a unix socket is a trusted proxy
+    header: str = "x-forwarded-for"  # "x-forwarded-for", "forwarded", "x-real-ip" or another header's name
+    ipv4_rollup: int = 24
+    ipv6_prefix: int = 64
+    ipv6_rollup: int = 48
+    rollup_factor: float = 20.0  # the roll-up network has this many times a principal's budgets
+
+
+@dataclass(frozen=True, slots=True)
+class StoreRules:
+    """Bounds of the memory that remembers principals."""
+
+    max_principals: int = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRules:
+    """Where events and metrics go."""
+
+    events: str = "stderr"  # "stderr", "off", or a file's path
+    addresses: str = "hashed"  # "hashed" (keyed, the key changes weekly) or "plain"
+    admin: str = "127.0.0.1:9465"  # address:port or unix:/path of the admin socket; "" for none
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The whole policy. ``secrets`` runs from oldest to newest: the last signs, all verify."""
+
+    secrets: tuple[bytes, ...] = field(repr=False)
+    standings: Mapping[Standing, Allowance]
+    routes: tuple[Route, ...]
+    signals: Mapping[str, SignalRule]
+    mode: Mode = Mode.ENFORCE
+    site: str = "site"
+    hosts: tuple[str, ...] = ()  # empty: any valid Host is served
+    ignore_case: bool = False  # whether /IMG/1 and /img/1 are one resource upstream
+    unknown_at: int = 25
+    bot_at: int = 40
+    banned_at: int = 250
+    ban_seconds: float = 3600.0
+    identity: IdentityRules = field(default_factory=IdentityRules)
+    images: ImageRules = field(default_factory=ImageRules)
+    grants: GrantRules = field(default_factory=GrantRules)
+    traps: TrapRules = field(default_factory=TrapRules)
+    store: StoreRules = field(default_factory=StoreRules)
+    record: RecordRules = field(default_factory=RecordRules)

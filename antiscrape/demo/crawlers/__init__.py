@@ -1,0 +1,1 @@
+"""Harvesters that run as programs of their own: each knows the site only through HTTP."""

@@ -1,0 +1,1 @@
+"""What is written down: one event for every verdict that is not a plain allow."""

@@ -1,0 +1,110 @@
+"""The book of agents: what a User-Agent says that it is, by name where it is known and by shape where not.
+
+Names come from the ``crawler-user-agents`` package; all of its patterns run as one automaton of RE2,
+whose time is linear in the agent's length whatever the pattern (SECURITY D4). The shapes below are
+for the robots that nobody has listed yet: words that robots call themselves, and library/version
+without the platform comment that every graphical browser carries.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import re2
+from crawleruseragents import CRAWLER_USER_AGENTS_DATA
+
+from antiscrape.core.agent import Agent, AgentKind, read_claim, read_platform
+from antiscrape.core.memo import Memo
+
+_BY_TAG: Final = (
+    ("ai-crawler", AgentKind.AI),
+    ("http-library", AgentKind.TOOL),
+    ("browser-automation", AgentKind.AUTOMATION),
+)
+#: The first that matches names the kind. RE2 has no look-around, so brands that contain a robot's
+#: word (the phones of CUBOT) are taken out of the text first.
+_SHAPES: Final = (
+    (
+        AgentKind.AUTOMATION,
+        r"(?i)headless|phantomjs|slimerjs|puppeteer|playwright|selenium|webdriver|splash\b",
+    ),
+    (
+        AgentKind.AI,
+        r"(?i)\b(?:gpt|claude|anthropic|openai|perplexity|cohere|mistral|bytespider|ccbot|img2dataset|laion)",
+    ),
+    (
+        AgentKind.TOOL,
+        (
+            r"(?i)^(?:curl|wget|python|java|go-http|okhttp|axios|node|undici|got|ruby|perl|php|guzzle|libwww|lwp|aiohttp"
+            r"|httpx|urllib|requests|http[._-]?(?:client|lib|kit|ie|rb|unit|get)|apache-http|jakarta|scrapy|mechanize|aria2"
+            r"|reqwest|hyper|dart|deno|bun|postman|insomnia|rest|powershell|winhttp|wininet|cfnetwork|nutch|libcurl|rust)\b"
+        ),
+    ),
+    (
+        AgentKind.CRAWLER,
+        (
+            r"(?i)bot(?:[^a-z]|$)|robot|crawl|spider|scrap|slurp|fetch|archiv|harvest|download|monitor|preview|checker"
+            r"|validator|scan(?:ner)?\b|index(?:er|ing)|collector|grabber|extract|sitemap|feed|rss|agent/|analy[sz]er"
+            r"|inspect|research|proxy\b|uptime|pingdom|lighthouse|pagespeed"
+        ),
+    ),
+    # library/version and nothing else: no platform in parentheses, no Mozilla
+    (AgentKind.TOOL, r"^[A-Za-z][\w.+-]{1,40}(?:/v?\d[\w.+-]{0,30})?(?: \([a-z][\w.; /-]{0,40}\))?$"),
+)
+_NOT_ROBOTS: Final = re.compile(r"\bcubot\b|\bCUBOT_", re.IGNORECASE)
+#: Programs in whose windows people read; text browsers and the engines of small ones have this form.
+_PEOPLES: Final = re.compile(
+    r"^(?:Lynx|w3m|Links|ELinks|NetSurf|Dillo|Opera|NCSA_Mosaic|Emacs|Konqueror|BlackBerry\w*|Nokia\w*|SAMSUNG\S*|UCWEB\S*)[/ (]"
+)
+_BOUND = 8192
+_LONGEST = 1024
+
+
+class AgentBook:
+    """Reads User-Agents. Made once at start: compiling takes some tens of milliseconds."""
+
+    def __init__(self) -> None:
+        self._memo: Memo[bytes | None, Agent] = Memo(_BOUND)
+        self._entries: list[tuple[AgentKind, str]] = []
+        self._set = re2.Set.SearchSet()
+        for row in CRAWLER_USER_AGENTS_DATA:
+            try:
+                self._set.Add(row["pattern"])
+            except re2.error:  # a pattern with look-around: Python's own engine would open the door to ReDoS
+                continue
+            self._entries.append((_kind(row.get("tags", ())), row["pattern"].replace("\\", "")))
+        for kind, pattern in _SHAPES:
+            self._set.Add(pattern)
+            self._entries.append((kind, kind.value))
+        self._set.Compile()
+
+    def read(self, user_agent: bytes | None) -> Agent:
+        """Return what a User-Agent field claims; what was read before costs a dictionary look-up."""
+        known = self._memo.get(user_agent)
+        if known is None:
+            known = self._read(user_agent)
+            if user_agent is None or len(user_agent) <= _LONGEST:
+                self._memo.put(user_agent, known)
+        return known
+
+    def _read(self, user_agent: bytes | None) -> Agent:
+        text = (user_agent or b"")[:_LONGEST].decode("latin-1").strip()
+        if not text or text == "-":
+            return Agent(AgentKind.MISSING)
+        engine, version = read_claim(text)
+        claim = Agent(AgentKind.BROWSER, "", engine, version, read_platform(text), "Mobile" in text)
+        if _PEOPLES.match(text):
+            return claim
+        found = self._set.Match(_NOT_ROBOTS.sub("", text))
+        if not found:
+            return claim
+        kind, name = self._entries[min(found)]
+        return claim._replace(kind=kind, name=name)
+
+
+def _kind(tags: list[str]) -> AgentKind:
+    for tag, kind in _BY_TAG:
+        if tag in tags:
+            return kind
+    return AgentKind.CRAWLER

@@ -1,0 +1,243 @@
+"""The meter: every number that one process can tell of itself, read from plain integers when somebody asks.
+
+The request path counts with ``+= 1`` on integers of its own and knows nothing of this module. A
+family's labels take their values from enumerations or from the operator, never from a client, so
+the number of series is bounded whatever is sent (SECURITY J7).
+"""
+
+from __future__ import annotations
+
+import platform
+from enum import Enum
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from antiscrape.core.verdict import Action, Rendition, Standing
+from antiscrape.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from antiscrape.core.rules import Policy
+
+#: Values by label values, by family name.
+Figures = dict[str, dict[tuple[str, ...], float]]
+
+
+class Merge(Enum):
+    """How the values of several processes become one."""
+
+    TOTAL = "total"  # a counter: those of dead processes still count, or it would go backwards
+    SUM = "sum"
+    LEAST = "least"
+    INFO = "info"  # the labels are the message; the value is 1
+
+
+class Family(NamedTuple):
+    """One metric family. A counter's ``name`` is written with ``_total``, an info's with ``_info``."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...] = ()
+    merge: Merge = Merge.TOTAL
+
+
+FAMILIES: Final = (
+    Family("antiscrape_build", "The running version.", ("version", "python"), Merge.INFO),
+    Family(
+        "antiscrape_policy",
+        "The running policy; the version is a digest of every setting but the secrets.",
+        ("site", "mode", "version"),
+        Merge.INFO,
+    ),
+    Family("antiscrape_workers", "Living processes that these figures are of.", (), Merge.SUM),
+    Family(
+        "antiscrape_verdicts",
+        "Requests judged. In shadow mode these are the verdicts that would have been carried out.",
+        ("standing", "action", "rendition"),
+    ),
+    Family("antiscrape_malformed_requests", "Requests refused unjudged, for they have no single reading."),
+    Family("antiscrape_principals", "Clients whose history is held in memory.", (), Merge.SUM),
+    Family(
+        "antiscrape_principals_limit",
+        "Clients whose history may be held (store.max_principals).",
+        (),
+        Merge.SUM,
+    ),
+    Family("antiscrape_events_dropped", "Events that found no room in the queue or could not be written."),
+    Family(
+        "antiscrape_image_renditions",
+        "Lesser renditions asked for, by what became of them: jpeg, png and webp were made, cached and joined had "
+        "been or were being made, all others ended as a placeholder.",
+        ("outcome",),
+    ),
+    Family("antiscrape_image_queue", "Pictures that wait for an image worker at this moment.", (), Merge.SUM),
+    Family("antiscrape_image_workers", "Image workers alive at this moment.", (), Merge.SUM),
+    Family("antiscrape_image_cache_bytes", "Memory that finished renditions take.", (), Merge.SUM),
+    Family("process_cpu_seconds", "User and system CPU time spent."),
+    Family("process_resident_memory_bytes", "Resident memory size.", (), Merge.SUM),
+    Family("process_virtual_memory_bytes", "Virtual memory size.", (), Merge.SUM),
+    Family("process_open_fds", "Open file descriptors.", (), Merge.SUM),
+    Family("process_max_fds", "File descriptors that one process may open.", (), Merge.LEAST),
+    Family(
+        "process_start_time_seconds",
+        "When the oldest living process started, since the Unix epoch.",
+        (),
+        Merge.LEAST,
+    ),
+)
+BY_NAME: Final = {family.name: family for family in FAMILIES}
+
+#: What a renderer may count; a word that is not among them is counted as ``other``.
+OUTCOMES: Final = (
+    "jpeg", "png", "webp", "cached", "joined", "refused", "unreadable", "memory", "unfit", "busy", "lost", "closed",
+    "other",
+)  # fmt: skip
+#: The levels that a renderer may tell, and the families they are told as.
+_LEVELS: Final = {
+    "queued": "antiscrape_image_queue",
+    "workers": "antiscrape_image_workers",
+    "cache_bytes": "antiscrape_image_cache_bytes",
+}
+
+
+class Verdicts(Protocol):
+    """What is read of a recorder."""
+
+    @property
+    def verdicts(self) -> Mapping[tuple[Standing, Action, Rendition], int]:
+        """Verdicts that are not plain allows."""
+        ...
+
+    @property
+    def plain(self) -> Mapping[Standing, int]:
+        """Plain allows."""
+        ...
+
+    @property
+    def malformed(self) -> int:
+        """Requests that could not be judged."""
+        ...
+
+
+class Sink(Protocol):
+    """What is read of an event sink."""
+
+    @property
+    def dropped(self) -> int:
+        """Events lost."""
+        ...
+
+
+class Store(Protocol):
+    """What is read of a usage store."""
+
+    def __len__(self) -> int:
+        """Return the number of principals held."""
+        ...
+
+
+class Images(Protocol):
+    """What is read of a renderer."""
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Renditions asked for, by outcome."""
+        ...
+
+
+class Meter:
+    """Reads one process's figures.
+
+    ``policy`` is the one that was loaded, before a trap is laid, so that its version is the same
+    under every secret. ``levels`` tells of the renderer how much of ``queued``, ``workers`` and
+    ``cache_bytes`` there is; a level that is not told makes no series.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        recorder: Verdicts,
+        sink: Sink,
+        store: Store,
+        images: Images,
+        levels: Callable[[], Mapping[str, int]] = dict,
+    ) -> None:
+        self._recorder = recorder
+        self._sink = sink
+        self._store = store
+        self._images = images
+        self._levels = levels
+        self._fixed: Figures = {
+            "antiscrape_build": {(__version__, platform.python_version()): 1},
+            "antiscrape_policy": {(policy.site, policy.mode.value, policy_version(policy)): 1},
+            "antiscrape_workers": {(): 1},
+            "antiscrape_principals_limit": {(): policy.store.max_principals},
+        }
+
+    def read(self) -> Figures:
+        """Return what is counted now. Another thread than the event loop's may call this.
+
+        Each mapping that the request path writes to is copied whole first, which no other thread
+        can come between, and only then walked through.
+        """
+        levels = self._levels()
+        return {
+            **self._fixed,
+            "antiscrape_verdicts": self._verdicts(),
+            "antiscrape_malformed_requests": {(): self._recorder.malformed},
+            "antiscrape_principals": {(): len(self._store)},
+            "antiscrape_events_dropped": {(): self._sink.dropped},
+            "antiscrape_image_renditions": self._renditions(),
+            **{family: {(): levels[name]} for name, family in _LEVELS.items() if name in levels},
+        }
+
+    def _verdicts(self) -> dict[tuple[str, ...], float]:
+        plain, others = dict(self._recorder.plain), dict(self._recorder.verdicts)
+        counts: dict[tuple[str, ...], float] = {
+            (standing.value, Action.ADMIT.value, Rendition.ORIGINAL.value): count
+            for standing, count in plain.items()
+        }
+        for (standing, action, rendition), count in others.items():
+            labels = (standing.value, action.value, rendition.value)
+            counts[labels] = counts.get(labels, 0) + count
+        return counts
+
+    def _renditions(self) -> dict[tuple[str, ...], float]:
+        counts: dict[tuple[str, ...], float] = dict.fromkeys([(word,) for word in OUTCOMES], 0)
+        for word, count in dict(self._images.counts).items():
+            counts[word if word in OUTCOMES else "other",] += count
+        return counts
+
+
+def policy_version(policy: Policy) -> str:
+    """Return 16 hex digits that differ wherever two policies do, but in their secrets."""
+    # The representation names every field but the secrets, and is the same in every process.
+    return blake2b(repr(policy).encode(), digest_size=8).hexdigest()
+
+
+def merge(living: Iterable[Figures], dead: Iterable[Figures] = ()) -> Figures:
+    """Return the figures of several processes as one; of the dead, only their counters are left."""
+    merged: Figures = {}
+    for alive, group in ((True, living), (False, dead)):
+        for figures in group:
+            for name, values in figures.items():
+                family = BY_NAME.get(name)
+                if family is not None and (alive or family.merge is Merge.TOTAL):
+                    _add(merged.setdefault(name, {}), values, family.merge)
+    return merged
+
+
+_TAKE: Final[Mapping[Merge, Callable[[float, float], float]]] = {
+    Merge.TOTAL: float.__add__,
+    Merge.SUM: float.__add__,
+    Merge.LEAST: min,
+    Merge.INFO: max,
+}
+
+
+def _add(sums: dict[tuple[str, ...], float], values: Mapping[tuple[str, ...], float], how: Merge) -> None:
+    for labels, value in values.items():
+        known = sums.get(labels)
+        sums[labels] = float(value) if known is None else _TAKE[how](known, float(value))

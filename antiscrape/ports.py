@@ -1,0 +1,101 @@
+"""What the rooms ask of each other, as Protocols: the gate and the middleware know these, not the rooms."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from antiscrape.core.agent import Agent
+    from antiscrape.core.history import History
+    from antiscrape.core.identity import Principal
+    from antiscrape.core.observation import Charge, Usage
+    from antiscrape.core.resource import Resource
+    from antiscrape.core.rules import Allowance
+    from antiscrape.core.verdict import Rendition
+
+
+class Rendered(NamedTuple):
+    """A finished rendition: the bytes, their media type, and a strong ETag's opaque value (unquoted).
+
+    ``placeholder`` tells that the source could not be read or there was no room to read it, so that
+    the picture shown has nothing of it.
+    """
+
+    body: bytes
+    content_type: str
+    etag: str
+    placeholder: bool = False
+
+
+class Renderer(Protocol):
+    """Makes lesser renditions of pictures, off the event loop."""
+
+    async def render(self, source: bytes, rendition: Rendition) -> Rendered:
+        """Return ``rendition`` of the encoded picture ``source``; never raise, never return the original.
+
+        What cannot be decoded, is too large, takes too long or finds no room in the queue comes
+        back as a placeholder.
+        """
+        ...
+
+    def placeholder(self, rendition: Rendition) -> Rendered:
+        """Return at once a picture that shows nothing, for a source that could not be had."""
+        ...
+
+    async def aclose(self) -> None:
+        """End the workers."""
+        ...
+
+
+class EventSink(Protocol):
+    """Takes one event for every verdict that is not a plain allow; must not block or raise."""
+
+    def emit(self, event: Mapping[str, object]) -> None:
+        """Record ``event``: JSON-serialisable values, client text not yet escaped."""
+        ...
+
+    def close(self) -> None:
+        """Flush what is held and let go of the file."""
+        ...
+
+
+class UsageStore(Protocol):
+    """Keeps principals' histories and spends their budgets; answers at once."""
+
+    def find(self, principal: Principal, now: float) -> History:
+        """Return the history of ``principal``, a new one if it is not known."""
+        ...
+
+    def find_known(self, key: str) -> History | None:
+        """Return the history under a principal's key, or None: the request path's short cut."""
+        ...
+
+    def charge(
+        self, history: History, charge: Charge, allowance: Allowance, resource: Resource, now: float
+    ) -> Usage:
+        """Charge one request that is about to be admitted, and what it shows."""
+        ...
+
+    def charge_image(
+        self, history: History, charge: Charge, allowance: Allowance, resource: Resource, now: float
+    ) -> Usage:
+        """Charge what a resource shows, but no request."""
+        ...
+
+    def charge_bytes(self, history: History, allowance: Allowance, amount: int, now: float) -> None:
+        """Charge bytes of an image that were sent."""
+        ...
+
+    def ban(self, history: History, until: float) -> None:
+        """Keep a principal out until ``until``, on the monotonic clock."""
+        ...
+
+
+class Agents(Protocol):
+    """Reads User-Agent fields."""
+
+    def read(self, user_agent: bytes | None) -> Agent:
+        """Return what a User-Agent claims; the same answer for the same bytes."""
+        ...

@@ -1,0 +1,105 @@
+"""From settings to a policy: text becomes limits and networks, once, at the start."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from antiscrape.core.budgets import parse_limits
+from antiscrape.core.rules import (
+    Allowance,
+    GrantRules,
+    IdentityRules,
+    ImageRules,
+    Policy,
+    RecordRules,
+    Route,
+    SignalRule,
+    StoreRules,
+    TrapRules,
+)
+from antiscrape.core.verdict import Standing
+from antiscrape.settings.routes import ALWAYS_EXEMPT
+from antiscrape.settings.units import read_network
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from antiscrape.settings.model import Grants, Identity, Settings
+    from antiscrape.settings.routes import RouteLine
+    from antiscrape.settings.standings import Standings, StandingTable
+
+
+def build(settings: Settings, secrets: Sequence[bytes]) -> Policy:
+    """Compile ``settings``; ``secrets`` run from oldest to newest."""
+    site, score = settings.site, settings.score
+    return Policy(
+        secrets=tuple(secrets),
+        standings=_standings(settings.standing),
+        routes=_routes(settings.routes),
+        signals=MappingProxyType(
+            {name: SignalRule(table.weight, table.mode) for name, table in settings.signals.rows()}
+        ),
+        mode=site.mode,
+        site=site.name,
+        hosts=site.hosts,
+        ignore_case=site.ignore_case,
+        unknown_at=score.unknown_at,
+        bot_at=score.bot_at,
+        banned_at=score.banned_at,
+        ban_seconds=score.ban,
+        identity=_identity(settings.identity),
+        images=ImageRules(**dict(settings.images)),
+        grants=_grants(settings.grants),
+        traps=TrapRules(**dict(settings.traps)),
+        store=StoreRules(**dict(settings.store)),
+        record=RecordRules(**dict(settings.record)),
+    )
+
+
+def _standings(tables: Standings) -> Mapping[Standing, Allowance]:
+    return MappingProxyType(
+        {standing: _allowance(standing, getattr(tables, standing.value)) for standing in Standing}
+    )
+
+
+def _allowance(standing: Standing, table: StandingTable) -> Allowance:
+    return Allowance(
+        standing=standing,
+        rendition=table.rendition,
+        beyond=table.beyond,
+        requests=parse_limits(table.requests),
+        originals=parse_limits(table.originals),
+        subjects=parse_limits(table.subjects),
+        bytes=parse_limits(table.bytes, sizes=True),
+        refuse=table.refuse,
+    )
+
+
+def _routes(lines: Sequence[RouteLine]) -> tuple[Route, ...]:
+    written = {line.pattern for line in lines}
+    missing = [line for line in ALWAYS_EXEMPT if line.pattern not in written]
+    return tuple(Route(line.pattern, line.kind, line.size) for line in (*missing, *lines))
+
+
+def _grants(table: Grants) -> GrantRules:
+    return GrantRules(
+        prefixes=table.prefixes,
+        window=round(table.window),  # a grant's window is numbered, and numbers have no fractions
+        parameter=table.parameter,
+        rewrite=table.rewrite,
+        without=table.without,
+    )
+
+
+def _identity(table: Identity) -> IdentityRules:
+    networks = [network for text in table.trusted_proxies for network in read_network(text)]
+    return IdentityRules(
+        trusted_proxies=tuple(dict.fromkeys(networks)),
+        trust_unix=table.trust_unix,
+        header=table.header,
+        ipv4_rollup=table.ipv4_rollup,
+        ipv6_prefix=table.ipv6_prefix,
+        ipv6_rollup=table.ipv6_rollup,
+        rollup_factor=table.rollup_factor,
+    )

@@ -1,0 +1,338 @@
+"""The settings file as a type: a table each, a field for every setting, with the words an operator reads.
+
+The defaults are this file's. ``config/antiscrape.toml`` is written from it (``settings.document``),
+so the two cannot say different things.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from antiscrape.core.verdict import Mode, Rendition
+from antiscrape.settings.names import (
+    Admin,
+    FieldName,
+    Host,
+    Line,
+    Listed,
+    Parameter,
+    Prefix,
+    TrapPath,
+)
+from antiscrape.settings.routes import ROUTES, RouteLines
+from antiscrape.settings.signals import Signals
+from antiscrape.settings.standings import Standings
+from antiscrape.settings.table import ModeName, Remark, RenditionName, Table
+from antiscrape.settings.units import Bytes, Duration, Trusted, lasting, sized, trusts_everyone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: From here on a preview's faces are matched again: 16 cells rank-1 0.03-0.07, 24 cells 0.18-0.33.
+MOST_SAFE_CELLS = 16
+#: A decoded picture in RGBA, as Pillow holds it.
+BYTES_PER_PIXEL = 4
+
+
+class Site(Table):
+    """The site that is protected."""
+
+    name: Line = Field(
+        default="site",
+        min_length=1,
+        max_length=64,
+        description="What events, metrics and reports call the site.",
+    )
+    mode: ModeName = Field(
+        default=Mode.ENFORCE,
+        description="enforce: verdicts are carried out. shadow: they are made and recorded, and every request is "
+        "served as if antiscrape were not there. off: nothing is judged.",
+    )
+    hosts: Annotated[tuple[Host, ...], Listed] = Field(
+        default=(),
+        description="The host names the site answers to, without port. Empty: any valid Host is served.",
+    )
+    ignore_case: bool = Field(
+        default=False,
+        description="Whether /IMG/1 and /img/1 are one resource on the site itself. If they are and this says "
+        "false, one image has as many spellings as its path has letters, and each is counted anew.",
+    )
+    secret_file: str = Field(
+        default="",
+        max_length=4096,
+        description="A file that holds the secret, or several from oldest to newest, separated by white space or "
+        "commas: the newest signs, all verify. A relative path starts at this file's folder. The secret itself "
+        "never stands here; the environment's ANTISCRAPE_SECRET or ANTISCRAPE_SECRET_FILE goes before this.",
+    )
+
+
+class Identity(Table):
+    """Whose word is taken for a client's address, and how wide one client is."""
+
+    trusted_proxies: Annotated[tuple[Trusted, ...], Listed] = Field(
+        default=(),
+        description='Addresses and networks of your own proxies, such as "127.0.0.1" or "10.0.0.0/8". Only their '
+        "forwarding headers are read, from the right. Empty: nobody is trusted, the peer is the client.",
+    )
+    trust_unix: bool = Field(
+        default=False,
+        description="Trust a peer on a unix socket as one of your proxies. Right where only your proxy may open it.",
+    )
+    unsafe_trust_everyone: bool = Field(
+        default=False,
+        description='Allow "*" and networks that hold every address among trusted_proxies. Then every client '
+        "chooses its own address; right only where nothing but your proxy can connect.",
+    )
+    header: FieldName = Field(
+        default="x-forwarded-for",
+        description="The header that your proxies set: x-forwarded-for, forwarded (RFC 7239), x-real-ip or another "
+        "that holds one address.",
+    )
+    ipv4_rollup: int = Field(
+        default=24,
+        ge=8,
+        le=32,
+        description="Bits of the wider IPv4 network whose clients share a second budget, rollup_factor times as large.",
+    )
+    ipv6_prefix: int = Field(
+        default=64,
+        ge=32,
+        le=128,
+        description="Bits of an IPv6 address that are one client: providers give each customer a /64 at least, so "
+        "one person has 2^64 addresses.",
+    )
+    ipv6_rollup: int = Field(
+        default=48,
+        ge=16,
+        le=128,
+        description="Bits of the wider IPv6 network, as ipv4_rollup; a site's usual share.",
+    )
+    rollup_factor: float = Field(
+        default=20.0,
+        ge=1,
+        le=100_000,
+        description="How many times a client's budgets the wider network has. A carrier puts thousands of people "
+        "behind a few addresses, so this is generous.",
+    )
+
+    def contradictions(self) -> Iterator[Remark]:
+        """Yield a trust in everyone that nobody signed, and a roll-up narrower than what it rolls up."""
+        if not self.unsafe_trust_everyone and trusts_everyone(self.trusted_proxies):
+            words = "trusts every address, so each client would choose its own; set unsafe_trust_everyone to mean it"
+            yield ("trusted_proxies",), words
+        if self.ipv6_rollup > self.ipv6_prefix:
+            yield ("ipv6_rollup",), f"is narrower than ipv6_prefix, which is {self.ipv6_prefix}"
+
+
+class Score(Table):
+    """What the sum of a request's signals means."""
+
+    unknown_at: int = Field(
+        default=25,
+        ge=1,
+        le=10_000,
+        description="From this score on, a browser is taken for unknown and sees previews.",
+    )
+    bot_at: int = Field(default=40, ge=1, le=10_000, description="From this score on, it is taken for a bot.")
+    banned_at: int = Field(
+        default=250,
+        ge=1,
+        le=10_000,
+        description="From this score on, it is banned: every request is refused. A harvester that is refused "
+        "changes its disguise, one that gets previews goes on wasting its time, so this lies beyond what "
+        "headers and habits add up to without a trap.",
+    )
+    ban: Annotated[Duration, lasting("1min", "31d")] = Field(
+        default=3600.0, description="How long a ban lasts."
+    )
+
+    def contradictions(self) -> Iterator[Remark]:
+        """Yield thresholds that do not ascend."""
+        if self.bot_at <= self.unknown_at:
+            yield ("bot_at",), f"{self.bot_at} is not above unknown_at, which is {self.unknown_at}"
+        if self.banned_at <= self.bot_at:
+            yield ("banned_at",), f"{self.banned_at} is not above bot_at, which is {self.bot_at}"
+
+
+class Images(Table):
+    """How lesser renditions are made, and the bounds within which pictures are decoded."""
+
+    preview_cells: int = Field(
+        default=16,
+        ge=4,
+        le=256,
+        description="How many cells are left of a preview's long side. 16 leave about 6 across a face, and a matcher "
+        "finds the person among the first at 0.03 to 0.07 of all tries; with 24 at 0.18 to 0.33.",
+    )
+    preview_size: int = Field(
+        default=480, ge=32, le=4096, description="Pixels of the long side of the file that shows these cells."
+    )
+    mark: Line = Field(
+        default="Preview", max_length=64, description='The words laid over a preview; "" for none.'
+    )
+    original_from: int = Field(
+        default=512,
+        ge=16,
+        le=65_535,
+        description="From this many pixels of its long side on, an image is an original, unless its route says otherwise.",
+    )
+    max_pixels: int = Field(
+        default=50_000_000,
+        ge=1_000_000,
+        le=1_000_000_000,
+        description="Larger pictures are not decoded: a placeholder.",
+    )
+    max_bytes: Annotated[Bytes, sized("64KiB", "1GiB")] = Field(
+        default=2**25, description="Longer files are not read: a placeholder."
+    )
+    workers: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Processes that decode, apart from the server. One per spare core.",
+    )
+    queue: int = Field(
+        default=64,
+        ge=1,
+        le=100_000,
+        description="Pictures that may wait for a worker; one more is a placeholder at once.",
+    )
+    timeout: Annotated[Duration, lasting("0.1s", "1min")] = Field(
+        default=5.0, description="A worker that takes longer for one is ended."
+    )
+    worker_memory: Annotated[Bytes, sized("128MiB", "64GiB")] = Field(
+        default=2**29,
+        description="Address space of a worker. A bomb meets this, not the server.",
+    )
+    cache_bytes: Annotated[Bytes, sized("0B", "64GiB")] = Field(
+        default=2**26,
+        description="Memory for finished renditions, so that each is made once. 0: none.",
+    )
+
+    def contradictions(self) -> Iterator[Remark]:
+        """Yield cells without pixels, and pictures that no worker could hold."""
+        if self.preview_cells > self.preview_size:
+            yield ("preview_cells",), f"is more than preview_size, which is {self.preview_size} pixels"
+        if self.max_pixels * BYTES_PER_PIXEL > self.worker_memory:
+            words = f"takes {self.max_pixels * BYTES_PER_PIXEL} bytes decoded, more than worker_memory"
+            yield ("max_pixels",), words
+
+    def doubts(self) -> Iterator[Remark]:
+        """Yield a preview that still shows who somebody is."""
+        if self.preview_cells > MOST_SAFE_CELLS:
+            words = f"{self.preview_cells} cells leave enough of a face to match it (24 cells: rank-1 0.18 to 0.33)"
+            yield ("preview_cells",), f"{words}; at most {MOST_SAFE_CELLS} are advised"
+
+
+class Grants(Table):
+    """Signed image URLs: who walks the site's pages has them, who counts up ids has not."""
+
+    prefixes: Annotated[tuple[Prefix, ...], Listed] = Field(
+        default=(),
+        description='Paths whose images need a grant, such as "/media/". Empty: nothing is signed, no grant is asked for.',
+    )
+    window: Annotated[Duration, lasting("1min", "7d")] = Field(
+        default=900.0,
+        description="A grant is good for the window it was made in and the next. Within a window a page shows the "
+        "same URLs, so caches keep working.",
+    )
+    parameter: Parameter = Field(default="as", description="The query parameter that holds the grant.")
+    rewrite: bool = Field(
+        default=True,
+        description="Sign the URLs found in HTML and JSON bodies on their way out. false: the site calls sign_url itself.",
+    )
+    without: RenditionName = Field(
+        default=Rendition.PREVIEW,
+        description="What an image request without a valid grant gets at best. original: grants are made, none is "
+        "asked for, which is how to introduce them.",
+    )
+
+
+class Traps(Table):
+    """Links that no person sees; whoever follows one reads the markup, not the page."""
+
+    inject: bool = Field(default=False, description="Put one into every HTML page.")
+    path: TrapPath = Field(
+        default="",
+        description="Where it leads. Empty: a path derived from the secret, so that no list of trap paths names it.",
+    )
+
+
+class Store(Table):
+    """Bounds of the memory that remembers clients."""
+
+    max_principals: int = Field(
+        default=200_000,
+        ge=1000,
+        le=50_000_000,
+        description="How many clients are remembered at once; beyond, those longest unseen are forgotten.",
+    )
+
+
+class Record(Table):
+    """Where events and metrics go."""
+
+    events: Line = Field(
+        default="stderr",
+        min_length=1,
+        max_length=4096,
+        description='One JSON line for every verdict that is not a plain allow: "stderr", "off", or a file\'s path.',
+    )
+    addresses: Literal["hashed", "plain"] = Field(
+        default="hashed",
+        description="How events name a client: hashed (with a key that changes every week, so that days can be "
+        "compared and people not be looked up) or plain.",
+    )
+    admin: Admin = Field(
+        default="127.0.0.1:9465",
+        max_length=120,
+        description='The admin socket (health, metrics): "address:port" or "unix:/path"; "" for none. Whoever can '
+        "connect can read it.",
+    )
+
+    def doubts(self) -> Iterator[Remark]:
+        """Yield an admin socket that others than this machine can reach."""
+        host = self.admin.rpartition(":")[0].strip("[]")
+        if host and not self.admin.startswith("unix:") and not ip_address(host).is_loopback:
+            yield ("admin",), "is reachable from other machines, and whoever can connect can read it"
+
+
+class Settings(Table):
+    """The whole file."""
+
+    site: Site = Site()
+    identity: Identity = Identity()
+    routes: RouteLines = Field(
+        default=ROUTES,
+        max_length=1000,
+        description="What each path is: the first line whose pattern matches tells. Lines written here take the "
+        "place of all of these; /robots.txt and /.well-known/** stay exempt, written or not. A path that no line "
+        "matches is told by the Content-Type of its answer, never by its suffix.",
+    )
+    score: Score = Score()
+    standing: Standings = Standings()
+    signals: Signals = Signals()
+    images: Images = Images()
+    grants: Grants = Grants()
+    traps: Traps = Traps()
+    store: Store = Store()
+    record: Record = Record()
+
+    def doubts(self) -> Iterator[Remark]:
+        """Yield the doubts of every table, and the signals of which one alone bans."""
+        for name in ("images", "record"):
+            yield from _within((name,), getattr(self, name))
+        for name in type(self.standing).model_fields:
+            yield from _within(("standing", name), getattr(self.standing, name))
+        for name, signal in self.signals.rows():
+            if signal.mode is Mode.ENFORCE and signal.weight >= self.score.banned_at:
+                words = f"one signal of {signal.weight} bans by itself (score.banned_at is {self.score.banned_at})"
+                yield ("signals", name, "weight"), words
+
+
+def _within(where: tuple[str, ...], table: Table) -> Iterator[Remark]:
+    for path, words in table.doubts():
+        yield (*where, *path), words

@@ -1,0 +1,1 @@
+"""Where principals are remembered."""

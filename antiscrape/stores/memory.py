@@ -1,0 +1,140 @@
+"""The memory store: every principal's history in one process, bounded, without timers.
+
+Room is made by a clock hand (second chance): a record that was used since the hand last passed, is
+banned, or has spent much of a budget is passed over. So ten thousand strangers cannot make the
+store forget the one client that is limited, which lets it back in at once in several rate limiters
+(``throttled-py``, ``fastapi-guard`` and ``bot-guard-py``, measured).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from antiscrape.core.history import History
+from antiscrape.core.observation import WITHIN, Charge, Usage
+from antiscrape.core.resource import Resource, Size
+from antiscrape.core.spending import bytes_left, spend_bytes, spend_distinct, spend_one, spend_requests
+from antiscrape.core.verdict import Budget
+
+if TYPE_CHECKING:
+    from antiscrape.core.identity import Principal
+    from antiscrape.core.rules import Allowance
+
+_ORIGINAL: Final = Charge.ORIGINAL
+#: The hand looks at so many records per newcomer at most, so that an insertion stays O(1).
+_STEPS = 8
+#: Distinct originals or subjects after which a record is worth keeping over a stranger's.
+_SPENDER = 8
+#: Seconds of requests that a record has yet to earn back, likewise.
+_DEBT = 60.0
+
+
+class MemoryStore:
+    """Histories by principal. Keys are strings: integers of attacker-chosen addresses collide (SECURITY A12)."""
+
+    def __init__(self, *, max_principals: int, rollup_factor: float) -> None:
+        self._principals = _Table(max_principals)
+        self._rollups = _Table(max(16, max_principals // 4))
+        self._factor = rollup_factor
+        self.find_known = self._principals.records.get
+
+    def __len__(self) -> int:
+        return len(self._principals.records)
+
+    def find(self, principal: Principal, now: float) -> History:
+        """Return the history of ``principal``, a new one if it is not known."""
+        known = self._principals.records.get(principal.key)
+        if known is not None:
+            return known
+        rollup = self._rollups.records.get(principal.rollup)
+        if rollup is None:
+            rollup = History(now)
+            self._rollups.add(principal.rollup, rollup, now)
+        history = History(now, rollup)
+        self._principals.add(principal.key, history, now)
+        return history
+
+    def charge(
+        self, history: History, charge: Charge, allowance: Allowance, resource: Resource, now: float
+    ) -> Usage:
+        """Charge one request that is about to be admitted, and say which budget had no room."""
+        limit = allowance.only
+        if limit is not None:
+            exceeded = spend_one(history, limit, now, self._factor)
+        else:
+            exceeded = spend_requests(history, allowance, now, self._factor)
+        if exceeded is not None:
+            return Usage(exceeded)
+        if resource.subject or charge is _ORIGINAL:
+            return self.charge_image(history, charge, allowance, resource, now)
+        return WITHIN
+
+    def charge_image(
+        self, history: History, charge: Charge, allowance: Allowance, resource: Resource, now: float
+    ) -> Usage:
+        """Charge what a resource shows (its subject, its original, bytes), but no request."""
+        exceeded = None
+        if resource.subject:
+            subject = hash(resource.subject)
+            exceeded = spend_distinct(
+                history, Budget.SUBJECTS, allowance.subjects, subject, now, self._factor
+            )
+        if exceeded is None and charge is _ORIGINAL:
+            exceeded = bytes_left(history, allowance, now)
+            if exceeded is None and resource.size is Size.ORIGINAL:
+                exceeded = spend_distinct(
+                    history, Budget.ORIGINALS, allowance.originals, resource.identity, now, self._factor
+                )
+        return WITHIN if exceeded is None else Usage(exceeded)
+
+    def charge_bytes(self, history: History, allowance: Allowance, amount: int, now: float) -> None:
+        """Charge the bytes of an image that were sent."""
+        spend_bytes(history, allowance, amount, now)
+
+    def ban(self, history: History, until: float) -> None:
+        """Keep a principal out until ``until``."""
+        history.banned_until = until
+
+
+class _Table:
+    """Records by key, with the clock hand that makes room."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._order: deque[str] = deque()
+        self.records: dict[str, History] = {}
+
+    def add(self, key: str, record: History, now: float) -> None:
+        if len(self.records) >= self._most:
+            self._make_room(now)
+        self.records[key] = record
+        self._order.append(key)
+
+    def _make_room(self, now: float) -> None:
+        order, records = self._order, self.records
+        for _ in range(_STEPS):
+            key = order.popleft()
+            record = records[key]
+            if not record.touched and not _worth_keeping(record, now):
+                del records[key]
+                return
+            record.touched = False
+            order.append(key)
+        # All that the hand saw was in use or spent. The bound holds all the same; a ban goes last.
+        for _ in range(_STEPS):
+            key = order.popleft()
+            if records[key].banned_until <= now:
+                del records[key]
+                return
+            order.append(key)
+        del records[order.popleft()]
+
+
+def _worth_keeping(record: History, now: float) -> bool:
+    return (
+        record.banned_until > now
+        or record.tat - now > _DEBT
+        or len(record.originals or ()) >= _SPENDER
+        or len(record.subjects or ()) >= _SPENDER
+    )

@@ -1,0 +1,195 @@
+"""``make bench``: what antiscrape costs, beside the bare site and its peers.
+
+Exit status 0, or with ``--check`` 1 where a target of ``loadtests/budgets.toml`` is missed beyond the
+noise, and 2 where something could not be measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from loadtests.bench import peers
+from loadtests.bench.figures import judge, machine, read_budgets
+from loadtests.bench.generator import Generator
+from loadtests.bench.inprocess import InProcess, added
+from loadtests.bench.paths import costs
+from loadtests.bench.served import Row, compare, counts_per_client
+from loadtests.bench.stages import stages
+from loadtests.bench.variants import VARIANTS
+from loadtests.bench.visitors import API, IMAGE
+
+PARTS = ("served", "inprocess", "paths")
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is measured: a full run takes some five minutes, a quick one a minute and a half."""
+
+    rounds: int
+    seconds: float
+    batches: int
+    paths: int
+    clients: int
+
+
+FULL = Size(rounds=5, seconds=1.0, batches=300, paths=30, clients=200_000)
+QUICK = Size(rounds=2, seconds=1.0, batches=60, paths=8, clients=50_000)
+
+
+@dataclass(slots=True)
+class Report:
+    """All that was measured: ``figures`` by the names of ``budgets.toml``, ``tables`` for people and machines."""
+
+    figures: dict[str, float] = field(default_factory=dict)
+    tables: dict[str, Any] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, print, write ``artifacts/bench.json``; return the exit status."""
+    options = _options().parse_args(arguments)
+    size, begun, report = QUICK if options.quick else FULL, time.monotonic(), Report()
+    named = machine()
+    print(f"{named['processor']}, {named['cores']} cores, {named['python']}, load {named['load']}")
+    if "inprocess" in options.parts:
+        _inprocess(size, report)
+    if "paths" in options.parts:
+        _paths(size, report)
+    if "served" in options.parts:
+        _served(size, report, wrk="" if options.own_generator else None)
+    targets, others = read_budgets("bench")
+    lines, missed = judge(report.figures, targets, tolerance=others["tolerance"])
+    missed += _dearer(report, others["peers_dearer"])
+    print("\nTargets (loadtests/budgets.toml)")
+    print("\n".join(f"  {line}" for line in lines))
+    for name in missed:
+        print(f"  MISSED: {name}")
+    _write(Path(options.output), named, report, missed)
+    print(f"\n{time.monotonic() - begun:.0f} s; {options.output}")
+    return 1 if options.check and missed else 0
+
+
+def _options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m loadtests.bench", description="CPU time per request.")
+    parser.add_argument("--quick", action="store_true", help="about ninety seconds, with more noise")
+    parser.add_argument("--check", action="store_true", help="exit 1 where a target is missed")
+    parser.add_argument("--own-generator", action="store_true", help="make the load without wrk")
+    parser.add_argument("--output", default=str(peers.ROOT / "artifacts" / "bench.json"), metavar="FILE")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    return parser
+
+
+def _inprocess(size: Size, report: Report) -> None:
+    print("\nIn the process: CPU µs added to a known client's request (medians; quartiles in brackets)")
+    rows = [asyncio.run(added(target, rounds=size.batches)) for target in (API, IMAGE)]
+    for row in rows:
+        _say_inprocess(row)
+    parts = asyncio.run(stages(API, rounds=max(10, size.batches // 5)))
+    print("  in loops of their own:")
+    for part in parts:
+        print(f"    {part.name:10s} {part.cost:6.2f}  {part.covers}")
+    report.figures["in_process_hmac"] = rows[0].hmacs
+    report.figures["in_process_cycles"] = rows[0].cycles
+    report.tables["in_process"] = [row._asdict() for row in rows]
+    report.tables["stages"] = [part._asdict() for part in parts]
+
+
+def _say_inprocess(row: InProcess) -> None:
+    low, high = row.added.low, row.added.high
+    print(
+        f"  {row.target:16s} bare {row.bare:6.1f}   added {row.added.median:6.2f} [{low:.2f}-{high:.2f}]"
+        f"   one HMAC {row.one_hmac:.2f}   = {row.hmacs:.2f} HMACs   {row.cycles:g} cyclic objects left"
+    )
+    steps = "   ".join(f"{name} {cost:.2f}" for name, cost in row.stages.items())
+    print(f"  {'':16s} in place: {steps}")
+
+
+def _paths(size: Size, report: Report) -> None:
+    print("\nRarer requests")
+    found = costs(rounds=size.paths, clients=size.clients)
+    for cost in found:
+        print(f"  {cost.title:64s} {cost.value:12,.2f} {cost.unit}")
+        report.figures[cost.name] = cost.value
+    report.tables["paths"] = [cost._asdict() for cost in found]
+
+
+def _served(size: Size, report: Report, *, wrk: str | None) -> None:
+    environment = peers.prepare()
+    names = []
+    for name, variant in VARIANTS.items():
+        if name == "bare":
+            continue
+        fault = environment.lacks(variant.module)
+        try:
+            fault = fault or counts_per_client(variant, environment, API)
+        except OSError as error:
+            fault = str(error)
+        if fault:
+            report.skipped[name] = fault
+            print(f"  skipped: {variant.title}: {fault}")
+        else:
+            names.append(name)
+    with Generator(wrk=wrk) as generator:
+        print(
+            f"\nServed: uvicorn, uvloop, httptools, one worker; load by {'wrk' if generator.wrk else 'our own loop'}"
+        )
+        rows = compare(
+            names, environment, generator, API, rounds=size.rounds, seconds=size.seconds, say=_progress
+        )
+        if "antiscrape" in names:
+            own = ["antiscrape"]
+            rounds = 2 * size.rounds
+            rows += compare(
+                own, environment, generator, IMAGE, rounds=rounds, seconds=size.seconds, say=_progress
+            )
+    print(f"{'':42s}{'CPU µs':>9s}{'added':>9s}{'ratio':>7s}  quartiles     req/s  runs  not 200")
+    for row in sorted(rows, key=lambda row: (row.target, row.ratio.median)):
+        _say_served(row)
+    report.tables["served"] = [row._asdict() for row in rows]
+    for row in rows:
+        if row.name == "antiscrape":
+            report.figures["served_ratio" if row.target == API else "served_image_ratio"] = row.ratio.median
+
+
+def _progress(text: str) -> None:
+    print(f"  {text}", file=sys.stderr)
+
+
+def _say_served(row: Row) -> None:
+    title = f"{row.target} {VARIANTS[row.name].title}"
+    print(
+        f"  {title:48.48s}"[:42].ljust(42) + f"{row.cpu:9,.1f}{row.added:9,.1f}{row.ratio.median:7.2f}"
+        f"  {row.ratio.low:.2f}-{row.ratio.high:<8.2f}{row.rate:8,.0f}{row.runs:6d}{row.failures:8d}"
+    )
+
+
+def _dearer(report: Report, names: list[str]) -> list[str]:
+    """Return the peers that were measured and cost less than antiscrape beside them."""
+    rows = {row["name"]: row for row in report.tables.get("served", []) if row["target"] == API}
+    if "antiscrape" not in rows:
+        return []
+    most = rows["antiscrape"]["ratio"].median
+    return [f"{name} is cheaper" for name in names if name in rows and rows[name]["ratio"].median < most]
+
+
+def _write(path: Path, named: dict[str, object], report: Report, missed: list[str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    document = {
+        "machine": named,
+        "figures": report.figures,
+        "missed": missed,
+        "skipped": report.skipped,
+        **report.tables,
+    }
+    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

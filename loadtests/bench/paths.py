@@ -1,0 +1,262 @@
+"""What the rarer requests cost: previews, signing pages, a browser never seen before, the start, a client's memory."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import secrets
+import statistics
+import subprocess
+import sys
+import time
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from PIL import Image
+
+from antiscrape import clock
+from antiscrape.asgi.rewriting import HtmlSigner
+from antiscrape.core.grants import Grants
+from antiscrape.core.rules import GrantRules, ImageRules
+from antiscrape.core.tokens import KeyRing
+from antiscrape.core.verdict import Rendition
+from antiscrape.images.recipes import preview
+from antiscrape.images.renderer import PillowRenderer
+from loadtests.bench.inprocess import BATCH, Sink, run_batch
+from loadtests.bench.peers import ROOT
+from loadtests.bench.rooms import Rooms
+from loadtests.bench.site import gallery, make_site, photograph
+from loadtests.bench.variants import protected
+from loadtests.bench.visitors import API, HOST, IMAGE, scope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from antiscrape.core.request import RequestHead
+
+_TOOL = "python-requests/2.32.3"
+_CHUNK = 1 << 16
+
+
+class Cost(NamedTuple):
+    """One figure: its name in ``budgets.toml``, what it is, its value and unit."""
+
+    name: str
+    title: str
+    value: float
+    unit: str
+
+
+def costs(*, rounds: int, clients: int) -> list[Cost]:
+    """Measure all of them; ``rounds`` scales the repetitions, ``clients`` are remembered for the memory figure."""
+    return [
+        *asyncio.run(_cached_preview(rounds)),
+        *asyncio.run(_cold_preview(max(3, rounds // 4))),
+        *_html(rounds),
+        *_first_sight(rounds),
+        *_start(max(3, rounds // 5)),
+        *_memory(clients),
+    ]
+
+
+async def _cached_preview(rounds: int) -> list[Cost]:
+    """Measure a bot's preview that was made before, against the original from the bare site."""
+    bare, app, sink = make_site(), protected(make_site(), ANTISCRAPE__RECORD__EVENTS="off"), Sink()
+    first = scope(1, IMAGE, agent=_TOOL)
+    await app(first, sink.receive, sink.send)
+    alone: list[float] = []
+    previews: list[float] = []
+    for number in range(rounds):
+        alone.append(await run_batch(bare, [scope(place, IMAGE) for place in range(BATCH)], sink))
+        scopes = [scope(number * BATCH + place, IMAGE, agent=_TOOL) for place in range(BATCH)]
+        previews.append(await run_batch(app, scopes, sink))
+    standing = first["state"]["antiscrape"].verdict.rendition
+    if standing is not Rendition.PREVIEW or sink.failures:
+        raise RuntimeError(f"a bot was answered {standing}")
+    await app({"type": "lifespan"}, _ended, sink.send)
+    cost = statistics.median(previews)
+    return [
+        Cost("preview_cached_us", "a bot's preview, made before", cost, "µs"),
+        Cost(
+            "preview_cached_ratio",
+            "  over the original from the bare site",
+            statistics.median([p / b for b, p in zip(alone, previews, strict=True)]),
+            "x",
+        ),
+    ]
+
+
+async def _ended() -> dict[str, str]:
+    """Tell an app that the server ends."""
+    return {"type": "lifespan.shutdown"}
+
+
+async def _cold_preview(rounds: int) -> list[Cost]:
+    """Measure a preview of a 1600x1200 JPEG, made by the recipe and by the workers, against decoding and encoding it."""
+    rules = ImageRules()
+    recipe = preview(rules)
+
+    def make(source: bytes) -> None:
+        recipe.make(source, max_pixels=rules.max_pixels)
+
+    pictures = [photograph(1600, 1200, seed=seed) for seed in range(2 * rounds + 1)]
+    made: list[float] = []
+    plain: list[float] = []
+    for picture in pictures[:rounds]:
+        plain.append(_cpu_ms(_decode_and_encode, picture))
+        made.append(_cpu_ms(make, picture))
+    renderer = PillowRenderer(rules)
+    await renderer.render(pictures[-1], Rendition.PREVIEW)  # starts the worker
+    waits = []
+    for picture in pictures[rounds:-1]:
+        begin = time.perf_counter()
+        rendered = await renderer.render(picture, Rendition.PREVIEW)
+        waits.append((time.perf_counter() - begin) * 1000)
+        if rendered.placeholder:
+            raise RuntimeError("a preview could not be made")
+    await renderer.aclose()
+    ratio = statistics.median([m / p for m, p in zip(made, plain, strict=True)])
+    return [
+        Cost("preview_cold_ms", "a preview of a 1600x1200 JPEG", statistics.median(made), "ms"),
+        Cost("preview_cold_ratio", "  over decoding and encoding the picture", ratio, "x"),
+        Cost("preview_cold_wait_ms", "  by a worker process, wall clock", statistics.median(waits), "ms"),
+    ]
+
+
+def _decode_and_encode(source: bytes) -> None:
+    with Image.open(io.BytesIO(source)) as picture:
+        picture.load()
+        picture.save(io.BytesIO(), "JPEG", quality=85)
+
+
+def _cpu_ms(work: Callable[..., object], *given: object) -> float:
+    start = time.thread_time_ns()
+    work(*given)
+    return (time.thread_time_ns() - start) / 1e6
+
+
+def _html(rounds: int) -> list[Cost]:
+    """Sign the pictures of a listing as it streams by, against hashing the same bytes."""
+    rules = GrantRules(prefixes=("/media/",))
+    grants = Grants(KeyRing((secrets.token_bytes(40),)), rules, "bench")
+    page = gallery(400)
+
+    def sign() -> int:
+        signer = HtmlSigner(lambda url: grants.sign(url, now=clock.wall()), rules.prefixes, HOST)
+        chunks = range(0, len(page), _CHUNK)
+        return sum(len(signer.feed(page[at : at + _CHUNK], last=at + _CHUNK >= len(page))) for at in chunks)
+
+    if sign() <= len(page):
+        raise RuntimeError("nothing was signed")
+    times = [_cpu_ms(sign) for _ in range(rounds)]
+    hashes = [_cpu_ms(lambda: blake2b(page).digest()) for _ in range(rounds)]
+    cost = statistics.median(times)
+    return [
+        Cost("html_mb_per_s", "signing the pictures of an HTML listing", len(page) / cost / 1000, "MB/s"),
+        Cost("html_us_per_url", "  per URL signed", cost * 1000 / (page.count(b"/media/")), "µs"),
+        Cost("html_blake2b_ratio", "  over hashing the page", cost / statistics.median(hashes), "x"),
+    ]
+
+
+def _first_sight(rounds: int) -> list[Cost]:
+    """Judge a header profile that was never seen, of a client that was never seen, against one known in both."""
+    rooms = Rooms(protected(make_site()).policy)
+    judge, read = rooms.gate.judge, rooms.reader.read
+    agent = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.{}.0 Safari/537.36"
+    new, known = [], []
+
+    def judge_all(heads: list[RequestHead]) -> None:
+        for head in heads:
+            judge(head, secure=True)
+
+    for number in range(rounds):
+        numbers = range(number * 50, number * 50 + 50)
+        strangers = [read(scope(place, API, agent=agent.format(place)))[0] for place in numbers]
+        again = [read(scope(place, API, agent=agent.format(place)))[0] for place in numbers]
+        new.append(_cpu_ms(judge_all, strangers))
+        known.append(_cpu_ms(judge_all, again))
+    first, later = statistics.median(new) * 20, statistics.median(known) * 20
+    return [
+        Cost("first_sight_us", "judging a new client with a new header profile", first, "µs"),
+        Cost("first_sight_ratio", "  over judging it again", first / later, "x"),
+    ]
+
+
+def _start(times: int) -> list[Cost]:
+    """Import, and import and protect an app, in new processes; Python's own start taken off. CPU ms."""
+    secret = "import os, secrets; os.environ['ANTISCRAPE_SECRET'] = secrets.token_urlsafe(40); "
+    programs = {
+        "python": "pass",
+        "import": "import antiscrape.app",
+        "start": f"{secret}from antiscrape.app import protect; protect(print)",
+    }
+    found: dict[str, list[float]] = {name: [] for name in programs}
+    for _ in range(times):
+        for name, program in programs.items():
+            found[name].append(_child_cpu_ms([sys.executable, "-c", program]))
+    middle = {name: statistics.median(values) for name, values in found.items()}
+    return [
+        Cost("import_ms", "importing antiscrape.app", middle["import"] - middle["python"], "ms"),
+        Cost("start_ms", "import, default policy, protect(app)", middle["start"] - middle["python"], "ms"),
+        Cost("start_python_ratio", "  over Python's own start", middle["start"] / middle["python"] - 1, "x"),
+    ]
+
+
+def _child_cpu_ms(command: list[str]) -> float:
+    before = os.times()
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=60)
+    after = os.times()
+    spent = after.children_user + after.children_system - before.children_user - before.children_system
+    return spent * 1000
+
+
+def _memory(clients: int) -> list[Cost]:
+    """Return what a process grows by, for each client that it remembers."""
+    command = [sys.executable, "-m", "loadtests.bench.paths", str(clients)]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=300)
+    once, seen = json.loads(done.stdout)
+    return [
+        Cost("bytes_per_client", f"memory per client, of {clients:,} that asked once", once, "B"),
+        Cost("bytes_per_viewer", "  of clients that saw three originals", seen, "B"),
+    ]
+
+
+def remember(clients: int) -> tuple[float, float]:
+    """Judge ``clients`` new clients once; return the growth per client, and that of viewers of originals."""
+    policy = protected(make_site(), ANTISCRAPE__STORE__MAX_PRINCIPALS=str(2 * clients)).policy
+    rooms = Rooms(policy)
+
+    def visit(number: int, target: str, path: str) -> None:
+        seen = scope(number, target)
+        seen["raw_path"] = path.encode()
+        head, secure = rooms.reader.read(seen)
+        passage = rooms.gate.judge(head, secure=secure)
+        if passage.verdict.rendition is not Rendition.ORIGINAL:
+            raise RuntimeError(f"a person was judged {passage.verdict}")
+
+    for number in range(2_000_000, 2_001_000):
+        visit(number, API, API)
+    start = _resident()
+    for number in range(clients):
+        visit(number, API, API)
+    once = (_resident() - start) / clients
+    viewers = max(1, clients // 8)
+    start = _resident()
+    for number in range(4_000_000, 4_000_000 + viewers):
+        for photo in range(3):
+            visit(number, IMAGE, f"/media/{1001 + (number + photo) % 5000}-original.jpg")
+    if len(rooms.store) < clients + viewers:
+        raise RuntimeError("the store forgot clients")
+    return once, (_resident() - start) / viewers
+
+
+def _resident() -> int:
+    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+if __name__ == "__main__":
+    print(json.dumps(remember(int(sys.argv[1]))))

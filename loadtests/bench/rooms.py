@@ -1,0 +1,85 @@
+"""antiscrape's rooms, joined as ``antiscrape.app`` joins them, so that the bench can time them one by one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from antiscrape import clock
+from antiscrape.asgi.head import HeadReader
+from antiscrape.asgi.responder import Responder, Tools
+from antiscrape.core.identity import Identity
+from antiscrape.core.tokens import KeyRing
+from antiscrape.evidence.events import NoSink
+from antiscrape.evidence.recorder import Recorder
+from antiscrape.gate import Gate
+from antiscrape.images.dimensions import long_side
+from antiscrape.images.renderer import PillowRenderer
+from antiscrape.lookups.agents import AgentBook
+from antiscrape.stores.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from antiscrape.core.rules import Policy
+    from loadtests.bench.variants import App
+
+
+class Rooms:
+    """One object of each room, by one policy."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.store = MemoryStore(
+            max_principals=policy.store.max_principals, rollup_factor=policy.identity.rollup_factor
+        )
+        self.gate = Gate(
+            policy,
+            store=self.store,
+            agents=AgentBook(),
+            grants=None,
+            clock=clock.monotonic,
+            wall=clock.wall,
+        )
+        self.reader = HeadReader(policy.hosts)
+        self.identity = Identity(policy.identity)
+        self.renderer = PillowRenderer(policy.images)
+        self.tools = Tools(self.gate, self.renderer, long_side, None)
+        self.recorder = Recorder(
+            NoSink(), site="bench", keys=KeyRing(policy.secrets), addresses="hashed", wall=clock.wall
+        )
+
+    def know(self, scope: Any) -> None:
+        """Make the client of ``scope`` one that every room knows."""
+        head, secure = self.reader.read(scope)
+        self.gate.judge(head, secure=secure)
+        self.identity.find(head.peer, head.fields, head.repeated)
+
+    def reading(self, app: App) -> App:
+        """Return ``app`` behind the first stage alone: the head is read."""
+        read = self.reader.read
+
+        async def serve(scope: Any, receive: Any, send: Any) -> None:
+            read(scope)
+            await app(scope, receive, send)
+
+        return serve
+
+    def judging(self, app: App) -> App:
+        """Return ``app`` behind two stages: the head is read and judged."""
+        read, judge = self.reader.read, self.gate.judge
+
+        async def serve(scope: Any, receive: Any, send: Any) -> None:
+            head, secure = read(scope)
+            judge(head, secure=secure)
+            await app(scope, receive, send)
+
+        return serve
+
+    def answering(self, app: App) -> App:
+        """Return ``app`` behind three stages: the head is read and judged, the answer passes a responder."""
+        read, judge, tools = self.reader.read, self.gate.judge, self.tools
+
+        async def serve(scope: Any, receive: Any, send: Any) -> None:
+            head, secure = read(scope)
+            responder = Responder(tools, judge(head, secure=secure), send)
+            await app(scope, receive, responder.send)
+
+        return serve

@@ -1,0 +1,24 @@
+-- Sends the requests that the file named by BENCH_REQUESTS holds, one after the other, and reports
+-- [answers, failures, bytes, seconds] as one line of JSON.
+
+local requests, at = {}, 0
+
+function init()
+  local file = assert(io.open(os.getenv("BENCH_REQUESTS"), "rb"))
+  for request in file:read("*a"):gmatch("(.-\r\n\r\n)") do
+    requests[#requests + 1] = request
+  end
+  file:close()
+end
+
+function request()
+  at = at % #requests + 1
+  return requests[at]
+end
+
+function done(summary)
+  local errors = summary.errors
+  local failures = errors.status + errors.connect + errors.read + errors.write + errors.timeout
+  io.write(string.format("[%d, %d, %d, %.6f]\n",
+    summary.requests, failures, summary.bytes, summary.duration / 1e6))
+end

@@ -1,0 +1,88 @@
+"""``antiscrape check`` and ``antiscrape schema``, as somebody at a terminal meets them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from antiscrape.settings import document
+
+ROOT = Path(__file__).parents[2]
+SECRET = "kx8Jc0v9QmZ2rT5yWb7uEh3nLp6sAd1f"
+
+
+def run(*arguments: str, environ: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    own = {name: value for name, value in os.environ.items() if not name.startswith("ANTISCRAPE")}
+    return subprocess.run(
+        [sys.executable, "-c", "from antiscrape.cli import main; main()", *arguments],
+        cwd=ROOT,
+        env=own | (environ or {}),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def test_a_right_file_is_ok_and_told_in_short() -> None:
+    done = run("check", "config/policies/photo.toml", environ={"ANTISCRAPE_SECRET": SECRET})
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[0] == "ok: config/policies/photo.toml"
+    assert "mode      enforce: verdicts are carried out" in lines
+    assert "grants    /media/ signed in page bodies, good for 30min to twice that; without: preview" in lines
+    assert any(line.split()[:4] == ["browser", "600/5min", "30/10min,", "60/day"] for line in lines)
+    assert len(lines) < 30
+    assert max(map(len, lines)) <= 110
+
+
+def test_a_missing_secret_is_a_warning_here() -> None:
+    done = run("check", "config/antiscrape.toml")
+    assert done.returncode == 0
+    assert done.stderr.startswith("warning: no secret is set")
+    assert done.stdout.startswith("ok: ")
+
+
+def test_without_a_file_the_variable_names_it_and_else_the_defaults_are_checked() -> None:
+    named = run("check", environ={"ANTISCRAPE_CONFIG": "config/policies/observe.toml"})
+    assert "mode      shadow" in named.stdout
+    assert run("check").stdout.startswith("ok: defaults\n")
+
+
+def test_every_error_is_told_and_the_status_is_2(tmp_path: Path) -> None:
+    path = tmp_path / "site.toml"
+    path.write_text("[site]\nmode = 1\n\n[standing.browser]\noriginals = 'x'\n")
+    done = run(
+        "check", str(path), environ={"ANTISCRAPE__IMAGES__QUEUE": "long", "ANTISCRAPE_SECRET": "short"}
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    places = [line.split(": ")[1] for line in done.stderr.splitlines()]
+    assert places == [f"{path}:2", f"{path}:5", "ANTISCRAPE__IMAGES__QUEUE", "ANTISCRAPE_SECRET"]
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.security("J9")
+def test_neither_a_right_nor_a_wrong_secret_is_shown(tmp_path: Path) -> None:
+    right = run("check", environ={"ANTISCRAPE_SECRET": SECRET})
+    wrong = run("check", environ={"ANTISCRAPE_SECRET": SECRET[:20]})
+    assert (right.returncode, wrong.returncode) == (0, 2)
+    assert SECRET[:8] not in right.stdout + right.stderr + wrong.stdout + wrong.stderr
+
+
+def test_a_doubt_is_a_warning_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "site.toml"
+    path.write_text("\n[images]\npreview_cells = 24\n")
+    done = run("check", str(path), environ={"ANTISCRAPE_SECRET": SECRET})
+    assert done.returncode == 0
+    assert done.stderr.startswith(f"warning: {path}:3: images.preview_cells: 24 cells")
+
+
+def test_the_schema_and_the_defaults_are_printed() -> None:
+    schema, defaults = run("schema"), run("schema", "--defaults")
+    assert json.loads(schema.stdout) == json.loads(document.schema())
+    assert defaults.stdout == document.toml()

@@ -1,0 +1,36 @@
+"""The demo's photos, made once, and its site served as it is, without antiscrape."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from antiscrape.asgi.runner import Server, configure, listen, url_of
+from antiscrape.demo.photos import Library, make_library
+from antiscrape.demo.site import create_site
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Library:
+    return make_library(cache=tmp_path_factory.mktemp("photos"))
+
+
+@pytest.fixture(scope="session")
+def plain_url(library: Library) -> Iterator[str]:
+    """Serve the site with nothing before it, so that what visitors take can be told from what they are given."""
+    sock = listen(host="127.0.0.1", port=0)
+    ready = threading.Event()
+    server = Server(configure(create_site(library), timeout_graceful_shutdown=2), ready=ready.set)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, daemon=True)
+    thread.start()
+    assert ready.wait(20)
+    yield url_of(sock) + "/"
+    server.should_exit = True
+    thread.join(20)
+    sock.close()
+    assert not thread.is_alive()

@@ -1,0 +1,158 @@
+"""What the decoder accepts, and what it hands on."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+import zlib
+from typing import TYPE_CHECKING
+
+import pytest
+from PIL import Image
+
+from antiscrape.images.decode import Refused, decode, limit_pixels
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.images.conftest import Encode
+
+_MOST = 50_000_000
+
+
+@pytest.fixture(autouse=True)
+def limits() -> Iterator[None]:
+    """Set the worker's limits for the test alone."""
+    former = Image.MAX_IMAGE_PIXELS
+    with warnings.catch_warnings():
+        limit_pixels(_MOST)
+        yield
+    Image.MAX_IMAGE_PIXELS = former
+
+
+def png_header(width: int, height: int) -> bytes:
+    """Return a PNG that declares a size and has one byte of pixels."""
+    parts = b"\x89PNG\r\n\x1a\n"
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    for name, data in ((b"IHDR", header), (b"IDAT", zlib.compress(b"\0")), (b"IEND", b"")):
+        parts += struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+    return parts
+
+
+@pytest.mark.security("E2")
+@pytest.mark.parametrize("size", [(50_000, 50_000), (2**31 - 1, 1), (7072, 7072), (_MOST + 1, 1)])
+def test_a_bomb_is_refused_by_its_header(size: tuple[int, int]) -> None:
+    with pytest.raises((Refused, Image.DecompressionBombError, Image.DecompressionBombWarning)):
+        decode(png_header(*size), max_pixels=_MOST, enough=32)
+
+
+@pytest.mark.security("E2")
+def test_the_limit_itself_holds_without_pillows_help(encode: Encode) -> None:
+    source = encode(Image.new("RGB", (100, 101)), "PNG")
+    with pytest.raises(Refused, match="100 x 101 pixels"):
+        decode(source, max_pixels=10_000, enough=32)
+    assert decode(source, max_pixels=10_100, enough=32).pixels.size == (100, 101)
+
+
+@pytest.mark.security("E2")
+def test_a_gif_frame_beyond_its_screen_is_refused(encode: Encode) -> None:
+    """The screen descriptor says 10 x 10; the frame inside says 60,000 x 60,000."""
+    gif = bytearray(encode(Image.new("P", (10, 10)), "GIF"))
+    frame = gif.index(b"\x2c\0\0\0\0\x0a\0\x0a\0")
+    gif[frame + 5 : frame + 9] = struct.pack("<HH", 60_000, 60_000)
+    with pytest.raises((Refused, Image.DecompressionBombError, Image.DecompressionBombWarning)):
+        decode(bytes(gif), max_pixels=_MOST, enough=32)
+
+
+@pytest.mark.security("E1")
+@pytest.mark.parametrize("kind", ["TIFF", "BMP", "PPM", "EPS", "ICO"])
+def test_formats_that_are_not_ours_are_never_opened(kind: str, encode: Encode) -> None:
+    with pytest.raises(Refused):
+        decode(encode(Image.new("RGB", (9, 9)), kind), max_pixels=_MOST, enough=32)
+
+
+@pytest.mark.security("E1")
+def test_bytes_that_announce_one_format_are_not_tried_as_another(encode: Encode) -> None:
+    with pytest.raises(OSError, match="cannot identify"):
+        decode(b"\xff\xd8\xff" + encode(Image.new("RGB", (9, 9)), "PNG"), max_pixels=_MOST, enough=32)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "WEBP", "AVIF"])
+def test_only_the_first_frame_is_read(kind: str, encode: Encode) -> None:
+    frames = [Image.new("RGB", (64, 64), colour) for colour in ("red", "lime", "blue")]
+    source = encode(frames[0], kind, save_all=True, append_images=frames[1:], duration=50)
+    assert decode(source, max_pixels=_MOST, enough=32).pixels.convert("RGB").getpixel(
+        (32, 32)
+    ) == pytest.approx((255, 0, 0), abs=6)
+
+
+def test_a_jpeg_is_decoded_no_larger_than_is_enough(photo: bytes) -> None:
+    picture = decode(photo, max_pixels=_MOST, enough=32)
+    assert (picture.width, picture.height) == (512, 600)
+    assert picture.pixels.size == (64, 75)
+    assert decode(photo, max_pixels=_MOST, enough=1200).pixels.size == (512, 600)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "YCbCr", "I;16"])
+def test_every_mode_without_transparency_becomes_rgb(mode: str, encode: Encode) -> None:
+    kind = "JPEG" if mode in {"CMYK", "YCbCr"} else "PNG"
+    source = encode(Image.new("L", (40, 40), 255).convert(mode), kind)
+    assert decode(source, max_pixels=_MOST, enough=32).pixels.mode == "RGB"
+
+
+def test_sixteen_bit_grey_keeps_its_shades(encode: Encode) -> None:
+    """A plain conversion would clip all above 255, and so nearly everything, to white."""
+    grey = Image.new("I;16", (40, 40), 128 * 257)
+    assert decode(encode(grey, "PNG"), max_pixels=_MOST, enough=32).pixels.getpixel((9, 9)) == (128, 128, 128)
+
+
+@pytest.mark.parametrize(
+    ("mode", "options"),
+    [
+        ("RGBA", {}),
+        ("LA", {}),
+        ("P", {"transparency": 0}),
+        ("L", {"transparency": 0}),
+        ("RGB", {"transparency": (0, 0, 0)}),
+    ],
+)
+def test_transparency_of_every_kind_becomes_alpha(
+    mode: str, options: dict[str, object], encode: Encode
+) -> None:
+    source = encode(Image.new(mode, (40, 40)), "PNG", **options)
+    picture = decode(source, max_pixels=_MOST, enough=32)
+    assert picture.pixels.mode == "RGBA"
+    assert picture.pixels.getchannel("A").getextrema() == (0, 0)
+
+
+@pytest.mark.parametrize("value", [0, 9, 65_535])
+def test_a_nonsense_orientation_is_upright(value: int, encode: Encode) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = value
+    source = encode(Image.new("RGB", (40, 20)), "JPEG", exif=exif)
+    assert decode(source, max_pixels=_MOST, enough=32).orientation == 1
+
+
+@pytest.mark.security("E5")
+@pytest.mark.parametrize(
+    "exif",
+    [b"Exif\0\0", b"Exif\0\0MM\0*\xff\xff\xff\xff", b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + b"\x12\x01" * 50],
+)
+def test_broken_exif_does_not_cost_the_picture(exif: bytes, photo: bytes) -> None:
+    segment = b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
+    picture = decode(photo[:2] + segment + photo[2:], max_pixels=_MOST, enough=32)
+    assert (picture.orientation, picture.pixels.info) == (1, {})
+
+
+def test_every_valid_picture_of_the_png_suite_is_decoded(shared: Path) -> None:
+    """Files whose names start with x are broken on purpose (PngSuite); only the sum over pixel data goes unchecked."""
+    files = sorted((shared / "corpora/pngsuite/tests/pngsuite").glob("*.png"))
+    refused = set()
+    for file in files:
+        try:
+            decode(file.read_bytes(), max_pixels=_MOST, enough=32)
+        except (OSError, SyntaxError, ValueError):
+            refused.add(file.name)
+    assert len(files) > 100
+    assert refused == {file.name for file in files if file.name.startswith("x")} - {"xcsn0g01.png"}

@@ -1,0 +1,54 @@
+"""What is decoded at all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from PIL import Image
+
+from antiscrape.images.formats import Format, sniff
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.images.conftest import Encode
+
+
+@pytest.mark.parametrize("kind", list(Format))
+def test_each_format_is_told_by_its_own_first_bytes(kind: Format, encode: Encode) -> None:
+    assert sniff(encode(Image.new("RGB", (8, 8)), kind.value)) is kind
+
+
+@pytest.mark.security("E1")
+@pytest.mark.parametrize("kind", ["BMP", "EPS", "ICO", "JPEG2000", "PCX", "PDF", "PPM", "SGI", "TGA", "TIFF"])
+def test_no_other_format_is_decoded(kind: str, encode: Encode) -> None:
+    assert sniff(encode(Image.new("RGB", (8, 8)), kind)) is None
+
+
+@pytest.mark.security("E9")
+@pytest.mark.parametrize(
+    "text", ["<svg xmlns='http://www.w3.org/2000/svg'/>", "<?xml version='1.0'?><svg/>", "<!DOCTYPE html>"]
+)
+def test_markup_is_no_picture(text: str) -> None:
+    assert sniff(text.encode()) is None
+
+
+@pytest.mark.security("E1")
+@pytest.mark.parametrize(
+    "head",
+    [b"", b"\xff", b"RIFF\0\0\0\0WAVE", b"RIFF\0\0\0\0WEBP", b"\0\0\0\x18ftypmp42", b"\0\0\0\x18ftypheic"],
+)
+def test_a_beginning_is_not_enough(head: bytes) -> None:
+    assert sniff(head) is None
+
+
+@pytest.mark.security("E1")
+def test_pillows_own_bad_files_are_told_by_content_not_by_suffix(shared: Path) -> None:
+    """A suffix says nothing: what passes here is what Pillow itself finds to be of that format, or nonsense in it."""
+    seen = dict.fromkeys((*Format, None), 0)
+    for path in (shared / "corpora/pillow-bad-images/Tests").rglob("*"):
+        if path.is_file():
+            seen[sniff(path.read_bytes()[:32])] += 1
+    assert seen[Format.PNG] > 50
+    assert seen[None] > 80

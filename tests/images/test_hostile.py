@@ -1,0 +1,144 @@
+"""Thousands of bytes that were made to break decoders, through the real renderer."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import random
+import struct
+import time
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from PIL import Image
+
+from antiscrape.core.verdict import Rendition
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from antiscrape.images.renderer import PillowRenderer
+    from tests.images.conftest import Encode, Using
+
+PREVIEW = Rendition.PREVIEW
+
+
+def peak_of(pid: int) -> int:
+    """Return the most memory that a process ever had resident, in kB."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return int(status.split("VmHWM:")[1].split()[0])
+
+
+async def survives(renderer: PillowRenderer, sources: Iterable[bytes]) -> None:
+    """Render every source; none may raise, take longer than its budget, lose a worker or come back as it went."""
+    for source in sources:
+        start = time.monotonic()
+        made = await renderer.render(source, PREVIEW)
+        assert time.monotonic() - start < 2.5
+        assert made.body != source
+        assert len(made.body) < 200_000
+        with Image.open(io.BytesIO(made.body), formats=("JPEG", "PNG", "WEBP")) as picture:
+            assert picture.get_format_mimetype() == made.content_type
+            assert max(picture.size) <= 480
+    assert renderer.counts["lost"] == renderer.counts["closed"] == renderer.counts["busy"] == 0
+
+
+@pytest.mark.security("E2")
+@pytest.mark.parametrize("corpus", ["pillow-bad-images/Tests", "pngsuite/tests"])
+def test_a_corpus_of_bad_pictures(corpus: str, shared: Path, using: Using) -> None:
+    files = [file for file in sorted((shared / "corpora" / corpus).rglob("*")) if file.is_file()]
+    assert len(files) > 190
+
+    async def job(renderer: PillowRenderer) -> None:
+        await survives(renderer, (file.read_bytes() for file in files))
+        assert renderer.counts["jpeg"] + renderer.counts["webp"] > 30
+
+    using(job, timeout=2.0)
+
+
+@pytest.mark.security("E2")
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "AVIF"])
+def test_a_photograph_with_flipped_bits_or_cut_short(
+    kind: str, photo: bytes, encode: Encode, using: Using
+) -> None:
+    with Image.open(io.BytesIO(photo)) as picture:
+        picture.thumbnail((300, 300))
+        seed = encode(picture, kind)
+    chance = random.Random(f"{kind} 1")
+
+    async def job(renderer: PillowRenderer) -> None:
+        await survives(renderer, (_damaged(seed, chance) for _ in range(60)))
+        assert renderer.counts["unreadable"] > 3
+
+    using(job, timeout=2.0)
+
+
+def _damaged(seed: bytes, chance: random.Random) -> bytes:
+    broken = bytearray(seed)
+    if chance.random() < 0.3:
+        return bytes(broken[: chance.randrange(1, len(broken))])
+    # Half of the damage goes to the first 600 bytes, where the headers are.
+    for _ in range(chance.choice((1, 3, 30))):
+        at = chance.randrange(len(broken) if chance.random() < 0.5 else min(600, len(broken)))
+        broken[at] ^= 1 << chance.randrange(8)
+    return bytes(broken)
+
+
+@pytest.mark.security("E2")
+def test_bombs_are_answered_at_once_and_in_little_memory(using: Using, encode: Encode) -> None:
+    """A header of 2.5 gigapixels, 900 million compressed pixels of nothing, a text chunk that unfolds to 200 MB."""
+    plain = encode(Image.new("RGB", (64, 64), "teal"), "PNG")
+    text = zlib.compress(bytes(200 * 2**20), 9)
+    chunk = b"zTXt" + b"Comment\0\0" + text
+    bombs = [
+        _png(50_000, 50_000, b"\0"),
+        _png(30_000, 30_000, bytes(30_000 * 500)),
+        plain[:33]
+        + struct.pack(">I", len(chunk) - 4)
+        + chunk
+        + struct.pack(">I", zlib.crc32(chunk))
+        + plain[33:],
+    ]
+
+    async def job(renderer: PillowRenderer) -> None:
+        await renderer.prepare()
+        (worker,) = renderer._pool._living
+        await survives(renderer, bombs)
+        assert peak_of(worker.process.pid) < 120_000
+
+    using(job, timeout=2.0)
+
+
+def _png(width: int, height: int, rows: bytes) -> bytes:
+    parts = b"\x89PNG\r\n\x1a\n"
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    for name, data in ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
+        parts += struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+    return parts
+
+
+@pytest.mark.slow
+@pytest.mark.security("E2")
+def test_a_hundred_large_photographs_at_once(using: Using, photo: bytes, encode: Encode) -> None:
+    """L6: 100 JPEGs of 24 megapixels, two workers: a bounded queue, refusals at once, memory within the rules."""
+    with Image.open(io.BytesIO(photo)) as picture:
+        seed = encode(picture.resize((6000, 4000)), "JPEG", quality=80)
+
+    async def job(renderer: PillowRenderer) -> None:
+        refused: list[float] = []
+
+        async def ask(number: int) -> bool:
+            start = time.monotonic()
+            made = await renderer.render(seed + bytes([number]), PREVIEW)
+            if made.placeholder:
+                refused.append(time.monotonic() - start)
+            return made.placeholder
+
+        await asyncio.gather(*(ask(number) for number in range(100)))
+        assert renderer.counts == {"jpeg": 66, "busy": 34}
+        assert max(refused) < 1.0  # the digests of all hundred come first, on a machine that others use too
+        assert max(peak_of(worker.process.pid) for worker in renderer._pool._living) < 512 * 1024
+
+    using(job, workers=2, timeout=30.0)

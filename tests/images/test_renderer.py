@@ -1,0 +1,204 @@
+"""The renderer as the rest of the house sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+from PIL import Image
+
+from antiscrape.core.rules import ImageRules
+from antiscrape.core.verdict import Rendition
+from antiscrape.images.frames import Outcome, Reply
+from antiscrape.images.renderer import PillowRenderer
+
+if TYPE_CHECKING:
+    from antiscrape.images.frames import Task
+    from antiscrape.ports import Rendered, Renderer
+    from tests.images.conftest import Encode, Using
+
+PREVIEW, MARKED = Rendition.PREVIEW, Rendition.MARKED
+
+
+def test_it_is_a_renderer() -> None:
+    renderer: Renderer = PillowRenderer(ImageRules())
+    assert renderer.placeholder(PREVIEW).placeholder
+
+
+def test_a_second_request_is_answered_from_the_cache(using: Using, photo: bytes) -> None:
+    async def job(renderer: PillowRenderer) -> None:
+        first = await renderer.render(photo, PREVIEW)
+        assert await renderer.render(photo, PREVIEW) is first
+        assert renderer.counts == {"jpeg": 1, "cached": 1}
+
+    using(job)
+
+
+def test_requests_for_one_picture_at_one_time_render_it_once(using: Using, photo: bytes) -> None:
+    async def job(renderer: PillowRenderer) -> None:
+        made = await asyncio.gather(*(renderer.render(photo, PREVIEW) for _ in range(20)))
+        assert len({id(each) for each in made}) == 1
+        assert renderer.counts == {"jpeg": 1, "joined": 19}
+
+    using(job)
+
+
+@pytest.mark.security("E2")
+def test_who_hangs_up_takes_nothing_from_the_others(using: Using, photo: bytes) -> None:
+    """Nor is the work thrown away: the next who asks finds it done."""
+
+    async def job(renderer: PillowRenderer) -> None:
+        await renderer.prepare()
+        callers = [asyncio.create_task(renderer.render(photo, PREVIEW)) for _ in range(3)]
+        await asyncio.sleep(0)
+        callers[0].cancel()
+        callers[2].cancel()
+        made = await asyncio.gather(*callers, return_exceptions=True)
+        assert [isinstance(each, asyncio.CancelledError) for each in made] == [True, False, True]
+        alone = asyncio.create_task(renderer.render(photo, MARKED))
+        await asyncio.sleep(0)
+        alone.cancel()
+        await asyncio.gather(alone, return_exceptions=True)
+        assert not (await renderer.render(photo, MARKED)).placeholder
+        assert renderer.counts["jpeg"] == 2
+
+    using(job)
+
+
+@pytest.mark.security("E7")
+def test_every_rendition_of_every_source_has_an_etag_of_its_own(
+    using: Using, photo: bytes, encode: Encode
+) -> None:
+    other = encode(Image.new("RGB", (99, 99)), "PNG")
+    etags: list[str] = []
+
+    async def job(renderer: PillowRenderer) -> None:
+        for source, rendition in itertools.product((photo, other), (PREVIEW, MARKED)):
+            etags.append((await renderer.render(source, rendition)).etag)
+        etags.extend(renderer.placeholder(rendition).etag for rendition in Rendition)
+
+    using(job)
+    using(job, preview_cells=12)
+    using(job, mark="Vorschau")
+    assert len(set(etags)) == len(etags) == 27
+    assert all(etag.isalnum() for etag in etags)
+
+
+def test_an_etag_is_the_same_in_every_process(using: Using, photo: bytes) -> None:
+    """Two servers behind one balancer must agree, or browsers fetch again for nothing."""
+
+    async def job(renderer: PillowRenderer) -> Rendered:
+        return await renderer.render(photo, PREVIEW)
+
+    assert using(job) == using(job)
+
+
+@pytest.mark.parametrize("rendition", [Rendition.ORIGINAL, Rendition.DECOY, Rendition.REFUSED])
+def test_what_is_not_made_of_pixels_is_a_placeholder(
+    rendition: Rendition, using: Using, photo: bytes
+) -> None:
+    async def job(renderer: PillowRenderer) -> None:
+        assert await renderer.render(photo, rendition) is renderer.placeholder(rendition)
+        assert not renderer._pool._living
+
+    using(job)
+
+
+@pytest.mark.security("E6")
+@pytest.mark.parametrize("source", [b"", b"<svg/>", b"%PDF-1.7", b"\0" * 100, b"GIF89a"])
+def test_what_is_no_picture_is_a_placeholder(source: bytes, using: Using) -> None:
+    async def job(renderer: PillowRenderer) -> None:
+        made = await renderer.render(source, PREVIEW)
+        assert made is renderer.placeholder(PREVIEW)
+        assert made.placeholder
+
+    using(job)
+
+
+@pytest.mark.security("E2")
+def test_a_source_beyond_the_bytes_allowed_is_not_even_digested(using: Using, photo: bytes) -> None:
+    async def job(renderer: PillowRenderer) -> None:
+        assert (await renderer.render(photo, PREVIEW)).placeholder
+        assert renderer.counts == {"refused": 1}
+
+    using(job, max_bytes=len(photo) - 1)
+
+
+@pytest.mark.security("E2")
+def test_a_broken_picture_is_read_once(using: Using, photo: bytes) -> None:
+    async def job(renderer: PillowRenderer) -> None:
+        for _ in range(5):
+            assert (await renderer.render(photo[:3000], PREVIEW)).placeholder
+        assert renderer.counts == {"unreadable": 1, "cached": 4}
+
+    using(job)
+
+
+@pytest.mark.security("E2")
+def test_a_picture_that_costs_two_workers_gets_no_third(using: Using, photo: bytes) -> None:
+    """But one whose worker was ended once, by whatever, is tried again."""
+
+    async def job(renderer: PillowRenderer) -> None:
+        outcomes = iter([Outcome.LOST, Outcome.LOST, Outcome.JPEG])
+
+        async def run(task: Task, source: bytes) -> Reply:
+            return Reply(next(outcomes), b"made")
+
+        renderer._pool.run = run  # type: ignore[method-assign]  # how a decoder may crash tomorrow is not known today
+        for _ in range(4):
+            assert (await renderer.render(photo, PREVIEW)).placeholder
+        assert (await renderer.render(photo, MARKED)).body == b"made"
+        assert renderer.counts == {"lost": 2, "cached": 2, "jpeg": 1}
+
+    using(job)
+
+
+@pytest.mark.security("E2")
+def test_no_room_is_answered_with_a_placeholder_and_not_remembered(using: Using, photo: bytes) -> None:
+    async def job(renderer: PillowRenderer) -> None:
+        await renderer.prepare()
+        (worker,) = renderer._pool._living
+        os.kill(worker.process.pid, signal.SIGSTOP)
+        held = [asyncio.create_task(renderer.render(photo + bytes([number]), PREVIEW)) for number in range(3)]
+        async with asyncio.timeout(5):
+            while len(renderer._pool._waiting) < 2:  # noqa: ASYNC110 - the pool has no event for a test to wait for
+                await asyncio.sleep(0)
+        assert (await renderer.render(photo, PREVIEW)).placeholder
+        os.kill(worker.process.pid, signal.SIGCONT)
+        assert not any(made.placeholder for made in await asyncio.gather(*held))
+        assert not (await renderer.render(photo, PREVIEW)).placeholder
+        assert renderer.counts == {"busy": 1, "jpeg": 4}
+
+    using(job, queue=2, timeout=20)
+
+
+def test_a_fault_of_our_own_is_a_placeholder_and_a_line_in_the_log(
+    using: Using, photo: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def job(renderer: PillowRenderer) -> None:
+        async def run(task: Task, source: bytes) -> Reply:
+            raise RuntimeError
+
+        renderer._pool.run = run  # type: ignore[method-assign]  # the fault that nobody foresaw
+        assert (await renderer.render(photo, PREVIEW)).placeholder
+        assert "a rendition could not be made" in caplog.text
+
+    using(job)
+
+
+def test_closing_ends_what_is_under_way(using: Using, photo: bytes) -> None:
+    async def job(renderer: PillowRenderer) -> None:
+        await renderer.prepare()
+        under_way = asyncio.create_task(renderer.render(photo, PREVIEW))
+        await asyncio.sleep(0)
+        await renderer.aclose()
+        await under_way
+        assert not renderer._pool._living
+        assert not renderer._flights
+        assert (await renderer.render(photo + b"x", PREVIEW)).placeholder
+
+    using(job)

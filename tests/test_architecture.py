@@ -1,0 +1,131 @@
+"""The house's rules: who may import whom, what the core may not do, and how large a file may grow."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "antiscrape"
+#: What each room may import of the package, besides itself.
+MAY_IMPORT = {
+    "errors": set(),
+    "version": set(),
+    "clock": set(),
+    "core": {"errors"},
+    "ports": {"core"},
+    "signing": {"core", "clock"},
+    "gate": {"core", "ports", "errors"},
+    "stores": {"core", "ports", "errors"},
+    "lookups": {"core", "ports", "errors"},
+    "images": {"core", "ports", "errors", "clock", "version"},
+    "evidence": {"core", "ports", "errors", "gate"},
+    "operate": {"core", "ports", "errors", "gate", "clock", "version"},
+    "settings": {"core", "errors", "version"},
+    "asgi": {"core", "ports", "errors", "gate", "evidence", "operate", "clock", "version"},
+}
+#: These know every room; of them only the command line and the demo know the root.
+EVERYTHING = {"app", "cli", "demo", "__init__", "__main__"}
+MAY_IMPORT_APP = {"cli", "demo", "__init__"}
+FORBIDDEN_IN_CORE = {
+    "asyncio", "datetime", "io", "logging", "multiprocessing", "os", "pathlib", "random", "secrets", "selectors",
+    "shutil", "signal", "socket", "ssl", "subprocess", "tempfile", "threading", "time", "urllib.request", "aiohttp",
+    "PIL", "starlette", "uvicorn", "pydantic", "click",
+}  # fmt: skip
+LONGEST_FILE = 400
+LONGEST_FUNCTION = 60
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports_of(path: Path) -> set[str]:
+    """Return the dotted names of every module that a file imports, wherever in the file."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_room_imports_only_the_rooms_below_it(path: Path) -> None:
+    room = room_of(path)
+    imported = {name.split(".")[1] for name in imports_of(path) if name.startswith("antiscrape.")}
+    rooms = {entry.name.removesuffix(".py") for entry in PACKAGE.iterdir()}
+    imported &= rooms
+    if room in EVERYTHING:
+        assert "app" not in imported or room in MAY_IMPORT_APP
+    else:
+        assert imported - {room} <= MAY_IMPORT[room], f"{name_of(path)} reaches into {imported}"
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "core").rglob("*.py")), ids=name_of)
+def test_the_core_does_no_io_and_reads_no_clock(path: Path) -> None:
+    imported = imports_of(path)
+    assert not {
+        name for name in imported if name in FORBIDDEN_IN_CORE or name.split(".")[0] in FORBIDDEN_IN_CORE
+    }
+    for node in ast.walk(ast.parse(path.read_text())):
+        assert not isinstance(node, ast.AsyncFunctionDef | ast.Await), f"{name_of(path)} awaits"
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id not in {"open", "print", "input", "eval", "exec"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_only_the_clock_reads_time(path: Path) -> None:
+    if room_of(path) in {"clock", "cli", "demo", "images"}:
+        pytest.skip("keeps its own deadlines or prints durations")
+    assert "time" not in imports_of(path)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_only_asgi_rooms_say_scope_receive_and_send(path: Path) -> None:
+    if room_of(path) in {"asgi", "app", "demo"}:
+        pytest.skip("speaks ASGI by trade")
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            names = {argument.arg for argument in node.args.args}
+            assert not {"scope", "receive"} <= names, f"{name_of(path)}: {node.name}"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*MODULES, *sorted((ROOT / "tests").rglob("*.py")), *sorted((ROOT / "loadtests").rglob("*.py"))],
+    ids=name_of,
+)
+def test_files_stay_small(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= LONGEST_FILE
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_functions_stay_small(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno:
+            length = node.end_lineno - node.lineno + 1
+            assert length <= LONGEST_FUNCTION, f"{name_of(path)}: {node.name} has {length} lines"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_nothing_is_promised_instead_of_done(path: Path) -> None:
+    text = path.read_text()
+    for promise in ("TO" + "DO", "FIX" + "ME", "XX" + "X", "NotImplemented" + "Error"):
+        assert promise not in text
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_every_module_says_what_it_is(path: Path) -> None:
+    docstring = ast.get_docstring(ast.parse(path.read_text()))
+    assert docstring
+    assert docstring.splitlines()[0].endswith((".", ":"))
