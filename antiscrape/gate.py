@@ -54,7 +54,17 @@ _BANNED: Final = Standing.BANNED
 class Passage:
     """One request on its way through: what was seen of it, what was decided, where its account is kept."""
 
-    __slots__ = ("grant", "head", "history", "principal", "profile", "resource", "secure", "verdict")
+    __slots__ = (
+        "grant",
+        "head",
+        "history",
+        "identity",
+        "principal",
+        "profile",
+        "resource",
+        "secure",
+        "verdict",
+    )
 
     head: RequestHead
     resource: Resource
@@ -64,11 +74,18 @@ class Passage:
     secure: bool
     verdict: Verdict
     grant: GrantState | None  # set for images only
+    identity: Identity
 
     @property
     def client(self) -> str:
         """The client's canonical address, as the policy believes it."""
         return self.principal.address
+
+    @property
+    def scheme(self) -> str:
+        """How the client reached the site: as a trusted proxy says, else as the server saw it."""
+        said = self.identity.scheme(self.head.peer, self.head.fields)
+        return said or self.head.scheme
 
 
 class Shape:
@@ -132,6 +149,7 @@ class Gate:
         passage.secure = secure
         passage.resource = resource
         passage.principal = principal
+        passage.identity = self._identity
         passage.history = history
         passage.profile = profile
         if kind is _IMAGE or profile.score or history.visit.score or history.banned_until > now:

@@ -67,6 +67,7 @@ class AdminServer:
         """Begin to serve, or to try; never raise for want of a socket."""
         self._started = True
         if self._address:
+            await self._publish()
             await self._open()
             self._ticking = asyncio.create_task(self._tick(), name="antiscrape-admin-tick")
 
@@ -80,8 +81,8 @@ class AdminServer:
             await asyncio.wait({self._running})
             _take_away(self._address)
             self._server, self.url = None, ""
+        await self._publish()
         if self._ledger is not None:
-            await self._metrics.publish()
             self._ledger.close()
             self._ledger = None
 
@@ -94,10 +95,16 @@ class AdminServer:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK)
-            if self._ledger is not None:
-                await self._metrics.publish()
-            if self._server is None:
-                await self._open()
+            try:
+                await self._publish()
+                if self._server is None:
+                    await self._open()
+            except Exception:  # noqa: BLE001  the next tick may do better, and the site has no part in this
+                _log.exception("the admin socket's tick failed")
+
+    async def _publish(self) -> None:
+        if self._ledger is not None:
+            await self._metrics.publish()
 
     async def _open(self) -> None:
         try:

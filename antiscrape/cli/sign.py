@@ -43,7 +43,7 @@ def command(ctx: click.Context, *, config: str | None, urls: tuple[str, ...]) ->
             )
         except ValueError:
             signed, problem = url, "it can be read in more than one way, or is no URL"
-        click.echo(signed)
+        click.echo(signed if signed != url else shown(url))
         if signed == url:
             click.echo(f"antiscrape: {shown(url[:200])}: not signed: {problem}", err=True)
             status = 1

@@ -27,6 +27,7 @@ LOCAL = "local"
 _MOST_HOPS = 32
 _LONGEST_CHAIN = 4096
 _MEMO = 65_536
+_SCHEMES = frozenset({b"http", b"https", b"ws", b"wss"})
 _SHORT_CHAIN = 128
 #: A full IPv6 address with an IPv4 tail, brackets and a port has 53 characters.
 _LONGEST_ADDRESS = 64
@@ -62,6 +63,11 @@ class Identity:
                 chain = b""  # A4: two X-Real-IP lines are as good as none
             return self._chains.get((peer, chain)) or self._behind(peer, chain)
         return self._principals.young.get(peer) or self._principal(peer)
+
+    def scheme(self, peer: str, fields: Mapping[bytes, bytes]) -> str:
+        """Return the scheme that a trusted peer forwards for, or ``""``."""
+        said = fields.get(b"x-forwarded-proto", b"").strip().lower()
+        return said.decode("ascii") if said in _SCHEMES and self._believes and self._trusts(peer) else ""
 
     def _behind(self, peer: str, chain: bytes) -> Principal:
         found = self._principal(self._walk(peer, chain))

@@ -44,7 +44,7 @@ class Ledger:
         """Write this worker's figures; return whether that succeeded, and log the first time it did not."""
         draft = self._folder / f"{self._name}.draft"
         try:
-            draft.write_text(_encode(figures))
+            draft.write_text(_encode(figures), "ascii")
             draft.replace(self._folder / f"{self._name}.json")
         except OSError as error:
             if not self._broken:
@@ -83,7 +83,7 @@ class Ledger:
             return
         draft = self._folder / f"{self._name}.draft"
         text = json.dumps({"names": sorted(dead), "past": _encode(merge((), [past, *sums]))})
-        draft.write_text(text)
+        draft.write_text(text, "ascii")
         draft.replace(self._folder / _PAST)
         for name in dead:
             for ending in ("json", "draft", "alive"):
@@ -114,8 +114,8 @@ class Ledger:
 
     def _read(self, name: str) -> str:
         try:
-            return (self._folder / name).read_text()
-        except OSError:
+            return (self._folder / name).read_text("ascii")
+        except (OSError, ValueError):
             return ""
 
     @contextmanager

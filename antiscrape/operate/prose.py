@@ -61,7 +61,7 @@ def shown(text: str) -> str:
 
 def step_lines(number: int, step: Step) -> Iterator[str]:
     """Yield one request of several: a line of at most ``WIDTH`` columns, and another where signals are new."""
-    time = f"{step.time:.2f}" if step.time >= DATES else f"{step.time:g}s"
+    time = f"{step.time:.2f}" if step.time >= DATES else f"{step.time:.1f}s"
     target = shown(f"{step.method} {step.target}")
     target = target if len(target) <= _TARGET else target[: _TARGET - 3] + "..."
     head = f"{number:>4} {time:>10}  {target:<{_TARGET}}  "

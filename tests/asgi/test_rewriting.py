@@ -395,7 +395,5 @@ def test_only_html_and_json_in_ascii_compatible_charsets_are_signed(
 def test_a_srcset_handed_to_a_script_is_signed_candidate_by_candidate() -> None:
     body = b'{"srcset":"/media/1-320.jpg 320w, /media/1-640.jpg 640w","one":"/media/2.jpg"}'
     signed = JsonSigner(lambda url: url + "?as=X", ("/media/",), "photos.example").feed(body, last=True)
-    assert json.loads(signed) == {
-        "srcset": "/media/1-320.jpg?as=X 320w, /media/1-640.jpg?as=X 640w",
-        "one": "/media/2.jpg?as=X",
-    }
+    candidates = "/media/1-320.jpg?as=X 320w, /media/1-640.jpg?as=X 640w"
+    assert json.loads(signed) == {"srcset": candidates, "one": "/media/2.jpg?as=X"}

@@ -33,6 +33,7 @@ def peak_of(pid: int) -> int:
 
 async def survives(renderer: PillowRenderer, sources: Iterable[bytes]) -> None:
     """Render every source; none may raise, take longer than its budget, lose a worker or come back as it went."""
+    await renderer.prepare()
     for source in sources:
         start = time.monotonic()
         made = await renderer.render(source, PREVIEW)

@@ -45,7 +45,7 @@ print(pid, flush=True)
 
 def serve(script: str, photo: bytes) -> subprocess.CompletedProcess[bytes]:
     """Run a server to its end, with every warning an error that is printed."""
-    command = [sys.executable, "-X", "dev", "-W", "error", "-c", _SERVER + script]
+    command = [sys.executable, "-W", "error", "-c", _SERVER + script]
     return subprocess.run(command, input=photo, capture_output=True, timeout=30, cwd=ROOT, check=False)
 
 

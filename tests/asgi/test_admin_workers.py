@@ -1,0 +1,217 @@
+"""The admin socket of a whole server: its workers tell one sum, and its drain is told before it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 20.0
+MADE = """
+import os, sys
+from dataclasses import replace
+from pathlib import Path
+from antiscrape import AntiscrapeMiddleware, load_policy
+from antiscrape.asgi.admin_server import FOLDER, AdminServer, WithAdmin
+from antiscrape.operate.meter import Meter
+
+async def site(scope, receive, send):
+    if scope["type"] == "lifespan":
+        while (await receive())["type"] == "lifespan.startup":
+            await send({"type": "lifespan.startup.complete"})
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    if scope["path"] == "/die":
+        os.kill(os.getpid(), 9)
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/html")]})
+    if scope["path"] == "/slow":
+        await send({"type": "http.response.body", "body": b"begun", "more_body": True})
+        sys.stdin.readline()
+    await send({"type": "http.response.body", "body": str(os.getpid()).encode()})
+
+def factory():
+    policy = load_policy()
+    policy = replace(policy, record=replace(policy.record, events="off"))
+    made = AntiscrapeMiddleware(site, policy=policy)
+    recorder = made._recorder
+    meter = Meter(policy, recorder=recorder, sink=recorder._sink, store=made.store, images=made._renderer)
+    folder = os.environ.get(FOLDER)
+    return WithAdmin(made, AdminServer(meter, os.environ["ANTISCRAPE_ADMIN"], folder=Path(folder) if folder else None))
+"""
+MAIN = """
+import os, sys
+from antiscrape.asgi.admin_server import FOLDER, for_workers
+from antiscrape.asgi.runner import run
+if __name__ == "__main__":
+    workers = int(sys.argv[1])
+    with for_workers(sys.argv[2]) as told:
+        os.environ.update(told)
+        print(told["ANTISCRAPE_ADMIN"], told[FOLDER], flush=True)
+        status = run("made:factory", factory=True, workers=workers, port=0, ready=lambda url: print(url, flush=True))
+    sys.exit(status)
+"""
+
+
+class Running:
+    """A server in processes of its own: ``url`` is the site's, ``admin`` the admin socket's."""
+
+    def __init__(self, folder: Path, workers: int, admin: str = "127.0.0.1:0") -> None:
+        (folder / "made.py").write_text(MADE)
+        (folder / "main.py").write_text(MAIN)
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "error", folder / "main.py", str(workers), admin],
+            env={
+                **os.environ,
+                "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}",
+                "ANTISCRAPE_SECRET": "kx8Jc0v9QmZ2rT5yWb7uEh3nLp6sAd1f",
+            },
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.admin, _, figures = self.line().partition(" ")
+        self.figures = Path(figures)
+        self.url = self.line().removeprefix("http://")
+
+    def line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def ended(self) -> tuple[int, str]:
+        _, stderr = self.process.communicate(timeout=PATIENCE)
+        return self.process.returncode, stderr
+
+
+@pytest.fixture
+def started() -> Iterator[list[Running]]:
+    running: list[Running] = []
+    yield running
+    for one in running:
+        if one.process.poll() is None:
+            one.process.kill()
+        one.process.communicate(timeout=PATIENCE)
+
+
+def get(where: str, path: str) -> tuple[int, str]:
+    if where.startswith("unix:"):
+        connection = http.client.HTTPConnection("localhost", timeout=PATIENCE)
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.settimeout(PATIENCE)
+        connection.sock.connect(where.removeprefix("unix:"))
+    else:
+        connection = http.client.HTTPConnection(where, timeout=PATIENCE)
+    with contextlib.closing(connection):
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+
+
+def judged(where: str) -> int:
+    """Return the verdicts that a scrape tells of, of any kind."""
+    status, body = get(where, "/metrics")
+    assert status == 200
+    return int(
+        sum(float(value) for value in re.findall(r"(?m)^antiscrape_verdicts_total\{.*\} (\S+)$", body))
+    )
+
+
+def test_any_worker_tells_the_sum_and_no_counter_goes_backwards(
+    tmp_path: Path, started: list[Running]
+) -> None:
+    """Fault 19 among it: a worker that is killed takes nothing along that was ever told."""
+    server = Running(tmp_path, 2)
+    started.append(server)
+    pids, told = set(), [0]
+    for number in range(60):
+        pids.add(get(server.url, f"/page/{number}")[1])
+        told.append(judged(server.admin))
+    assert len(pids) == 2
+    assert told == list(range(61))
+    with pytest.raises((http.client.HTTPException, OSError)):
+        get(server.url, "/die")
+    deadline = time.monotonic() + PATIENCE
+    while len(pids) < 3:
+        assert time.monotonic() < deadline
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            pids.add(get(server.url, "/page")[1])
+            told.append(judged(server.admin))
+    assert told == sorted(told)
+    assert told[-1] >= 61
+    assert "\nantiscrape_workers 2.0\n" in get(server.admin, "/metrics")[1]
+    server.process.send_signal(signal.SIGTERM)
+    assert server.ended() == (0, "")
+    assert not server.figures.exists()
+
+
+def test_a_unix_socket_is_served_by_one_worker_and_taken_over_by_the_next(
+    tmp_path: Path, started: list[Running]
+) -> None:
+    """Rolling restart: whoever holds the socket goes, and a sibling takes it within a tick."""
+    server = Running(tmp_path, 2, f"unix:{tmp_path}/a.sock")
+    started.append(server)
+    before = {get(server.url, "/page")[1] for _ in range(20)}
+    assert judged(server.admin) == 20
+    server.process.send_signal(signal.SIGHUP)
+    deadline = time.monotonic() + PATIENCE
+    after: set[str] = set()
+    while before & after or not after:
+        assert time.monotonic() < deadline
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            after = {get(server.url, "/page")[1] for _ in range(10)}
+    while True:
+        assert time.monotonic() < deadline
+        with contextlib.suppress(OSError):
+            assert judged(server.admin) >= 30
+            break
+    server.process.send_signal(signal.SIGTERM)
+    assert server.ended() == (0, "")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_readiness_ends_with_the_drain_and_health_does_not(
+    tmp_path: Path, started: list[Running], workers: int
+) -> None:
+    """Fault 20: a load balancer sees that no request should come, while those that run finish."""
+    server = Running(tmp_path, workers)
+    started.append(server)
+    assert get(server.admin, "/readyz") == (200, "ready\n")
+    host, _, port = server.url.rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=PATIENCE) as client:
+        client.sendall(b"GET /slow HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        received = client.recv(65536)
+        while b"begun" not in received:
+            received += client.recv(65536)
+        server.process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + PATIENCE
+        while get_or_none(server.admin, "/readyz") != (503, "draining\n"):
+            assert time.monotonic() < deadline
+        assert get(server.admin, "/healthz") == (200, "alive\n")
+        assert server.process.stdin is not None
+        server.process.stdin.write("go on\n")
+        server.process.stdin.flush()
+        while client.recv(65536):
+            pass
+    assert server.ended() == (0, "")
+
+
+def get_or_none(where: str, path: str) -> tuple[int, str] | None:
+    """Ask a socket that an idle worker may be closing at this moment."""
+    try:
+        return get(where, path)
+    except (OSError, http.client.HTTPException):
+        return None

@@ -1,0 +1,185 @@
+"""Every command and snippet of the README is run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from PIL import Image
+
+from antiscrape.settings import load_policy
+from tests.asgi.frameworks import uvicorned
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+SECRET = "kJ8s2Lx0Qm4vT7yBn3Rz6WcE1pUaHdFg9iOt"
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+COMMANDS = [line[2:] for kind, text in BLOCKS if kind == "console" for line in text.splitlines()]
+PERSON = {
+    "user-agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+    "accept": "image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5",
+    "accept-language": "en-US,en;q=0.5",
+    "accept-encoding": "gzip, deflate, br, zstd",
+    "referer": "http://127.0.0.1/",
+    "sec-fetch-dest": "image",
+    "sec-fetch-mode": "no-cors",
+    "sec-fetch-site": "same-origin",
+}
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves files and says nothing."""
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base class's name
+        """Keep the test's output clean."""
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder with photos/1.jpg, a picture of 800x600."""
+    (tmp_path / "photos").mkdir()
+    Image.effect_noise((800, 600), 80).convert("RGB").save(tmp_path / "photos" / "1.jpg")
+    return tmp_path
+
+
+@pytest.fixture
+def site(photos: Path) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(photos)))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def environment() -> dict[str, str]:
+    binaries = str(Path(sys.executable).parent)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ANTISCRAPE_")}
+    return {**kept, "PATH": f"{binaries}:{os.environ['PATH']}", "ANTISCRAPE_SECRET": SECRET}
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def test_there_are_blocks_of_every_kind() -> None:
+    assert {kind for kind, _ in BLOCKS} >= {"console", "python", "toml"}
+    assert len(COMMANDS) >= 8
+
+
+@pytest.mark.parametrize("target", [c.split()[1] for c in COMMANDS if c.startswith("make ")])
+def test_the_make_targets_exist(target: str) -> None:
+    if not shutil.which("make"):
+        pytest.skip("make is not installed")
+    subprocess.run(["make", "-n", target], cwd=ROOT, env=environment(), check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [c for c in COMMANDS if not c.startswith(("make ", "curl ", "antiscrape serve"))],
+)
+def test_the_other_commands_run(command: str) -> None:
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    if "explain" in command:
+        assert "agent-is-a-tool" in done.stdout
+    if "sign" in command:
+        assert "as=1." in done.stdout
+
+
+@pytest.mark.parametrize("text", [text for kind, text in BLOCKS if kind == "toml"])
+def test_the_policies_load(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "antiscrape.toml"
+    path.write_text(text)
+    load_policy(path, environ={"ANTISCRAPE_SECRET": SECRET})
+
+
+def test_the_app_serves_people_originals_and_tools_previews(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(photos)
+    monkeypatch.setenv("ANTISCRAPE_SECRET", SECRET)
+    snippet = next(text for kind, text in BLOCKS if kind == "python" and "add_middleware" in text)
+    names: dict[str, object] = {}
+    exec(snippet, names)  # the README's own words
+    original = (photos / "photos" / "1.jpg").read_bytes()
+
+    async def look() -> None:
+        app = names["app"]
+        async with uvicorned(app) as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:  # type: ignore[arg-type]  # the snippet's app
+            assert (await client.get("/photos/1.jpg", headers=PERSON)).content == original
+            taken = await client.get("/photos/1.jpg", headers={"user-agent": "curl/8.5.0"})
+            assert taken.headers["content-type"] == "image/jpeg"
+            assert taken.content != original
+
+    asyncio.run(look())
+
+
+def test_the_signing_snippet_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("ANTISCRAPE_SECRET", SECRET)
+    snippet = next(text for kind, text in BLOCKS if kind == "python" and "sign_url" in text)
+    names: dict[str, object] = {}
+    exec(snippet, names)  # the README's own words
+    assert "as=1." in capsys.readouterr().out
+    template = names["environment"].from_string("{{ '/media/1.jpg' | signed }}")  # type: ignore[attr-defined]  # Jinja2's
+    assert "as=1." in template.render()
+
+
+def test_the_proxy_line_protects_a_static_site(site: str, photos: Path) -> None:
+    line = next(c for c in COMMANDS if c.startswith("antiscrape serve"))
+    port = free_port()
+    command = line.replace("http://127.0.0.1:8000", site).replace("127.0.0.1:8080", f"127.0.0.1:{port}")
+    proxy = subprocess.Popen(
+        command.split(),
+        env={**environment(), "ANTISCRAPE__RECORD__ADMIN": ""},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert proxy.stderr is not None
+        assert "ready" in proxy.stderr.readline()
+        original = (photos / "photos" / "1.jpg").read_bytes()
+        url = f"http://127.0.0.1:{port}/photos/1.jpg"
+        assert httpx.get(url, headers=PERSON).content == original
+        curl = next(c for c in COMMANDS if c.startswith("curl ")).replace(
+            "127.0.0.1:8080", f"127.0.0.1:{port}"
+        )
+        if shutil.which("curl"):
+            said = subprocess.run(
+                curl.split(), capture_output=True, text=True, check=True, timeout=30
+            ).stdout.lower()
+            assert "no-store" in said
+        assert httpx.get(url, headers={"user-agent": "curl/8.5.0"}).content != original
+    finally:
+        proxy.terminate()
+        proxy.communicate(timeout=30)
