@@ -17,6 +17,7 @@ from antiscrape.gate import Gate
 from antiscrape.images.dimensions import long_side
 from antiscrape.images.renderer import PillowRenderer
 from antiscrape.lookups.agents import AgentBook
+from antiscrape.operate.meter import Meter
 from antiscrape.settings import load_policy
 from antiscrape.signing import grants_of
 from antiscrape.stores.memory import MemoryStore
@@ -41,6 +42,7 @@ class AntiscrapeMiddleware(Middleware):
     def __init__(self, app: ASGIApp, *, policy: Policy | None = None) -> None:
         policy = load_policy() if policy is None else policy
         keys = KeyRing(policy.secrets)
+        loaded = policy  # its version, in the metrics, must not depend on the secret
         policy, trap = lay_trap(policy, keys)
         grants = grants_of(policy) if policy.grants.prefixes else None
         store = MemoryStore(
@@ -49,8 +51,9 @@ class AntiscrapeMiddleware(Middleware):
         gate = Gate(
             policy, store=store, agents=AgentBook(), grants=grants, clock=clock.monotonic, wall=clock.wall
         )
+        sink, renderer = open_sink(policy.record.events), PillowRenderer(policy.images)
         recorder = Recorder(
-            open_sink(policy.record.events),
+            sink,
             site=policy.site,
             keys=keys,
             addresses=policy.record.addresses,
@@ -60,13 +63,16 @@ class AntiscrapeMiddleware(Middleware):
         super().__init__(
             app,
             gate=gate,
-            renderer=PillowRenderer(policy.images),
+            renderer=renderer,
             recorder=recorder,
             long_side=long_side,
             rewriters=Rewriters(policy, grants, clock.wall, trap) if rewrites else None,
         )
         self.policy = policy
         self.store = store
+        self.meter = Meter(
+            loaded, recorder=recorder, sink=sink, store=store, images=renderer, levels=renderer.levels
+        )
 
 
 def protect(app: ASGIApp, policy: Policy | None = None) -> AntiscrapeMiddleware:

@@ -44,6 +44,10 @@ class Renderer(Protocol):
         """Return at once a picture that shows nothing, for a source that could not be had."""
         ...
 
+    async def prepare(self) -> None:
+        """Start what takes time to start; raise ``ConfigurationError`` where it cannot work here."""
+        ...
+
     async def aclose(self) -> None:
         """End the workers."""
         ...

@@ -17,7 +17,6 @@ from antiscrape.app import lay_trap
 from antiscrape.asgi.bodies import Rewriters
 from antiscrape.asgi.head import HeadReader
 from antiscrape.asgi.middleware import Middleware
-from antiscrape.core.grants import Grants
 from antiscrape.core.request import RequestHead
 from antiscrape.core.tokens import KeyRing
 from antiscrape.evidence.recorder import Recorder
@@ -26,6 +25,7 @@ from antiscrape.images.dimensions import long_side
 from antiscrape.images.renderer import PillowRenderer
 from antiscrape.lookups.agents import AgentBook
 from antiscrape.settings import load_policy
+from antiscrape.signing import grants_of
 from antiscrape.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -98,9 +98,7 @@ def store_of(policy: Policy) -> MemoryStore:
 
 def gate_of(policy: Policy, clock: Clock, store: MemoryStore | None = None) -> Gate:
     """Return a gate with the real store and the real book of agents, on a clock that the test moves."""
-    grants = None
-    if policy.grants.prefixes:
-        grants = Grants(KeyRing(policy.secrets), policy.grants, policy.site, ignore_case=policy.ignore_case)
+    grants = grants_of(policy) if policy.grants.prefixes else None
     return Gate(
         policy,
         store=store or store_of(policy),
@@ -145,7 +143,7 @@ async def house(
     policy, clock, ledger = policy or policy_of(), clock or Clock(), Ledger()
     keys = KeyRing(policy.secrets)
     policy, trap = lay_trap(policy, keys)
-    grants = Grants(keys, policy.grants, policy.site) if policy.grants.prefixes else None
+    grants = grants_of(policy) if policy.grants.prefixes else None
     gate = gate_of(policy, clock)
     recorder = Recorder(
         ledger, site=policy.site, keys=keys, addresses=policy.record.addresses, wall=clock.wall
@@ -153,7 +151,7 @@ async def house(
     renderer = PillowRenderer(policy.images)
     rewriters = None
     if (grants is not None and policy.grants.rewrite) or trap:
-        rewriters = Rewriters(policy.grants, grants, clock.wall, trap)
+        rewriters = Rewriters(policy, grants, clock.wall, trap)
     middleware = Middleware(
         app, gate=gate, renderer=renderer, recorder=recorder, long_side=long_side, rewriters=rewriters
     )

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("antiscrape.admin")
 
+#: The setting ``[record] admin``, as the environment says it.
+ADMIN = "ANTISCRAPE__RECORD__ADMIN"
 #: Where the workers of one server find each other's figures; ``for_workers`` sets it.
 FOLDER = "ANTISCRAPE_METRICS_FOLDER"
 #: Seconds between two looks at whether there is something to publish, or a socket to be had.
@@ -176,21 +178,21 @@ def for_workers(address: str) -> Iterator[dict[str, str]]:
     The folder for their figures goes when the block ends.
     """
     if not address:
-        yield {"ANTISCRAPE_ADMIN": ""}
+        yield {ADMIN: ""}
         return
     try:
         claim, told = _claim(address)
         folder = tempfile.mkdtemp(prefix="antiscrape-")  # mode 0700
     except (ConfigurationError, OSError) as error:
         _log.error("the site runs without its admin socket: %s", error)
-        yield {"ANTISCRAPE_ADMIN": ""}
+        yield {ADMIN: ""}
         return
     # tmpfiles.d(5): what lies in a directory that somebody holds a lock of is not cleaned up for its age.
     lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     fcntl.flock(lock, fcntl.LOCK_SH)
     with claim:
         try:
-            yield {"ANTISCRAPE_ADMIN": told, FOLDER: folder}
+            yield {ADMIN: told, FOLDER: folder}
         finally:
             shutil.rmtree(folder, ignore_errors=True)
             os.close(lock)

@@ -43,9 +43,8 @@ class HeadReader:
         value = fields.get(b"host", b"")
         host, loopback = self._hosts.young.get(value) or self._host(fields, value)
         client = scope.get("client")
-        raw_path = scope.get("raw_path")
-        if raw_path is None:  # optional in ASGI; then the server's decoded path is all there is
-            raw_path = quote(scope["path"], safe="/:@!$&'()*+,;=~-._").encode("ascii")
+        # optional in ASGI; without it the server's decoded path is all there is
+        raw_path = scope.get("raw_path") or quote(scope["path"], safe="/:@!$&'()*+,;=~-._").encode("ascii")
         scheme = scope.get("scheme", "http")
         head = _new(
             RequestHead,

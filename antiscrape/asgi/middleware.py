@@ -9,7 +9,7 @@ from antiscrape.asgi.head import HeadReader
 from antiscrape.asgi.responder import Responder, Tools
 from antiscrape.core.resource import Kind
 from antiscrape.core.verdict import Action, Mode, Rendition
-from antiscrape.errors import RequestError
+from antiscrape.errors import ConfigurationError, RequestError
 
 if TYPE_CHECKING:
     from antiscrape.asgi.bodies import Rewriters
@@ -154,15 +154,18 @@ class Middleware:
         await send_verdict(deny, verdict, head)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the scope through; when the server ends it, end the renderer's workers too."""
+        """Pass the scope through; the renderer's workers start and end with the app."""
 
         async def last(message: Message) -> None:
-            # what the server hears last ends its loop, and our workers' with it
-            if message["type"].startswith("lifespan.shutdown."):
+            if message["type"] == "lifespan.startup.complete":
+                try:
+                    await self._renderer.prepare()
+                except ConfigurationError as error:
+                    message = {"type": "lifespan.startup.failed", "message": str(error)}
+            elif message["type"].startswith("lifespan.shutdown."):
+                # what the server hears last ends its loop, and our workers' with it
                 await self._renderer.aclose()
             await send(message)
 
-        try:
-            await self.app(scope, receive, last)
-        finally:
-            await self._renderer.aclose()
+        # An app that knows no lifespan (Django's) raises here, and is served all the same.
+        await self.app(scope, receive, last)

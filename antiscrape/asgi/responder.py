@@ -35,6 +35,10 @@ _OTHER: Final = Media.OTHER
 _TEXTS: Final = frozenset({Media.HTML, Media.JSON})
 
 
+#: Where a JPEG's frame header stands behind the usual metadata.
+_LOOK: Final = 65_536
+
+
 class Tools:
     """What all responders of one middleware share."""
 
@@ -72,38 +76,31 @@ class Responder:
         """Take one message of the site; what passes costs no coroutine of ours."""
         return self._handle(message)
 
-    async def _begin(self, message: Message) -> None:  # noqa: C901  one scan of the fields, on every answer
+    def _begin(self, message: Message) -> Awaitable[None]:
         if message["type"] != "http.response.start":  # informational responses, server push, trailers
-            await self._send(message)
-            return
+            return self._send(message)
         self.status = status = message["status"]
-        content_type, cookie, raised = b"", False, False
-        for name, value in message.get("headers", ()):
+        content_type, cookie = b"", False
+        for name, value in message["headers"]:
             if name == b"content-type":
                 content_type = value
             elif name == b"set-cookie":
                 cookie = True
-            elif name != name.lower():
-                raised = True
-        if raised:  # ASGI asks for lower case; Django sends "Content-Type" all the same
-            message = {**message, "headers": [(name.lower(), value) for name, value in message["headers"]]}
-            await self._begin(message)
-            return
+        if not content_type and any(name != name.lower() for name, _ in message["headers"]):
+            return self._begin(lowered(message))
         passage = self.passage
         if cookie or status == 404:
             passage.history.note_answer(found=status != 404, cookie_offered=cookie)
         media = known_media(content_type) or read_media(content_type)
         if media is _IMAGE:
-            await self._begin_image(message)
-            return
+            return self._begin_image(message)
         if passage.resource.kind is _UNTOLD:
             self._learn(media)
         rewriters = self._tools.rewriters
         if rewriters is not None and media in _TEXTS:
-            await self._begin_text(message, rewriters, content_type)
-            return
+            return self._begin_text(message, rewriters, content_type)
         self._handle = self._send if passage.head.method != "HEAD" else self._pass_head
-        await self._handle(message)
+        return self._handle(message)
 
     def _learn(self, media: Media) -> None:
         """Remember what a path holds that no route names."""
@@ -118,6 +115,7 @@ class Responder:
         await self._send(message)
 
     async def _begin_image(self, message: Message) -> None:
+        message = lowered(message)
         passage = self.passage
         verdict = passage.verdict
         size = passage.resource.size if passage.resource.kind is Kind.IMAGE else Size.UNTOLD
@@ -135,12 +133,15 @@ class Responder:
     async def _look(self, message: Message) -> None:
         """Judge an image by its first chunk."""
         tools, passage = self._tools, self.passage
-        side = tools.long_side(message.get("body", b""))
-        size = Size.THUMBNAIL if side is not None and side < tools.original_from else Size.ORIGINAL
+        size = self._size_of(message.get("body", b""))
         verdict = tools.gate.judge_image(passage, size)
         tools.gate.learn(passage, Kind.IMAGE, size)
         await self._answer_image(verdict)
         await self._handle(message)
+
+    def _size_of(self, head: bytes) -> Size:
+        side = self._tools.long_side(head)
+        return Size.THUMBNAIL if side is not None and side < self._tools.original_from else Size.ORIGINAL
 
     async def _answer_image(self, verdict: Verdict) -> None:
         """Let the image through, or begin to collect it."""
@@ -151,7 +152,7 @@ class Responder:
             if verdict.shadowed:
                 await self._send(self._start)
             else:
-                await self._send({**self._start, "headers": keep_private(list(headers))})
+                await self._send({**self._start, "headers": keep_private(headers)})
         elif self.status == 304:  # the client has the bytes already; none are sent
             self._handle = self._send
             await self._send(self._start)
@@ -175,6 +176,9 @@ class Responder:
         if message.get("more_body", False):
             return
         renderer, rendition = self._tools.renderer, self.passage.verdict.rendition
+        resource = self.passage.resource
+        if self.collected and (resource.kind is not Kind.IMAGE or resource.size is Size.UNTOLD):
+            self._tools.gate.note_image(self.passage, self._size_of(bytes(self.collected[:_LOOK])))
         # A part (206) of an image is none, and an unread one has nothing to show.
         if self.collected and self.status != 206:
             rendered = await renderer.render(bytes(self.collected), rendition)
@@ -182,10 +186,10 @@ class Responder:
             rendered = renderer.placeholder(rendition)
         self.collected = None
         status = 200 if self.status == 206 else self.status
-        await send_rendition(self._send, rendered, self.passage.head, status, list(self._start["headers"]))
+        await send_rendition(self._send, rendered, self.passage.head, status, self._start["headers"])
 
     async def _begin_text(self, message: Message, rewriters: Rewriters, content_type: bytes) -> None:
-        headers = rewriters.fields(list(message["headers"]))
+        headers = rewriters.fields(lowered(message)["headers"])
         writer = rewriters.writer(content_type, headers, self.passage.head)
         if self.passage.head.method == "HEAD" or writer is None or self.status == 304:
             if writer is not None:
@@ -210,3 +214,11 @@ class Responder:
             await self._send({**self._start, "headers": headers})
             self._start = {}
         await self._send({"type": "http.response.body", "body": body, "more_body": not last})
+
+
+def lowered(message: Message) -> Message:
+    """Return a response's start with its field names in lower case, as ASGI asks for.
+
+    Django's handler and Quart's write them as they stand in their own tables ("Content-Type").
+    """
+    return {**message, "headers": [(name.lower(), value) for name, value in message["headers"]]}

@@ -11,7 +11,6 @@ import click
 from antiscrape import clock
 from antiscrape.app import lay_trap
 from antiscrape.asgi.head import HeadReader
-from antiscrape.core.grants import Grants
 from antiscrape.core.tokens import KeyRing
 from antiscrape.gate import Gate
 from antiscrape.lookups.agents import AgentBook
@@ -19,6 +18,7 @@ from antiscrape.operate.explain import Explainer, Moment, plain
 from antiscrape.operate.pasted import MOST_BYTES, PEER, Given, read_requests
 from antiscrape.operate.prose import step_lines, story_lines
 from antiscrape.settings.load import load
+from antiscrape.signing import grants_of
 from antiscrape.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -73,13 +73,8 @@ def command(*, config: str | None, peer: str, scheme: Literal["https", "http"], 
 
 def explainer_of(policy: Policy) -> Explainer:
     """Return an explainer by ``policy``, put together as the live site is."""
-    keys = KeyRing(policy.secrets)
-    policy, _ = lay_trap(policy, keys)
-    grants = (
-        Grants(keys, policy.grants, policy.site, ignore_case=policy.ignore_case)
-        if policy.grants.prefixes
-        else None
-    )
+    policy, _ = lay_trap(policy, KeyRing(policy.secrets))
+    grants = grants_of(policy) if policy.grants.prefixes else None
     moment, agents = Moment(clock.wall()), AgentBook()
     store = MemoryStore(
         max_principals=policy.store.max_principals, rollup_factor=policy.identity.rollup_factor

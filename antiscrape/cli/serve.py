@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from importlib.util import find_spec
 from logging.config import dictConfig
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -58,36 +60,45 @@ def command(
         if value is not None:
             os.environ[name] = value
     _need_extras()
+    from antiscrape.asgi.admin_server import FOLDER, for_workers  # noqa: PLC0415
     from antiscrape.asgi.runner import LOGGING, run  # noqa: PLC0415  `antiscrape --help` needs no server
 
     dictConfig(LOGGING)
-    app: ASGIApp | str
-    if workers > 1:
-        _parts()  # what is wrong is said here, once, and not by every worker
-        app = "antiscrape.cli.serve:application"
-    else:
-        app = application()
-    status = run(
-        app,
-        host=host,
-        port=port,
-        uds=uds,
-        workers=workers,
-        factory=workers > 1,
-        limit_concurrency=limit_concurrency,
-        timeout_graceful_shutdown=drain,
-        ready=lambda url: click.echo(f"antiscrape: ready on {url}, in front of {upstream}", err=True),
-    )
+    with ExitStack() as stack:
+        app: ASGIApp | str
+        if workers > 1:
+            _, policy = _parts()  # what is wrong is said here, once, and not by every worker
+            os.environ.update(stack.enter_context(for_workers(policy.record.admin)))
+            app = "antiscrape.cli.serve:application"
+        else:
+            os.environ.pop(FOLDER, None)
+            app = application()
+        status = run(
+            app,
+            host=host,
+            port=port,
+            uds=uds,
+            workers=workers,
+            factory=workers > 1,
+            limit_concurrency=limit_concurrency,
+            timeout_graceful_shutdown=drain,
+            ready=lambda url: click.echo(f"antiscrape: ready on {url}, in front of {upstream}", err=True),
+        )
     ctx.exit(status)
 
 
 def application() -> ASGIApp:
     """Build the application that one process serves, from the environment; raise ``ConfigurationError``."""
     from antiscrape.app import protect  # noqa: PLC0415  it knows every room, and is needed only here
+    from antiscrape.asgi.admin_server import FOLDER, AdminServer, WithAdmin  # noqa: PLC0415
     from antiscrape.asgi.proxy import ReverseProxy  # noqa: PLC0415
 
     upstream, policy = _parts()
-    return protect(ReverseProxy(upstream, rewrite_host=os.environ.get(REWRITE_HOST) == "1"), policy)
+    site = protect(ReverseProxy(upstream, rewrite_host=os.environ.get(REWRITE_HOST) == "1"), policy)
+    folder = os.environ.get(FOLDER)
+    return WithAdmin(
+        site, AdminServer(site.meter, policy.record.admin, folder=Path(folder) if folder else None)
+    )
 
 
 def _parts() -> tuple[Upstream, Policy]:

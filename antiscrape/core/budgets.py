@@ -18,6 +18,9 @@ _LIMIT = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)\s*/\s*(\d*)\s*([a-z]+)", re.IGN
 LONGEST_WINDOW = 31 * 86400
 #: Distinct things are remembered one by one, so a limit on them is a bound on memory as well.
 MOST_DISTINCT = 10_000
+# Intervals are added up on a clock that counts from the machine's start; after months the sum of seven
+# sevenths of a minute may exceed the minute, and the seventh request would be refused.
+_HAIR = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +37,8 @@ class Limit:
     interval: float = field(init=False)
 
     def __post_init__(self) -> None:
-        """Derive the seconds that one unit takes to be earned back."""
-        object.__setattr__(self, "interval", self.window / self.amount if self.amount else 0.0)
+        """Derive the seconds that one unit takes to be earned back, less a hair."""
+        object.__setattr__(self, "interval", (self.window - _HAIR) / self.amount if self.amount else 0.0)
 
 
 def parse_limits(text: str, *, sizes: bool = False) -> tuple[Limit, ...]:

@@ -22,6 +22,7 @@ _ASSET: Final = Kind.ASSET
 _TRAP: Final = Kind.TRAP
 _PAGES: Final = frozenset({Kind.PAGE, Kind.SUBJECT})
 _THUMBNAIL: Final = Size.THUMBNAIL
+_UNSIZED: Final = Size.UNTOLD
 
 #: Seconds without a request after which a visit is over and its habits are forgotten; web analytics'
 #: customary half hour. What was spent is kept: budgets have windows of their own.
@@ -95,11 +96,11 @@ class History:
         self.requests += 1
         if not self.cookies_returned and b"cookie" in fields:
             self.cookies_returned = True
-        if resource.kind is not _UNTOLD:
+        if resource.kind is not _UNTOLD and (resource.kind is not _IMAGE or resource.size is not _UNSIZED):
             self.note_kind(resource, fields, now)
 
     def note_kind(self, resource: Resource, fields: Mapping[bytes, bytes], now: float) -> None:
-        """Add what was asked for; of an untold resource this is known only when the answer comes."""
+        """Add what was asked for; of an untold resource or size this is known only when the answer comes."""
         kind = resource.kind
         if kind is _IMAGE:
             self._note_image(resource, fields)

@@ -32,8 +32,13 @@ _SHORT_CHAIN = 128
 #: A full IPv6 address with an IPv4 tail, brackets and a port has 53 characters.
 _LONGEST_ADDRESS = 64
 _MOST_PORT = 65_535
-# RFC 7239 §4: for=192.0.2.1, for="[2001:db8::1]:4711", for=_hidden, for=unknown
-_FORWARDED_FOR = re.compile(r'(?:^|;)\s*for\s*=\s*("(?:[^"\\]|\\.)*"|[^;,\s]*)', re.IGNORECASE)
+# RFC 7239 §4: for=192.0.2.1, for="[2001:db8::1]:4711", for=_hidden, for=unknown; pairs between semicolons. A
+# proxy may write the client's Host beside it (HAProxy writes it before), so what a quoted value holds is no pair.
+_PAIR = r"""[\w!#$%&'*+.^`|~-]++\s*+=\s*+(?:"(?:[^"\\]|\\.)*+"|[^;,"\s]*+)\s*+"""
+_FORWARDED_FOR = re.compile(
+    rf"""\s*+(?:(?!for\s*=){_PAIR};\s*+)*+for\s*+=\s*+("(?:[^"\\]|\\.)*+"|[^;,"\s]*+)\s*+(?:;\s*+(?:{_PAIR})?+)*+""",
+    re.IGNORECASE | re.ASCII,
+)
 
 
 class Principal(NamedTuple):
@@ -117,7 +122,7 @@ class Identity:
         text = chain[-_LONGEST_CHAIN:].decode("latin-1")
         for hop in reversed(text.rsplit(",", _MOST_HOPS)[-_MOST_HOPS:]):
             if self._header == b"forwarded":
-                match = _FORWARDED_FOR.search(hop)
+                match = _FORWARDED_FOR.fullmatch(hop)
                 yield match[1].strip('"') if match else ""
             else:
                 yield hop.strip()

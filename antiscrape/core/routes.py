@@ -44,7 +44,8 @@ class RouteTable:
             f"(?P<r{index}>{pattern_source(route.pattern, index)})"
             for index, route in enumerate(self._routes)
         ]
-        flags = re.DOTALL | (re.IGNORECASE if ignore_case else 0)
+        # ASCII: the long s of "/robot\u017f.txt" is no s to any server.
+        flags = re.DOTALL | (re.IGNORECASE | re.ASCII if ignore_case else 0)
         self._pattern = re.compile("|".join(parts) or r"(?!)", flags)
 
     def classify(self, raw_path: bytes) -> Resource:
@@ -57,6 +58,8 @@ class RouteTable:
         kind, size, subject = self._match(path)
         if odd and kind in _LENIENT:
             kind = Kind.UNTOLD
+        if odd and size is Size.THUMBNAIL:  # Tomcat reads "/thumbs/..;/media/1.jpg" as "/media/1.jpg"
+            size = Size.UNTOLD
         name = path.casefold() if self._ignore_case else path
         identity = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big")
         return Resource(kind, path, identity, size, subject, _last_number(path))

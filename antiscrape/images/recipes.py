@@ -2,7 +2,7 @@
 
 ::
 
-    preview   a soft impression of the colours, at most 16 cells across, with a badge
+    preview   a soft impression of the colours, at most 8 cells across, with a badge
     marked    the picture at screen size, words across all of it
 
 No recipe lets metadata through: the decoder hands over bare pixels, and the writer is told nothing else.
@@ -31,7 +31,7 @@ from antiscrape.images.steps import (
 if TYPE_CHECKING:
     from antiscrape.core.rules import ImageRules
 
-#: Pixels of a source that one cell of its preview covers at least. Photographs have more (512 / 16 = 32);
+#: Pixels of a source that one cell of its preview covers at least. Photographs have more (256 / 8 = 32);
 #: an avatar of 128 pixels, all of them face, keeps four cells across instead of sixteen.
 CELL = 32
 #: Values left of each channel's 256. Sixteen to a cell's three channels would band visibly; 32 do not.

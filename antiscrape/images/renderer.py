@@ -91,6 +91,11 @@ class PillowRenderer:
             return found
         return await asyncio.shield(self._flight(key, task, source, rendition))
 
+    def levels(self) -> dict[str, int]:
+        """Tell what is held at this moment: jobs ``queued``, living ``workers``, ``cache_bytes``."""
+        queued, workers = self._pool.levels()
+        return {"queued": queued, "workers": workers, "cache_bytes": self._cache.held}
+
     async def aclose(self) -> None:
         """End the workers, and let what is being rendered come to its end without them."""
         await self._pool.aclose()

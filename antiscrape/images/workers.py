@@ -186,6 +186,10 @@ class WorkerPool:
         finally:
             self._give_back(seat)
 
+    def levels(self) -> tuple[int, int]:
+        """Return how many jobs wait for a seat, and how many workers live."""
+        return len(self._waiting), len(self._living)
+
     async def aclose(self) -> None:
         """End every worker; jobs in hand come back lost, those waiting closed."""
         self._closed = True

@@ -27,7 +27,7 @@ _BY_TAG: Final = (
 _SHAPES: Final = (
     (
         AgentKind.AUTOMATION,
-        r"(?i)headless|phantomjs|slimerjs|puppeteer|playwright|selenium|webdriver|splash\b",
+        r"(?i)headless|phantomjs|slimerjs|puppeteer|playwright|selenium|webdriver|cypress/|splash\b",
     ),
     (
         AgentKind.AI,
@@ -46,13 +46,23 @@ _SHAPES: Final = (
         (
             r"(?i)bot(?:[^a-z]|$)|robot|crawl|spider|scrap|slurp|fetch|archiv|harvest|download|monitor|preview|checker"
             r"|validator|scan(?:ner)?\b|index(?:er|ing)|collector|grabber|extract|sitemap|feed|rss|agent/|analy[sz]er"
-            r"|inspect|research|proxy\b|uptime|pingdom|lighthouse|pagespeed"
-        ),
+            r"|inspect|research|proxy\b|uptime|pingdom|lighthouse|pagespeed|page speed|observatory|diagnostics|synthetics"
+        r"|verification|verifier|measurement|health.?check|\blookup\b|\bcheck\b|\bdcv\b|transcoder|expander|plugin$"
+        r"|google(?:weblight|messages|-[a-z])|-google\b|search console|jndi:|\(select ",
+    ),
+    # Browsers close the comment behind "like Gecko", and write Mozilla with its capital and a platform of several parts.
+    (
+        AgentKind.CRAWLER,
+        r"like Gecko(?:;| [A-Za-z])|^mozilla/|^Mozilla/5\.0,? [^(\[]|^Mozilla/5\.0 \([^;)]{1,40}\)$|^Mozilla/5\.0 \(compatible; [a-z]",
     ),
     # library/version and nothing else: no platform in parentheses, no Mozilla
-    (AgentKind.TOOL, r"^[A-Za-z][\w.+-]{1,40}(?:/v?\d[\w.+-]{0,30})?(?: \([a-z][\w.; /-]{0,40}\))?$"),
+    (AgentKind.TOOL, r"^[A-Za-z][\w.+-]{1,40}(?:/v?\d[\w.+-]{0,30})?(?: \((?:[abd-z]|c[a-np-z])[\w.; /-]{0,40}\))?$"),
 )
-_NOT_ROBOTS: Final = re.compile(r"\bcubot\b|\bCUBOT_", re.IGNORECASE)
+#: Phones, and programs in whose windows people read pages, that the list or the shapes would take for robots.
+_NOT_ROBOTS: Final = re.compile(
+    r"\bcubot\b|CUBOT_|CamScanner|\bViber\b|MetaIAB Facebook|\bSonic(?= Slack)|\bAP3A\.240617\.008|\b(?:Code|Trae|Fluid)/[0-9]",
+    re.IGNORECASE,
+)
 #: Programs in whose windows people read; text browsers and the engines of small ones have this form.
 _PEOPLES: Final = re.compile(
     r"^(?:Lynx|w3m|Links|ELinks|NetSurf|Dillo|Opera|NCSA_Mosaic|Emacs|Konqueror|BlackBerry\w*|Nokia\w*|SAMSUNG\S*|UCWEB\S*)[/ (]"
@@ -94,7 +104,7 @@ class AgentBook:
             return Agent(AgentKind.MISSING)
         engine, version = read_claim(text)
         claim = Agent(AgentKind.BROWSER, "", engine, version, read_platform(text), "Mobile" in text)
-        if _PEOPLES.match(text):
+        if _PEOPLES.match(text) and "http:" not in text:
             return claim
         found = self._set.Match(_NOT_ROBOTS.sub("", text))
         if not found:

@@ -9,7 +9,7 @@ from antiscrape.core.verdict import Action, Rendition, Standing
 from antiscrape.operate.explain import DATES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from antiscrape.operate.explain import Change, Ruling, Sign, Step, Story
 
@@ -135,8 +135,7 @@ def _score(ruling: Ruling) -> str:
     return f"score {ruling.score} ({ladder})"
 
 
-def _spent(exceeded: object) -> str:
-    spent = dict(exceeded) if isinstance(exceeded, dict) else {}
+def _spent(spent: Mapping[str, object]) -> str:
     whose = "of the wider network" if spent["shared"] else "of this client"
     return f"The budget {whose} for {spent['budget']}, {spent['limit']}, is spent; room again in {spent['wait']:g} s."
 
@@ -218,7 +217,7 @@ def _changes(story: Story) -> Iterator[str]:
     ruling = story.verdict
     texts = [_change(change) for change in story.changes]
     if ruling is not None and ruling.exceeded is not None:
-        texts.append(f"Waiting {dict(ruling.exceeded)['wait']:g} s, for the spent budget.")
+        texts.append(f"Waiting {ruling.exceeded['wait']:g} s, for the spent budget.")
     if story.grant in {"none", "expired", "forged"} and story.image is not None:
         texts.append("A grant: the URL as a page of the site shows it, within its time.")
     yield from _paragraph("change", *(texts or ["Nothing has to: no threshold is reached."]))

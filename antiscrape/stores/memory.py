@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _ORIGINAL: Final = Charge.ORIGINAL
 #: The hand looks at so many records per newcomer at most, so that an insertion stays O(1).
 _STEPS = 8
-#: Distinct originals or subjects after which a record is worth keeping over a stranger's.
+#: Distinct originals or subjects, or requests, after which a record is worth keeping over a stranger's.
 _SPENDER = 8
 #: Seconds of requests that a record has yet to earn back, likewise.
 _DEBT = 60.0
@@ -103,6 +103,7 @@ class _Table:
     def __init__(self, most: int) -> None:
         self._most = most
         self._order: deque[str] = deque()
+        self._barred: deque[str] = deque()  # banned: out of the hand's way until the ban is over
         self.records: dict[str, History] = {}
 
     def add(self, key: str, record: History, now: float) -> None:
@@ -112,9 +113,11 @@ class _Table:
         self._order.append(key)
 
     def _make_room(self, now: float) -> None:
-        order, records = self._order, self.records
+        order, records, barred = self._order, self.records, self._barred
+        if barred and records[barred[0]].banned_until <= now:
+            order.append(barred.popleft())
         for _ in range(_STEPS):
-            key = order.popleft()
+            key = self._pass(now)
             record = records[key]
             if not record.touched and not _worth_keeping(record, now):
                 del records[key]
@@ -123,18 +126,29 @@ class _Table:
             order.append(key)
         # All that the hand saw was in use or spent. The bound holds all the same; a ban goes last.
         for _ in range(_STEPS):
-            key = order.popleft()
+            key = self._pass(now)
             if records[key].banned_until <= now:
                 del records[key]
                 return
             order.append(key)
         del records[order.popleft()]
 
+    def _pass(self, now: float) -> str:
+        """Move the hand on to a record that is not banned, if there is room to lay those aside that are."""
+        records, barred = self.records, self._barred
+        while True:
+            key = self._order.popleft()
+            if records[key].banned_until <= now or len(barred) >= self._most // 2:
+                return key
+            barred.append(key)
+
 
 def _worth_keeping(record: History, now: float) -> bool:
+    spent_until = max(record.tat, *record.tats.values()) if record.tats else record.tat
+    # Of a limit such as "10/hour" a stranger's first request takes minutes to earn back.
     return (
         record.banned_until > now
-        or record.tat - now > _DEBT
+        or spent_until - now > (1.0 if record.requests >= _SPENDER else 60.0)
         or len(record.originals or ()) >= _SPENDER
         or len(record.subjects or ()) >= _SPENDER
     )

@@ -58,7 +58,7 @@ def costs(*, rounds: int, clients: int) -> list[Cost]:
         *_html(rounds),
         *_first_sight(rounds),
         *_start(max(3, rounds // 5)),
-        *_memory(clients),
+        *memory(clients),
     ]
 
 
@@ -213,8 +213,8 @@ def _child_cpu_ms(command: list[str]) -> float:
     return spent * 1000
 
 
-def _memory(clients: int) -> list[Cost]:
-    """Return what a process grows by, for each client that it remembers."""
+def memory(clients: int) -> list[Cost]:
+    """Measure what a new process grows by, for each client that it remembers."""
     command = [sys.executable, "-m", "loadtests.bench.paths", str(clients)]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=300)
     once, seen = json.loads(done.stdout)

@@ -150,8 +150,11 @@ def compare(
         bare, *servers = [
             running.enter_context(Server(VARIANTS[name], environment)) for name in ("bare", *names)
         ]
-        for server in (bare, *servers):
-            measure(server, generator, target, seconds=seconds)
+        for server in (
+            bare,
+            *servers,
+        ):  # twice as long, so that a later run meets no client for the first time
+            measure(server, generator, target, seconds=2 * seconds)
         return _rounds(bare, servers, generator, target, rounds=rounds, seconds=seconds, say=say)
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from loadtests import chrome
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -19,27 +21,8 @@ API, IMAGE, PAGE = "/api/photos", "/media/1001.jpg", "/"
 HOST: Final = "photos.example"
 _PORT: Final = 40_000
 
-_PLATFORMS: Final = (
-    ("Windows", "Windows NT 10.0; Win64; x64"),
-    ("macOS", "Macintosh; Intel Mac OS X 10_15_7"),
-    ("Linux", "X11; Linux x86_64"),
-)
-_VERSIONS: Final = (151, 152, 153, 154, 155, 156)
 _LANGUAGES: Final = ("en-US,en;q=0.9", "de-DE,de;q=0.9,en;q=0.8", "fr-FR,fr;q=0.9", "es-ES,es;q=0.9,en;q=0.7")
-#: Accept, Sec-Fetch-Mode and Sec-Fetch-Dest by what is asked for.
-_FETCHES: Final = {
-    API: ("*/*", "cors", "empty"),
-    IMAGE: (
-        "image/jxl,image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8",
-        "no-cors",
-        "image",
-    ),
-    PAGE: (
-        "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
-        "navigate",
-        "document",
-    ),
-}
+_DESTS: Final = {API: "empty", IMAGE: "image", PAGE: "document"}
 
 
 def address(number: int) -> str:
@@ -52,30 +35,14 @@ def fields(number: int, target: str) -> Iterator[tuple[str, str]]:
 
     The last two are what a TLS proxy in front adds.
     """
-    accept, mode, dest = _FETCHES[target]
-    platform, system = _PLATFORMS[number % 3]
-    version = _VERSIONS[number % 7 % 6]
-    page = dest == "document"
     yield "host", HOST
-    yield "connection", "keep-alive"
-    yield "sec-ch-ua", f'"Not:A-Brand";v="8", "Chromium";v="{version}", "Google Chrome";v="{version}"'
-    yield "sec-ch-ua-mobile", "?0"
-    yield "sec-ch-ua-platform", f'"{platform}"'
-    if page:
-        yield "upgrade-insecure-requests", "1"
-    yield (
-        "user-agent",
-        f"Mozilla/5.0 ({system}) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{version}.0.0.0 Safari/537.36",
+    yield from chrome.fields(
+        _DESTS[target],
+        version=chrome.VERSIONS[number % 7 % 6],
+        platform=tuple(chrome.PLATFORMS)[number % 3],
+        language=_LANGUAGES[number % 11 % 4],
+        referer=f"https://{HOST}/p/{1000 + number % 300}",
     )
-    yield "accept", accept
-    yield "sec-fetch-site", "same-origin"
-    yield "sec-fetch-mode", mode
-    if page:
-        yield "sec-fetch-user", "?1"
-    yield "sec-fetch-dest", dest
-    yield "referer", f"https://{HOST}/p/{1000 + number % 300}"
-    yield "accept-encoding", "gzip, deflate, br, zstd"
-    yield "accept-language", _LANGUAGES[number % 11 % 4]
     yield "cookie", f"session={number * 2654435761 & 0xFFFFFFFF:08x}{number:08x}"
     yield "x-forwarded-proto", "https"
     yield "x-forwarded-for", address(number)

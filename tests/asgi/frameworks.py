@@ -251,7 +251,7 @@ FRAMEWORKS: dict[str, tuple[Callable[[Site, Policy], ASGIApp], frozenset[str]]] 
 
 def site_policy() -> Policy:
     """Return a policy that believes the test's X-Forwarded-For, so that each test client has its own address."""
-    return policy_of({"ANTISCRAPE__IDENTITY__TRUSTED_PROXIES": '["127.0.0.1"]'})
+    return policy_of({"ANTISCRAPE__IDENTITY__TRUSTED_PROXIES": '["127.0.0.1"]'}, banned_at=120)
 
 
 @asynccontextmanager

@@ -18,7 +18,7 @@ from starlette.routing import Mount
 from antiscrape import AntiscrapeMiddleware, load_policy
 from antiscrape.asgi import admin_server
 from antiscrape.asgi.admin import admin_app, is_local
-from antiscrape.asgi.admin_server import FOLDER, AdminServer, WithAdmin, for_workers
+from antiscrape.asgi.admin_server import ADMIN, FOLDER, AdminServer, WithAdmin, for_workers
 from antiscrape.asgi.runner import Server, configure, listen
 from antiscrape.errors import ConfigurationError
 from antiscrape.evidence.events import NoSink
@@ -275,7 +275,7 @@ def test_workers_of_one_server_share_address_and_figures() -> None:
 
     async def check() -> None:
         with for_workers("127.0.0.1:0") as told:
-            folder, address = Path(told[FOLDER]), told["ANTISCRAPE_ADMIN"]
+            folder, address = Path(told[FOLDER]), told[ADMIN]
             assert stat.S_IMODE(folder.stat().st_mode) == 0o700  # noqa: ASYNC240  a test's own folder
             async with running(address, folder) as one, running(address, folder) as two:
                 assert one.url == two.url == f"http://{address}"
@@ -294,10 +294,10 @@ def test_a_second_site_does_not_creep_into_the_firsts_address(
         with for_workers(address) as first:
             assert capsys.readouterr().err == ""
 
-            async def check(address: str = first["ANTISCRAPE_ADMIN"], folder: str = first[FOLDER]) -> None:
+            async def check(address: str = first[ADMIN], folder: str = first[FOLDER]) -> None:
                 async with running(address, Path(folder)):
                     with for_workers(address) as second:
-                        assert second == {"ANTISCRAPE_ADMIN": ""}
+                        assert second == {ADMIN: ""}
 
             asyncio.run(check())
         told = capsys.readouterr().err
@@ -305,7 +305,7 @@ def test_a_second_site_does_not_creep_into_the_firsts_address(
         assert told.endswith("Address already in use\n")
         assert told.count("\n") == 1
     with for_workers("") as nothing:
-        assert nothing == {"ANTISCRAPE_ADMIN": ""}
+        assert nothing == {ADMIN: ""}
 
 
 def test_a_lifespan_starts_and_stops_it_around_the_site() -> None:

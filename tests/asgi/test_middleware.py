@@ -209,7 +209,7 @@ def test_thumbnails_cost_no_originals() -> None:
 def test_a_spent_budget_of_bytes_gives_previews(length_is_told: bool) -> None:
     async def main() -> None:
         app = answers(PICTURE) if length_is_told else pieces(PICTURE, 8000)
-        policy = with_limits(policy_of(), bytes=f"{len(PICTURE) * 2}/hour", originals="unlimited")
+        policy = with_limits(policy_of(), bytes=f"{len(PICTURE) * 2 - 9}/hour", originals="unlimited")
         async with house(app, policy) as site:
             got = [(await site.ask(f"/media/{number}.jpg")).body for number in range(4)]
             assert [body == PICTURE for body in got] == [True, True, False, False]

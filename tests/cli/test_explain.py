@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import re
 import subprocess
 import sys
@@ -16,99 +15,22 @@ from click.testing import CliRunner
 from antiscrape.cli import main
 from antiscrape.core.signals import SIGNALS
 from antiscrape.operate.pasted import PEER
+from tests.cli.heads import (
+    BROWSERS_TOOLS,
+    CHROMIUM,
+    CURL,
+    FIREFOX,
+    LYNX,
+    REQUESTS,
+    SECRET,
+    explain,
+    paragraphs,
+    person,
+    request,
+    story,
+)
 
 ROOT = Path(__file__).parents[2]
-SECRET = "kx8Jc0v9QmZ2rT5yWb7uEh3nLp6sAd1f"
-
-CURL = """\
-* Host photos.example:443 was resolved.
-> GET /media/1281.jpg HTTP/1.1
-> Host: photos.example
-> User-Agent: curl/7.88.1
-> Accept: */*
->\x20
-< HTTP/1.1 200 OK
-< content-type: image/jpeg
-{ [5 bytes data]
-"""
-REQUESTS = """\
-GET /media/1300.jpg HTTP/1.1\r
-Host: photos.example\r
-User-Agent: python-requests/2.34.2\r
-Accept-Encoding: gzip, deflate, br\r
-Accept: */*\r
-Connection: keep-alive\r
-\r
-"""
-CHROMIUM = """\
-GET /media/1300.jpg HTTP/1.1
-Host: photos.example
-Connection: keep-alive
-sec-ch-ua-platform: "Linux"
-User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36
-sec-ch-ua: "Not:A-Brand";v="8", "Chromium";v="156"
-sec-ch-ua-mobile: ?0
-Accept: image/jxl,image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8
-Sec-Fetch-Site: same-origin
-Sec-Fetch-Mode: no-cors
-Sec-Fetch-Dest: image
-Referer: https://photos.example/
-Accept-Encoding: gzip, deflate, br, zstd
-Accept-Language: en-US,en;q=0.9
-"""
-FIREFOX = """\
-GET /media/1300.jpg HTTP/1.1
-Host: photos.example
-User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0
-Accept: image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5
-Accept-Language: en-US,en;q=0.9
-Accept-Encoding: gzip, deflate, br, zstd
-Connection: keep-alive
-Referer: https://photos.example/
-Sec-Fetch-Dest: image
-Sec-Fetch-Mode: no-cors
-Sec-Fetch-Site: same-origin
-Priority: u=5, i
-"""
-LYNX = """\
-GET /u/ada HTTP/1.0
-Host: photos.example
-Accept: text/html, text/plain, text/sgml, text/css, */*;q=0.01
-Accept-Encoding: gzip, bzip2
-Accept-Language: en
-User-Agent: Lynx/2.9.0dev.12 libwww-FM/2.14 SSL-MM/1.4.1 GNUTLS/3.7.8
-"""
-BROWSERS_TOOLS = """\
-:authority: photos.example
-:method: GET
-:path: /media/1300.jpg
-:scheme: https
-accept: image/avif,image/webp,*/*;q=0.8
-user-agent: python-requests/2.34.2
-"""
-
-
-def explain(text: str | bytes, *arguments: str, status: int = 0) -> str:
-    done = CliRunner().invoke(main, ["explain", *arguments], input=text, env={"ANTISCRAPE_SECRET": SECRET})
-    assert done.exit_code == status, done.output
-    assert "Traceback" not in done.output
-    return done.output
-
-
-def story(text: str, *arguments: str) -> dict[str, object]:
-    told = json.loads(explain(text, "--json", *arguments))
-    assert isinstance(told, dict)
-    return told
-
-
-def paragraphs(output: str) -> dict[str, str]:
-    """Return each paragraph's text by its title, on one line."""
-    told: dict[str, str] = {}
-    title = ""
-    for line in output.splitlines()[1:]:
-        title = line[:10].strip() or title
-        told[title] = re.sub(r"\s+", " ", f"{told.get(title, '')} {line[10:]}").strip()
-    return told
 
 
 def test_curl_is_a_program_that_gets_previews() -> None:
@@ -205,12 +127,6 @@ def test_json_tells_what_the_prose_tells() -> None:
     }.items()
 
 
-def request(target: str, head: str = CHROMIUM, **more: object) -> str:
-    return json.dumps(
-        {"target": target, "headers": [line.split(": ", 1) for line in head.splitlines()[1:]], **more}
-    )
-
-
 def test_a_visit_shows_what_speaks_against_it_when_it_comes_up() -> None:
     output = explain("\n".join(request(f"/media/{number}.jpg") for number in range(60)))
     lines = output.splitlines()
@@ -247,16 +163,6 @@ def gallery(tmp_path: Path) -> tuple[str, str]:
     path = tmp_path / "gallery.toml"
     path.write_text(GALLERY)
     return "--config", str(path)
-
-
-def person(pictures: int) -> str:
-    """Return the requests of somebody who looks at one photo page after the other, small pictures and all."""
-    lines = [request("/static/site.css")]
-    for number in range(pictures):
-        name = number * 37 % 1000
-        lines += [request(f"/photo/{name}", answer="page"), request(f"/thumbs/{name}.jpg")]
-        lines += [request(f"/media/{name}.jpg", answer="original")]
-    return "\n".join(lines)
 
 
 def test_a_spent_budget_is_named_with_its_wait(gallery: tuple[str, str]) -> None:
@@ -360,115 +266,6 @@ def test_what_cannot_be_judged_is_told_with_its_cause() -> None:
     assert told["verdict"].startswith("Refused with 400, unjudged: the path has")
     assert "no Host" in explain("GET / HTTP/1.1\n")
     assert story("GET / HTTP/1.1\nHost: a\nHost: b\n")["malformed"] == "two Host lines"
-
-
-WRONG = {
-    "": "no request was given",
-    "   \n\n": "no request was given",
-    "hello": "line 1: 'hello' is not a request line",
-    "GET / HTTP/1.1\nHost: a\nnonsense\n": "line 3: 'nonsense' is not a header field",
-    "GET / HTTP/1.1\nHost: a\n folded\n": "line 3: ' folded' is not a header field",
-    "GET / HTTP/1.1\nHost : a\n": "line 2: 'Host : a' is not a header field",
-    "GET / HTTP/1.1\nX: a\x00b\n": "line 2: the value of X holds a control character",
-    ":method: GET\n:scheme: https\n": "line 1: the request has no :path",
-    ":method\nGET\n:path\n": "line 3: a header field without a value",
-    ":method: GET\n:oddity: x\n": "line 2: ':oddity: x' is not a pseudo-header",
-    "{}": "line 1: the request has no target",
-    "[]": "line 1: expected one JSON object a line",
-    '{"target": "/"}\n{"target": 1}': "line 2: target is not a text",
-    '{"target": "/"}\n{"target"': "line 2: is not JSON",
-    '{\n"target": "/",\n}': "line 3: is not JSON",
-    '{"target": "/", "header": {}}': "line 1: 'header' is not a key",
-    '{"target": "/", "headers": [["a"]]}': "line 1: headers holds something that is no pair of texts",
-    '{"target": "/", "headers": {"a b": "c"}}': "line 1: 'a b' is not the name of a header field",
-    '{"target": "/", "headers": {"a": "b\\r\\nc: d"}}': "line 1: the value of a holds a control character",
-    '{"target": "/", "headers": 3}': "line 1: headers is neither an object nor a list of pairs",
-    '{"target": "/a b"}': "line 1: the target is empty, or holds a space",
-    '{"target": "/\\ud800"}': "line 1: holds half of a surrogate pair",
-    '{"target": "/", "time": NaN}': "line 1: time is not a number of seconds",
-    '{"target": "/", "time": true}': "line 1: time is not a number of seconds",
-    '{"target": "/", "time": ' + "9" * 5000 + "}": "line 1: is not JSON that anybody writes",
-    '{"target": ' + "[" * 100_000: "line 1: is not JSON that anybody writes",
-    '{"target": "/", "scheme": "ftp"}': "line 1: scheme is neither http nor https",
-    '{"target": "/", "http_version": "one"}': "line 1: http_version is not a version",
-    '{"target": "/", "answer": "yes"}': "line 1: answer is none of original, thumbnail",
-    '{"target": "/", "method": "G ET"}': "line 1: the method is not a word",
-    b'{"target": "/\xff"}': "line 1: is not UTF-8",
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(("text", "words"), WRONG.items(), ids=range(len(WRONG)))
-def test_what_is_no_request_is_refused_with_its_line(text: str | bytes, words: str) -> None:
-    assert explain(text, status=2).startswith(f"antiscrape: {words}")
-
-
-@pytest.mark.security("J5")
-def test_nothing_of_a_client_reaches_the_terminal_raw() -> None:
-    hostile = request("/media/\x1b]0;\u202e\u2028\x9b.jpg".encode().decode("latin-1").replace("\x1b", "%1B"))
-    head = "GET /\u202e\x9b HTTP/1.1\nHost: a\nUser-Agent: \x9b31m\u2028\n"
-    for output in (
-        explain(head),
-        explain(hostile),
-        explain(f"{hostile}\n{hostile}"),
-        explain(head, "--json"),
-    ):
-        assert all(char.isprintable() or char == "\n" for char in output)
-
-
-@pytest.mark.security("J9")
-def test_the_secret_is_never_shown() -> None:
-    for text in (CURL, BROWSERS_TOOLS):
-        assert SECRET[:8] not in explain(text) + explain(text, "--json")
-
-
-def garbage(random: random.Random) -> bytes:
-    """Return a request with some of its bytes exchanged, doubled, cut or torn apart, or no request at all."""
-    sample = random.choice([CURL, REQUESTS, CHROMIUM, FIREFOX, BROWSERS_TOOLS, request("/a"), person(2)])
-    data = bytearray(sample.encode())
-    pieces = (
-        b"\r\n",
-        b"\0",
-        b"\xff",
-        b": ",
-        b"%2f",
-        b'"',
-        b"{",
-        b"}",
-        b"[",
-        b"\\",
-        b"\x1b",
-        b"\n\n",
-        b"> ",
-        b"9" * 30,
-    )
-    for _ in range(random.randrange(1, 12)):
-        at = random.randrange(len(data) + 1)
-        match random.randrange(4):
-            case 0:
-                data[at:at] = random.choice(pieces)
-            case 1:
-                del data[at : at + random.randrange(1, 20)]
-            case 2:
-                data[at:at] = data[at : at + random.randrange(200)]
-            case _:
-                data[at : at + 1] = random.randbytes(1)
-    return bytes(data) if random.random() < 0.9 else random.randbytes(random.randrange(300))
-
-
-@pytest.mark.security("C1")
-def test_no_input_ends_in_a_traceback() -> None:
-    """Of 500 seeded random inputs each is judged (0) or refused with words (2)."""
-    seed = 20261122
-    source = random.Random(seed)
-    runner, ends = CliRunner(), {0: 0, 2: 0}
-    for number in range(500):
-        text = garbage(source)
-        arguments = ["explain", "--json"] if number % 2 else ["explain"]
-        done = runner.invoke(main, arguments, input=text, env={"ANTISCRAPE_SECRET": SECRET})
-        assert done.exit_code in ends, (seed, number, text, done.exception)
-        assert done.exit_code == 0 or done.stderr.startswith("antiscrape: ")
-        ends[done.exit_code] += 1
-    assert min(ends.values()) > 50, "one of the two ends is never reached, so the inputs prove little"
 
 
 def test_the_command_reads_a_pipe(tmp_path: Path) -> None:

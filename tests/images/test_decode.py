@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import warnings
 import zlib
@@ -26,6 +27,7 @@ def limits() -> Iterator[None]:
     """Set the worker's limits for the test alone."""
     former = Image.MAX_IMAGE_PIXELS
     with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as in a worker, where no test runner makes warnings errors
         limit_pixels(_MOST)
         yield
     Image.MAX_IMAGE_PIXELS = former
@@ -56,6 +58,13 @@ def test_the_limit_itself_holds_without_pillows_help(encode: Encode) -> None:
 
 
 @pytest.mark.security("E2")
+def test_pillows_warning_of_a_bomb_is_an_error() -> None:
+    """Wherever Pillow finds a size, not only where we ask for one: above the limit, it only warns up to twice of it."""
+    with pytest.raises(Image.DecompressionBombWarning):
+        Image.open(io.BytesIO(png_header(7100, 7100)))
+
+
+@pytest.mark.security("E2")
 def test_a_gif_frame_beyond_its_screen_is_refused(encode: Encode) -> None:
     """The screen descriptor says 10 x 10; the frame inside says 60,000 x 60,000."""
     gif = bytearray(encode(Image.new("P", (10, 10)), "GIF"))
@@ -70,6 +79,23 @@ def test_a_gif_frame_beyond_its_screen_is_refused(encode: Encode) -> None:
 def test_formats_that_are_not_ours_are_never_opened(kind: str, encode: Encode) -> None:
     with pytest.raises(Refused):
         decode(encode(Image.new("RGB", (9, 9)), kind), max_pixels=_MOST, enough=32)
+
+
+@pytest.mark.security("E1")
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "AVIF"])
+def test_pillow_is_let_loose_on_one_format_only(
+    kind: str, encode: Encode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowed = []
+    opener = Image.open
+
+    def spy(source: io.BytesIO, *, formats: tuple[str, ...] | None = None) -> Image.Image:
+        allowed.append(formats)
+        return opener(source, formats=formats)
+
+    monkeypatch.setattr(Image, "open", spy)
+    decode(encode(Image.new("RGB", (9, 9)), kind), max_pixels=_MOST, enough=32)
+    assert allowed == [(kind,)]
 
 
 @pytest.mark.security("E1")

@@ -52,8 +52,8 @@ def test_a_preview_has_no_more_than_its_cells_say(photo: bytes) -> None:
     picture = shown(made(photo, rules=_UNMARKED))
     with Image.open(io.BytesIO(photo)) as original:
         control = original.convert("RGB").resize(picture.size)
-    assert difference(picture, rebuilt(picture, 16)) < 5
-    assert difference(control, rebuilt(control, 16)) > 10
+    assert difference(picture, rebuilt(picture, 8)) < 5
+    assert difference(control, rebuilt(control, 8)) > 10
 
 
 def test_detail_within_a_cell_leaves_no_trace(encode: Encode) -> None:
@@ -97,7 +97,7 @@ def test_the_shape_is_kept_and_nothing_grows_beyond_the_original(
     assert shown(made(encode(Image.new("RGB", size, "teal"), "PNG"))).size == expected
 
 
-@pytest.mark.parametrize(("size", "cells"), [(2000, 16), (512, 16), (256, 8), (128, 4), (64, 4), (16, 4)])
+@pytest.mark.parametrize(("size", "cells"), [(2000, 8), (512, 8), (256, 8), (128, 4), (64, 4), (16, 4)])
 def test_small_pictures_keep_fewer_cells(size: int, cells: int, encode: Encode) -> None:
     """An avatar is all face: its cells are as large as a photograph's, not as many."""
     source = encode(Image.effect_noise((size, size), 90), "PNG")
@@ -232,4 +232,4 @@ def test_real_faces_lose_their_detail(shared: Path) -> None:
     assert len(files) > 20
     for file in files:
         picture = shown(made(file.read_bytes(), rules=_UNMARKED))
-        assert difference(picture, rebuilt(picture, 16)) < 5, file.name
+        assert difference(picture, rebuilt(picture, 8)) < 5, file.name

@@ -17,7 +17,7 @@ _ANTIQUE = {Engine.CHROMIUM: 70, Engine.GECKO: 60, Engine.WEBKIT: 9}
 #: Releases come about every four weeks: no engine reaches this number before the 2030s.
 _UNBORN = 300
 _SHORTEST, _LONGEST = 20, 512
-_URL = re.compile(rb"https?://|\bwww\.|[\w.+-]+@[\w-]+\.\w", re.IGNORECASE)
+_URL = re.compile(rb"https?://|\bwww\.|[\w.+-]@[\w-]+\.[a-z]", re.IGNORECASE)
 
 
 def _antique(t: Traits) -> bool:
