@@ -11,6 +11,7 @@ from antiscrape.asgi.middleware import Middleware
 from antiscrape.core.resource import Kind, Size
 from antiscrape.core.rules import Route
 from antiscrape.core.tokens import KeyRing
+from antiscrape.core.verdict import Mode
 from antiscrape.evidence.events import open_sink
 from antiscrape.evidence.recorder import Recorder
 from antiscrape.gate import Gate
@@ -44,9 +45,13 @@ class AntiscrapeMiddleware(Middleware):
         keys = KeyRing(policy.secrets)
         loaded = policy  # its version, in the metrics, must not depend on the secret
         policy, trap = lay_trap(policy, keys)
-        grants = grants_of(policy) if policy.grants.prefixes else None
+        # In shadow mode no page is signed, so no request is held to its grant.
+        signs = policy.mode is Mode.ENFORCE and bool(policy.grants.prefixes)
+        grants = grants_of(policy) if signs else None
         store = MemoryStore(
-            max_principals=policy.store.max_principals, rollup_factor=policy.identity.rollup_factor
+            max_principals=policy.store.max_principals,
+            rollup_factor=policy.identity.rollup_factor,
+            standings=policy.standings,
         )
         gate = Gate(
             policy, store=store, agents=AgentBook(), grants=grants, clock=clock.monotonic, wall=clock.wall
@@ -85,11 +90,12 @@ def lay_trap(policy: Policy, keys: KeyRing) -> tuple[Policy, bytes]:
 
     The path is derived from the secret: every worker lays the same one, and nobody can look it up.
     """
-    if not policy.traps.inject and not policy.traps.path:
+    inject = policy.traps.inject and policy.mode is Mode.ENFORCE
+    if not inject and not policy.traps.path:
         return policy, b""
     path = policy.traps.path or f"/{keys.derive('trap').hex()[:12]}/"
     routes = (Route(path.rstrip("/") + "/**", Kind.TRAP, Size.UNTOLD), *policy.routes)
     # A browser never draws what is in a template, an assistive technology never reads it, and a text
     # browser has nothing to show for a link without words.
     link = f'<template><a href="{path}archive" rel="nofollow"></a></template>'
-    return replace(policy, routes=routes), link.encode() if policy.traps.inject else b""
+    return replace(policy, routes=routes), link.encode() if inject else b""

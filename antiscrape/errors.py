@@ -6,6 +6,7 @@
     ├── ConfigurationError      the operator must change something; the start stops
     │   └── SecretError         the secret is missing, too short, or the documented example
     ├── RequestError            the client sent what cannot be judged; answered 4xx
+    │   └── MisdirectedError    the request is for a host that is not served here
     └── UpstreamError           the site behind the proxy failed; answered 502 or 504
 
 ``status`` is what a client is answered, ``public`` the words it may read, and ``str(error)`` the
@@ -39,6 +40,13 @@ class RequestError(AntiscrapeError):
 
     status = HTTPStatus.BAD_REQUEST
     public = "The request is malformed."
+
+
+class MisdirectedError(RequestError):
+    """The Host is valid, but none that this site has (RFC 9110 §15.5.20)."""
+
+    status = HTTPStatus.MISDIRECTED_REQUEST
+    public = "This host is not served here."
 
 
 class UpstreamError(AntiscrapeError):

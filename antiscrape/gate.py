@@ -18,7 +18,7 @@ from antiscrape.core.resource import Kind, Resource, Size
 from antiscrape.core.routes import RouteTable
 from antiscrape.core.signals import READ, Panel
 from antiscrape.core.traits import read_traits
-from antiscrape.core.verdict import Mode, Rendition, Standing, Verdict
+from antiscrape.core.verdict import Mode, Standing, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,13 +41,14 @@ _LONGEST_SHAPE = 1024
 #: Paths that are asked for again; the long tail of a large site is worked out anew in microseconds.
 _PATHS = 32_768
 _LONGEST_PATH = 512
-#: A visit's signals need several occurrences, so they are read at every eighth request, and after a trap.
+#: A visit's signals are read at every original, after a trap, and at every eighth of all other requests.
 _REVIEW = 7
 # Bound once: reading a member off its Enum class costs 0.2 µs in Python 3.11.
 _IMAGE: Final = Kind.IMAGE
 _TRAP: Final = Kind.TRAP
+_ORIGINAL_SIZE: Final = Size.ORIGINAL
+_HANDSHAKES: Final = frozenset({"ws", "wss"})
 _SHADOW: Final = Mode.SHADOW
-_ORIGINAL: Final = Rendition.ORIGINAL
 _BANNED: Final = Standing.BANNED
 
 
@@ -144,7 +145,7 @@ class Gate:
         history = self._store.find_known(principal.key) or self._store.find(principal, now)
         profile = self._profile(head, kind, secure=secure)
         history.note_request(resource, fields, now)
-        if not history.requests & _REVIEW or kind is _TRAP:
+        if not history.requests & _REVIEW or kind is _TRAP or resource.size is _ORIGINAL_SIZE:
             history.visit = Profile(*self._panel.of_visit(history))
         passage = Passage()
         passage.head = head
@@ -172,6 +173,8 @@ class Gate:
         now = self._clock()
         untold = passage.resource.kind is Kind.UNTOLD
         self.note_image(passage, size)
+        if size is _ORIGINAL_SIZE:
+            passage.history.visit = Profile(*self._panel.of_visit(passage.history))
         if untold:
             passage.profile = self._profile(passage.head, Kind.IMAGE, secure=passage.secure)
         self._decide(passage, now, self._store.charge_image)
@@ -222,7 +225,7 @@ class Gate:
 
     def _profile(self, head: RequestHead, kind: Kind, *, secure: bool) -> Profile:
         """Return what the header fields say; what was seen before costs a look-up."""
-        if head.repeated:
+        if head.repeated or head.scheme in _HANDSHAKES:
             return self._read_profile(head, kind, secure=secure)
         shape = self._shapes.young.get(head.names) or self._shape(head.names)
         values = shape.values(head.fields)
@@ -241,7 +244,10 @@ class Gate:
 
     def _read_profile(self, head: RequestHead, kind: Kind, *, secure: bool) -> Profile:
         agent = self._agents.read(head.fields.get(b"user-agent"))
-        return Profile(*self._panel.of_request(read_traits(head, agent, kind, secure=secure)))
+        traits = read_traits(head, agent, kind, secure=secure)
+        if head.scheme in _HANDSHAKES:
+            return Profile(*self._panel.of_handshake(traits))
+        return Profile(*self._panel.of_request(traits))
 
     def _shape(self, names: tuple[bytes, ...]) -> Shape:
         shape = self._shapes.get(names)

@@ -17,7 +17,6 @@ from antiscrape.app import lay_trap
 from antiscrape.asgi.bodies import Rewriters
 from antiscrape.asgi.head import HeadReader
 from antiscrape.asgi.middleware import Middleware
-from antiscrape.core.request import RequestHead
 from antiscrape.core.tokens import KeyRing
 from antiscrape.evidence.recorder import Recorder
 from antiscrape.gate import Gate
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from antiscrape.asgi.types import ASGIApp, Message, Receive, Scope, Send
+    from antiscrape.core.request import RequestHead
     from antiscrape.core.rules import Policy
 
 Pairs = list[tuple[bytes, bytes]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,6 +16,7 @@ from antiscrape.signing import sign_url
 from tests.house import Clock, changed, gate_of, head_of, person, policy_of, store_of, tool, visitor
 
 if TYPE_CHECKING:
+    from antiscrape.core.rules import Policy
     from antiscrape.core.verdict import Verdict
     from antiscrape.gate import Gate
     from tests.house import Pairs
@@ -30,8 +31,9 @@ ROUTES = (
 POLICY = policy_of(routes=ROUTES, banned_at=120)
 
 
-def browsers(**limits: str) -> object:
-    parsed = {name: parse_limits(text, sizes=name == "bytes") for name, text in limits.items()}
+def browsers(**limits: str) -> Policy:
+    """Return the policy with other budgets for browsers."""
+    parsed: Any = {name: parse_limits(text, sizes=name == "bytes") for name, text in limits.items()}
     browser = replace(POLICY.standings[Standing.BROWSER], **parsed)
     return replace(POLICY, standings={**POLICY.standings, Standing.BROWSER: browser})
 
@@ -45,7 +47,7 @@ def test_a_day_of_originals_is_a_day_of_originals_however_they_are_spaced() -> N
     """A harvester that waits just as long as it must: sixty in any 24 hours, and forty in any ten minutes."""
     rng = random.Random(8)
     clock = Clock()
-    gate = gate_of(browsers(originals="40/10min, 60/day", requests="unlimited"), clock)  # type: ignore[arg-type]  # a policy
+    gate = gate_of(browsers(originals="40/10min, 60/day", requests="unlimited"), clock)
     taken: list[float] = []
     for number in range(1500):
         clock.tick(rng.choice([0.0, 1.0, 9.0, 60.0, 300.0]))
@@ -63,25 +65,25 @@ def test_a_day_of_originals_is_a_day_of_originals_however_they_are_spaced() -> N
 
 
 def test_the_same_image_in_any_spelling_costs_once() -> None:
-    gate = gate_of(browsers(originals="1/day"), Clock())  # type: ignore[arg-type]  # a policy
+    gate = gate_of(browsers(originals="1/day"), Clock())
     for path in ("/o/1.jpg", "/o/%31.jpg", "/o/1%2Ejpg", "/%6f/1.jpg", "/o/1.jpg"):
         assert ask(gate, path).rendition is Rendition.ORIGINAL
     assert ask(gate, "/o/2.jpg").rendition is Rendition.PREVIEW
 
 
 def test_another_query_is_another_image() -> None:
-    gate = gate_of(browsers(originals="1/day"), Clock())  # type: ignore[arg-type]  # a policy
+    gate = gate_of(browsers(originals="1/day"), Clock())
     assert ask(gate, "/o/photo?id=1").rendition is Rendition.ORIGINAL
     assert ask(gate, "/o/photo?id=2").rendition is Rendition.PREVIEW
     assert ask(gate, "/o/photo?id=1").rendition is Rendition.ORIGINAL
 
 
 def test_a_grant_in_the_query_makes_no_other_image() -> None:
-    policy = replace(browsers(originals="1/day"), grants=GrantRules(prefixes=("/o/",)))  # type: ignore[type-var]  # a policy
+    policy = replace(browsers(originals="1/day"), grants=GrantRules(prefixes=("/o/",)))
     clock = Clock()
-    gate = gate_of(policy, clock)  # type: ignore[arg-type]  # a policy
+    gate = gate_of(policy, clock)
     for _ in range(3):
-        url = sign_url("/o/1.jpg", policy, now=clock.epoch)  # type: ignore[arg-type]  # a policy
+        url = sign_url("/o/1.jpg", policy, now=clock.epoch)
         assert ask(gate, url).rendition is Rendition.ORIGINAL
         clock.tick(1000.0)
 
@@ -97,7 +99,7 @@ def test_a_grant_holds_in_every_case_where_case_does_not_matter(spelling: str) -
 
 def test_requests_beyond_the_budget_are_limited_and_obeying_the_wait_is_enough() -> None:
     clock = Clock()
-    gate = gate_of(browsers(requests="10/min"), clock)  # type: ignore[arg-type]  # a policy
+    gate = gate_of(browsers(requests="10/min"), clock)
     assert [ask(gate).action for _ in range(10)] == [Action.ADMIT] * 10
     for _ in range(30):
         limited = ask(gate)
@@ -109,7 +111,7 @@ def test_requests_beyond_the_budget_are_limited_and_obeying_the_wait_is_enough()
 
 
 def test_subjects_beyond_the_budget_cost_the_pictures_not_the_page() -> None:
-    gate = gate_of(browsers(subjects="2/hour"), Clock())  # type: ignore[arg-type]  # a policy
+    gate = gate_of(browsers(subjects="2/hour"), Clock())
     for name in ("ada", "bob", "ada"):
         assert ask(gate, f"/u/{name}").exceeded is None
     third = ask(gate, "/u/cy")
@@ -146,7 +148,7 @@ def test_shadow_says_what_it_would_do_and_that_it_does_not() -> None:
 
 
 def test_an_untold_picture_is_charged_when_it_turns_out_to_be_one() -> None:
-    gate = gate_of(browsers(originals="1/day"), Clock())  # type: ignore[arg-type]  # a policy
+    gate = gate_of(browsers(originals="1/day"), Clock())
 
     def fetch(path: str, size: Size) -> Rendition:
         passage = gate.judge(head_of(path, person()), secure=True)
@@ -173,7 +175,7 @@ def test_what_a_path_turned_out_to_hold_makes_the_next_judgement_only_stricter()
 def test_a_visit_of_pages_reads_as_a_person_and_a_list_of_pictures_as_a_harvester() -> None:
     """The same header fields, two habits: the mix and the order tell them apart."""
     clock = Clock()
-    gate = gate_of(browsers(originals="unlimited"), clock)  # type: ignore[arg-type]  # a policy
+    gate = gate_of(browsers(originals="unlimited"), clock)
     browsing = changed(person(), (b"cookie", b"a=1"))
     for number in range(40):
         clock.tick(20.0)
@@ -194,7 +196,7 @@ def test_a_visit_of_pages_reads_as_a_person_and_a_list_of_pictures_as_a_harveste
 @pytest.mark.security("A13")
 def test_hostile_names_and_paths_fill_no_memory() -> None:
     """A path or a set of field names that nobody else sends is not worth remembering at its full length."""
-    import tracemalloc  # noqa: PLC0415 - of this test alone
+    import tracemalloc
 
     gate = gate_of(policy_of(), Clock(), store_of(POLICY))
     rng = random.Random(4)

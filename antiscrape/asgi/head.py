@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from antiscrape.core.memo import Memo
 from antiscrape.core.request import (
     MOST_FIELDS,
+    MOST_LINES,
     RequestHead,
     read_fields,
     read_host,
 )
-from antiscrape.errors import RequestError
+from antiscrape.errors import MisdirectedError, RequestError
 
 if TYPE_CHECKING:
     from antiscrape.asgi.types import Scope
@@ -21,7 +23,7 @@ _NONE: frozenset[bytes] = frozenset()
 #: A named tuple's own constructor is a Python function around this one.
 _new = tuple.__new__
 #: Hosts whose plain http a browser trusts like https (W3C Secure Contexts §3.1).
-_LOOPBACK = ("localhost", "127.", "[::1]")
+_LOOPBACK = re.compile(r"(?:.+\.)?localhost|127(?:\.\d{1,3}){3}|\[::1\]")
 
 
 class HeadReader:
@@ -37,6 +39,8 @@ class HeadReader:
         fields: dict[bytes, bytes] = dict(headers)
         repeated = _NONE
         if len(fields) != len(headers):
+            if len(headers) > MOST_LINES:
+                raise RequestError(f"more than {MOST_LINES} header lines")
             fields, repeated = read_fields(headers)
         if len(fields) > MOST_FIELDS:
             raise RequestError(f"more than {MOST_FIELDS} header fields")
@@ -69,7 +73,7 @@ class HeadReader:
         if known is None:
             host = read_host(value if b"host" in fields else None)
             if self._allowed and host not in self._allowed:
-                raise RequestError(f"{host} is not served here")
-            known = host, host.startswith(_LOOPBACK)
+                raise MisdirectedError(f"{host} is not served here")
+            known = host, _LOOPBACK.fullmatch(host) is not None
             self._hosts.put(value, known)
         return known

@@ -15,6 +15,7 @@ class Media(Enum):
     HTML = "html"
     JSON = "json"
     ASSET = "asset"
+    VAGUE = "vague"  # no type, or one that says nothing
     OTHER = "other"
 
     __hash__ = object.__hash__
@@ -32,6 +33,12 @@ _ASSETS = frozenset({
     "text/css", "text/javascript", "application/javascript", "application/x-javascript", "application/wasm",
     "application/manifest+json", "application/font-woff",
 })  # fmt: skip
+_SAYING_NOTHING = frozenset({
+    "", "application/octet-stream", "binary/octet-stream", "application/unknown", "unknown/unknown", "*/*",
+})  # fmt: skip
+# WHATWG MIME Sniffing §6.1, and the ISO media types (AVIF, HEIC) by their brands.
+_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"\0\0\1\0", b"\xff\x0a")
+_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1", b"jxl ")
 #: Sites send a handful of these; what else an app lets its users choose is worked out each time.
 _MOST = 512
 _KNOWN: dict[bytes, Media] = {}
@@ -52,8 +59,19 @@ def read_media(content_type: bytes) -> Media:
         media = Media.ASSET
     elif essence == "application/json" or sub.endswith("+json"):
         media = Media.JSON
+    elif essence in _SAYING_NOTHING:
+        media = Media.VAGUE
     else:
         media = Media.OTHER
     if len(_KNOWN) < _MOST:
         _KNOWN[content_type] = media
     return media
+
+
+def looks_like_image(head: bytes) -> bool:
+    """Tell whether the first bytes of a body are those of a raster picture."""
+    if head.startswith(_SIGNATURES):
+        return True
+    if head[:4] == b"RIFF":
+        return head[8:12] == b"WEBP"
+    return head[4:8] in {b"ftyp", b"JXL "} and (head[8:12] in _BRANDS or head[4:8] == b"JXL ")

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 from antiscrape.asgi.answers import send_error, send_verdict
 from antiscrape.asgi.head import HeadReader
 from antiscrape.asgi.responder import Responder, Tools
+from antiscrape.core.judge import PLAIN
 from antiscrape.core.resource import Kind
-from antiscrape.core.verdict import Action, Mode, Rendition
+from antiscrape.core.verdict import Action, Mode, Rendition, Standing
 from antiscrape.errors import ConfigurationError, RequestError
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ _PARTIAL = frozenset({
     b"if-none-match", b"if-modified-since", b"if-match", b"if-unmodified-since", b"if-range", b"range", b"accept-encoding",
 })  # fmt: skip
 _CONDITIONS = frozenset({b"if-none-match", b"if-modified-since", b"accept-encoding"})
+#: With these a server sends a file that we would never see.
+_SHORTCUTS = frozenset({"http.response.pathsend", "http.response.zerocopysend"})
 #: Kinds whose bodies are never rewritten.
 _AS_THEY_ARE = frozenset({Kind.IMAGE, Kind.ASSET, Kind.EXEMPT})
 #: RFC 6455 §7.4.1: the endpoint received what violates its policy.
@@ -56,6 +59,9 @@ class Middleware:
         self._recorder = recorder
         self._rewriters = rewriters
         self._changes = rewriters is not None and rewriters.signs
+        # The verdict on nearly every request is this one object, and to be counted is all that it needs.
+        self._plain = PLAIN[Standing.BROWSER]
+        self._allowed = recorder.plain
         self._off = gate.policy.mode is Mode.OFF
         self._reader = HeadReader(gate.policy.hosts)
         self._tools = Tools(gate, renderer, long_side, rewriters)
@@ -82,10 +88,15 @@ class Middleware:
         responder = Responder(self._tools, passage, send)
         if self._changes or head.query or verdict.rendition is not _ORIGINAL:
             scope = self._inner_scope(scope, passage)
+        if scope.get("extensions"):
+            scope = _without_shortcuts(scope)
         try:
             await self.app(scope, receive, responder.send)
         finally:
-            self._recorder.record(passage, responder.status)
+            if passage.verdict is verdict and verdict is self._plain:
+                self._allowed[verdict.standing] += 1
+            else:
+                self._recorder.record(passage, responder.status)
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._off:
@@ -100,7 +111,7 @@ class Middleware:
     def _inner_scope(self, scope: Scope, passage: Passage) -> Scope:
         """Return the scope that the site is given: the same one, wherever nothing has to differ."""
         head, kind, verdict = passage.head, passage.resource.kind, passage.verdict
-        if kind is _EXEMPT or verdict.shadowed:
+        if kind is _EXEMPT or self._tools.shadow:
             return scope
         changed: dict[str, object] = {}
         query = self._gate.site_query(head)
@@ -169,3 +180,11 @@ class Middleware:
 
         # An app that knows no lifespan (Django's) raises here, and is served all the same.
         await self.app(scope, receive, last)
+
+
+def _without_shortcuts(scope: Scope) -> Scope:
+    """Return the scope without the extensions by which a body goes around us."""
+    extensions = scope["extensions"]
+    if _SHORTCUTS.isdisjoint(extensions):
+        return scope
+    return {**scope, "extensions": {name: extensions[name] for name in extensions if name not in _SHORTCUTS}}

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 from antiscrape.asgi.answers import send_rendition
 from antiscrape.asgi.caching import keep_private
-from antiscrape.asgi.media import KINDS, Media, known_media, read_media
+from antiscrape.asgi.media import KINDS, Media, known_media, looks_like_image, read_media
 from antiscrape.core.resource import Kind, Size
-from antiscrape.core.verdict import Rendition
+from antiscrape.core.verdict import Mode, Rendition
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 # Bound once: reading a member off its Enum class costs 0.2 µs in Python 3.11.
 _UNTOLD: Final = Kind.UNTOLD
 _IMAGE: Final = Media.IMAGE
-_OTHER: Final = Media.OTHER
+_VAGUE: Final = frozenset({Media.OTHER, Media.VAGUE})
 _TEXTS: Final = frozenset({Media.HTML, Media.JSON})
 
 
@@ -42,7 +42,7 @@ _LOOK: Final = 65_536
 class Tools:
     """What all responders of one middleware share."""
 
-    __slots__ = ("gate", "long_side", "max_bytes", "original_from", "renderer", "rewriters")
+    __slots__ = ("gate", "long_side", "max_bytes", "original_from", "renderer", "rewriters", "shadow")
 
     def __init__(
         self, gate: Gate, renderer: Renderer, long_side: LongSide, rewriters: Rewriters | None
@@ -51,6 +51,7 @@ class Tools:
         self.renderer = renderer
         self.long_side = long_side
         self.rewriters = rewriters
+        self.shadow = gate.policy.mode is Mode.SHADOW
         self.max_bytes = gate.policy.images.max_bytes
         self.original_from = gate.policy.images.original_from
 
@@ -76,17 +77,18 @@ class Responder:
         """Take one message of the site; what passes costs no coroutine of ours."""
         return self._handle(message)
 
-    def _begin(self, message: Message) -> Awaitable[None]:
+    def _begin(self, message: Message) -> Awaitable[None]:  # noqa: C901  one scan of the fields, on every answer
         if message["type"] != "http.response.start":  # informational responses, server push, trailers
             return self._send(message)
         self.status = status = message["status"]
         content_type, cookie = b"", False
-        for name, value in message["headers"]:
+        headers = message.get("headers", ())  # optional in ASGI
+        for name, value in headers:
             if name == b"content-type":
                 content_type = value
             elif name == b"set-cookie":
                 cookie = True
-        if not content_type and any(name != name.lower() for name, _ in message["headers"]):
+        if not content_type and any(name != name.lower() for name, _ in headers):
             return self._begin(lowered(message))
         passage = self.passage
         if cookie or status == 404:
@@ -94,6 +96,8 @@ class Responder:
         media = known_media(content_type) or read_media(content_type)
         if media is _IMAGE:
             return self._begin_image(message)
+        if media in _VAGUE and self._may_be_image(media):
+            return self._wait(message)
         if passage.resource.kind is _UNTOLD:
             self._learn(media)
         rewriters = self._tools.rewriters
@@ -102,9 +106,41 @@ class Responder:
         self._handle = self._send if passage.head.method != "HEAD" else self._pass_head
         return self._handle(message)
 
+    def _may_be_image(self, media: Media) -> bool:
+        """Tell whether an answer whose type says nothing could be a picture all the same.
+
+        A browser shows it as one wherever a page asks for one (WHATWG MIME Sniffing §6.1), and so
+        does a harvester's disk.
+        """
+        kind = self.passage.resource.kind
+        return kind is Kind.IMAGE or (media is Media.VAGUE and kind is _UNTOLD)
+
+    async def _wait(self, message: Message) -> None:
+        """Wait for the first bytes of an answer whose type says nothing."""
+        self._start = lowered(message)
+        if self.passage.head.method == "HEAD" and self.passage.resource.kind is Kind.IMAGE:
+            await self._begin_image(self._start)
+        elif self.status in {204, 304} or self.passage.head.method == "HEAD":
+            await self._give_up(self._start)
+        else:
+            self._handle = self._sniff
+
+    async def _sniff(self, message: Message) -> None:
+        if looks_like_image(message.get("body", b"")):
+            await self._begin_image(self._start)
+            await self._handle(message)
+        elif message.get("body") or not message.get("more_body", False):
+            await self._give_up(self._start)
+            await self._handle(message)
+
+    async def _give_up(self, start: Message) -> None:
+        """Pass an answer that is no picture."""
+        self._handle = self._send if self.passage.head.method != "HEAD" else self._pass_head
+        await self._send(start)
+
     def _learn(self, media: Media) -> None:
         """Remember what a path holds that no route names."""
-        if media is not _OTHER and self.status < 300:
+        if media not in _VAGUE and self.status < 300:
             self._tools.gate.note_kind(self.passage, KINDS[media])
             self._tools.gate.learn(self.passage, KINDS[media])
 
@@ -149,7 +185,7 @@ class Responder:
             self._handle = self._send if self.passage.head.method != "HEAD" else self._pass_head
             headers = self._start["headers"]
             self._count_bytes(headers)
-            if verdict.shadowed:
+            if self._tools.shadow:
                 await self._send(self._start)
             else:
                 await self._send({**self._start, "headers": keep_private(headers)})
@@ -161,9 +197,19 @@ class Responder:
             self._handle = self._collect
 
     def _count_bytes(self, headers: Headers) -> None:
+        if self.status == 304 or self.passage.head.method == "HEAD":
+            return
         for name, value in headers:
-            if name == b"content-length" and value.isdigit() and self.status != 304:
+            if name == b"content-length" and value.isdigit():
                 self._tools.gate.note_bytes(self.passage, int(value))
+                return
+        self._handle = self._count
+
+    async def _count(self, message: Message) -> None:
+        """Pass an image whose length nobody told, and charge what goes by."""
+        if message["type"] == "http.response.body":
+            self._tools.gate.note_bytes(self.passage, len(message.get("body", b"")))
+        await self._send(message)
 
     async def _collect(self, message: Message) -> None:
         """Gather the site's image; at its end, answer with the rendition made of it."""
@@ -221,4 +267,4 @@ def lowered(message: Message) -> Message:
 
     Django's handler and Quart's write them as they stand in their own tables ("Content-Type").
     """
-    return {**message, "headers": [(name.lower(), value) for name, value in message["headers"]]}
+    return {**message, "headers": [(name.lower(), value) for name, value in message.get("headers", ())]}

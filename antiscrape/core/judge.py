@@ -35,9 +35,10 @@ _RANK: Final = {
         (Rendition.ORIGINAL, Rendition.MARKED, Rendition.PREVIEW, Rendition.DECOY, Rendition.REFUSED)
     )
 }
-_PLAIN: Final = {standing: Verdict(_ADMIT, _ORIGINAL, standing, 0) for standing in Standing}
+#: A plain allow, one object for each standing.
+PLAIN: Final = {standing: Verdict(_ADMIT, _ORIGINAL, standing, 0) for standing in Standing}
 _ASK_PLAIN: Final = {
-    (standing, charge): NeedsUsage(standing, charge, _PLAIN[standing])
+    (standing, charge): NeedsUsage(standing, charge, PLAIN[standing])
     for standing in Standing
     for charge in Charge
 }
@@ -48,7 +49,7 @@ def decide(seen: Observation, policy: Policy) -> Verdict | NeedsUsage:
     resource, profile, visit, banned, grant, usage = seen
     kind = resource.kind
     if kind is _EXEMPT:
-        return _PLAIN[_UNKNOWN]
+        return PLAIN[_UNKNOWN]
     score = profile.score + visit.score
     standing = _standing(policy, score, banned=banned)
     allowance = policy.standings[standing]

@@ -14,6 +14,8 @@ Pairs = list[tuple[bytes, bytes]]
 
 #: More fields than any browser sends (about 25), fewer than a server's memory minds (SECURITY C5).
 MOST_FIELDS = 100
+#: Lines, where some are of one name.
+MOST_LINES = 2 * MOST_FIELDS
 
 # RFC 9110 §7.2 and RFC 3986 §3.2.2: a reg-name or IPv4, or a bracketed IPv6, and a port; no userinfo,
 # no list, no space: each of those has routed a request past a rule somewhere (SECURITY B1, B12).

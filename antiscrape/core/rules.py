@@ -67,7 +67,7 @@ class SignalRule:
 class ImageRules:
     """How lesser renditions are made."""
 
-    # What is left of the long side: of a headshot 8 cells leave 5 across the face (dlib: rank-1 0.03; with 16, 0.25).
+    # What is left of the long side: of a headshot 8 cells leave 5 across the face (two matchers: rank-1 0.03 to 0.08; with 16, 0.25 to 0.50).
     preview_cells: int = 8
     preview_size: int = 480  # pixels of the long side of the file that shows those cells
     mark: str = "Preview"  # the words laid over a preview; "" for none

@@ -30,13 +30,15 @@ def spend_requests(history: History, allowance: Allowance, now: float, factor: f
     limits = allowance.requests
     if not limits:
         return None
-    wait = _spend_rate(history, _REQUESTS, limits, 1.0, now)
+    moved, wait = _try_rate(history, limits, 1.0, now)
     if wait:
         return Exceeded(_REQUESTS, _text(limits), wait)
     if history.rollup is not None:
-        wait = _spend_rate(history.rollup, _REQUESTS, limits, 1.0 / factor, now)
+        wide, wait = _try_rate(history.rollup, limits, 1.0 / factor, now)
         if wait:
             return Exceeded(_REQUESTS, _text(limits), wait, shared=True)
+        history.rollup.tats = {**(history.rollup.tats or {}), **wide}
+    history.tats = {**(history.tats or {}), **moved}
     return None
 
 
@@ -61,28 +63,18 @@ def spend_one(history: History, limit: Limit, now: float, factor: float) -> Exce
     return None
 
 
-def _spend_rate(
-    history: History, budget: Budget, limits: tuple[Limit, ...], cost: float, now: float
-) -> float:
-    """Charge ``cost`` to all of ``limits`` or, where one has no room, to none; return the longest wait."""
-    if len(limits) == 1 and budget is _REQUESTS:  # by far the most frequent: one number, kept in the record
-        limit = limits[0]
-        if not limit.amount:
-            return limit.window
-        history.tat, wait = spend(now, history.tat, cost, limit.interval, limit.window)
-        return wait
-    tats = history.tats if history.tats is not None else {}
+def _try_rate(
+    history: History, limits: tuple[Limit, ...], cost: float, now: float
+) -> tuple[dict[str, float], float]:
+    """Return what spending ``cost`` on all of ``limits`` would come to, and the longest wait; charge nothing."""
+    tats = history.tats or {}
     moved: dict[str, float] = {}
     longest = 0.0
     for limit in limits:
-        key = f"{budget.value} {limit.text}"
-        tat, wait = spend(now, tats.get(key, now), cost, limit.interval, limit.window)
-        moved[key] = tat
+        key = f"{_REQUESTS.value} {limit.text}"
+        moved[key], wait = spend(now, tats.get(key, now), cost, limit.interval, limit.window)
         longest = max(longest, wait if limit.amount else limit.window)
-    if not longest:
-        tats.update(moved)
-        history.tats = tats
-    return longest
+    return moved, longest
 
 
 def spend_bytes(history: History, allowance: Allowance, amount: int, now: float) -> None:
@@ -106,18 +98,26 @@ def bytes_left(history: History, allowance: Allowance, now: float) -> Exceeded |
 
 
 def spend_distinct(
-    history: History, budget: Budget, limits: tuple[Limit, ...], identity: int, now: float, factor: float
+    history: History,
+    budget: Budget,
+    limits: tuple[Limit, ...],
+    identity: int,
+    now: float,
+    factor: float,
+    keep: float = 0.0,
 ) -> Exceeded | None:
     """Charge one distinct thing to the principal and to its roll-up network, or to neither.
 
-    ``identity`` names the thing. Return the budget that has no room.
+    ``identity`` names the thing; ``keep`` (seconds) is the longest window of any standing, since a
+    principal whose standing changes has still had what it had. Return the budget that has no room.
     """
     if not limits:
         return None
     own = _kept(history, budget)
     if not own and not limits[0].amount:
         return Exceeded(budget, limits[0].text, limits[0].window)
-    _expire(own, limits, now)
+    horizon = now - max(keep, *[limit.window for limit in limits])
+    _expire(own, horizon)
     if identity in own:
         return None
     exceeded = _room(own, budget, limits, now, 1.0)
@@ -125,7 +125,7 @@ def spend_distinct(
         return exceeded
     if history.rollup is not None:
         wide = _kept(history.rollup, budget)
-        _expire(wide, limits, now)
+        _expire(wide, horizon)
         if identity not in wide:
             exceeded = _room(wide, budget, limits, now, factor)
             if exceeded is not None:
@@ -145,9 +145,8 @@ def _kept(history: History, budget: Budget) -> dict[int, float]:
     return history.subjects
 
 
-def _expire(kept: dict[int, float], limits: tuple[Limit, ...], now: float) -> None:
-    """Forget what lies before the longest window; insertion order is the order of time."""
-    horizon = now - max([limit.window for limit in limits])
+def _expire(kept: dict[int, float], horizon: float) -> None:
+    """Forget what lies before ``horizon``; insertion order is the order of time."""
     while kept:
         oldest = next(iter(kept))
         if kept[oldest] > horizon:

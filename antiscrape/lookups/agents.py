@@ -38,29 +38,35 @@ _SHAPES: Final = (
         (
             r"(?i)^(?:curl|wget|python|java|go-http|okhttp|axios|node|undici|got|ruby|perl|php|guzzle|libwww|lwp|aiohttp"
             r"|httpx|urllib|requests|http[._-]?(?:client|lib|kit|ie|rb|unit|get)|apache-http|jakarta|scrapy|mechanize|aria2"
-            r"|reqwest|hyper|dart|deno|bun|postman|insomnia|rest|powershell|winhttp|wininet|cfnetwork|nutch|libcurl|rust)\b"
+            r"|reqwest|hyper|dart|deno|bun|postman|insomnia|rest|powershell|winhttp|wininet|cfnetwork|nutch|libcurl|rust"
+            r"|grpc|lua-resty|clamav|nginx|phpmyadmin|azure-logic|swcd|whatsapp)\b"
         ),
     ),
     (
         AgentKind.CRAWLER,
         (
             r"(?i)bot(?:[^a-z]|$)|robot|crawl|spider|scrap|slurp|fetch|archiv|harvest|download|monitor|preview|checker"
-            r"|validator|scan(?:ner)?\b|index(?:er|ing)|collector|grabber|extract|sitemap|feed|rss|agent/|analy[sz]er"
+            r"|validator|scan(?:ner)?\b|index(?:er|ing)|collector|grabber|extract|sitemap|feed|rss(?:[^a-z0-9]|$)|agent/|analy[sz]er"
             r"|inspect|research|proxy\b|uptime|pingdom|lighthouse|pagespeed|page speed|observatory|diagnostics|synthetics"
-        r"|verification|verifier|measurement|health.?check|\blookup\b|\bcheck\b|\bdcv\b|transcoder|expander|plugin$"
-        r"|google(?:weblight|messages|-[a-z])|-google\b|search console|jndi:|\(select ",
+            r"|verification|verifier|measurement|health.?check|\blookup\b|\bcheck\b|\bdcv\b|transcoder|expander|plugin$"
+            r"|google(?:weblight|messages|-[a-z])|-google\b|search console|jndi:|\(select "
+        ),
     ),
     # Browsers close the comment behind "like Gecko", and write Mozilla with its capital and a platform of several parts.
     (
         AgentKind.CRAWLER,
-        r"like Gecko(?:;| [A-Za-z])|^mozilla/|^Mozilla/5\.0,? [^(\[]|^Mozilla/5\.0 \([^;)]{1,40}\)$|^Mozilla/5\.0 \(compatible; [a-z]",
+        r"like Gecko(?:;| [A-Za-z])|^mozilla/|^Mozilla/5\.0,? [^(\[]|^Mozilla/5\.0 \([^;)]{1,40}\)$|^Mozilla/5\.0 \(compatible; |^[A-Za-z]+(?:/[\d.]+)?[,|] ?Mozilla/",
     ),
     # library/version and nothing else: no platform in parentheses, no Mozilla
-    (AgentKind.TOOL, r"^[A-Za-z][\w.+-]{1,40}(?:/v?\d[\w.+-]{0,30})?(?: \((?:[abd-z]|c[a-np-z])[\w.; /-]{0,40}\))?$"),
+    (
+        AgentKind.TOOL,
+        r"^[A-Za-z][\w.+-]{1,40}(?:/v?\d[\w.+-]{0,30})?(?: \((?:[abd-z]|c[a-np-z])[\w.; /-]{0,40}\))?$",
+    ),
 )
 #: Phones, and programs in whose windows people read pages, that the list or the shapes would take for robots.
 _NOT_ROBOTS: Final = re.compile(
-    r"\bcubot\b|CUBOT_|CamScanner|\bViber\b|MetaIAB Facebook|\bSonic(?= Slack)|\bAP3A\.240617\.008|\b(?:Code|Trae|Fluid)/[0-9]",
+    r"\bcubot\b|CUBOT_|\bCK=\{\} |CamScanner|\bViber\b|MetaIAB Facebook|\bSonic(?= Slack)|\bAP3A\.240617\.008|\b(?:Code|Trae|Fluid)/[0-9]"
+    r"|compatible; (?=MSIE [0-9]|U;|Konqueror|Dillo|IBrowse|iCab)",
     re.IGNORECASE,
 )
 #: Programs in whose windows people read; text browsers and the engines of small ones have this form.

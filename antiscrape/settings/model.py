@@ -165,8 +165,8 @@ class Images(Table):
         ge=4,
         le=256,
         description="How many cells are left of a preview's long side. 8 leave about 5 across the face of a headshot, "
-        "and a face matcher finds the person in 3 of 100 tries (chance: 2); with 16 in 25, or in 6 where the face "
-        "is less than half as wide as the picture.",
+        "and face matchers found the person in 3 to 8 of 100 tries (chance: 2); with 16 in 25 to 50, or in 6 to 12 "
+        "where the face is less than half as wide as the picture.",
     )
     preview_size: int = Field(
         default=480, ge=32, le=4096, description="Pixels of the long side of the file that shows these cells."

@@ -9,6 +9,7 @@ store forget the one client that is limited, which lets it back in at once in se
 from __future__ import annotations
 
 from collections import deque
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from antiscrape.core.history import History
@@ -18,8 +19,11 @@ from antiscrape.core.spending import bytes_left, spend_bytes, spend_distinct, sp
 from antiscrape.core.verdict import Budget
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from antiscrape.core.identity import Principal
     from antiscrape.core.rules import Allowance
+    from antiscrape.core.verdict import Standing
 
 _ORIGINAL: Final = Charge.ORIGINAL
 #: The hand looks at so many records per newcomer at most, so that an insertion stays O(1).
@@ -33,10 +37,20 @@ _DEBT = 60.0
 class MemoryStore:
     """Histories by principal. Keys are strings: integers of attacker-chosen addresses collide (SECURITY A12)."""
 
-    def __init__(self, *, max_principals: int, rollup_factor: float) -> None:
+    def __init__(
+        self,
+        *,
+        max_principals: int,
+        rollup_factor: float,
+        standings: Mapping[Standing, Allowance] = MappingProxyType({}),
+    ) -> None:
         self._principals = _Table(max_principals)
         self._rollups = _Table(max(16, max_principals // 4))
         self._factor = rollup_factor
+        # A principal whose standing changes has still had what it had, for as long as any standing asks.
+        rows = standings.values()
+        self._keep_originals = max([limit.window for row in rows for limit in row.originals], default=0.0)
+        self._keep_subjects = max([limit.window for row in rows for limit in row.subjects], default=0.0)
         self.find_known = self._principals.records.get
 
     def __len__(self) -> int:
@@ -78,13 +92,14 @@ class MemoryStore:
         if resource.subject:
             subject = hash(resource.subject)
             exceeded = spend_distinct(
-                history, Budget.SUBJECTS, allowance.subjects, subject, now, self._factor
+                history, Budget.SUBJECTS, allowance.subjects, subject, now, self._factor, self._keep_subjects
             )
         if exceeded is None and charge is _ORIGINAL:
             exceeded = bytes_left(history, allowance, now)
             if exceeded is None and resource.size is Size.ORIGINAL:
+                name, keep = resource.identity, self._keep_originals
                 exceeded = spend_distinct(
-                    history, Budget.ORIGINALS, allowance.originals, resource.identity, now, self._factor
+                    history, Budget.ORIGINALS, allowance.originals, name, now, self._factor, keep
                 )
         return WITHIN if exceeded is None else Usage(exceeded)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
@@ -62,12 +63,11 @@ def main(arguments: list[str] | None = None) -> int:
     size, begun, report = QUICK if options.quick else FULL, time.monotonic(), Report()
     named = machine()
     print(f"{named['processor']}, {named['cores']} cores, {named['python']}, load {named['load']}")
-    if "inprocess" in options.parts:
-        _inprocess(size, report)
-    if "paths" in options.parts:
-        _paths(size, report)
-    if "served" in options.parts:
-        _served(size, report, wrk="" if options.own_generator else None)
+    try:
+        _measure(options, size, report)
+    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+        print(f"could not be measured: {error}", file=sys.stderr)
+        return 2
     targets, others = read_budgets("bench")
     lines, missed = judge(report.figures, targets, tolerance=others["tolerance"])
     missed += _dearer(report, others["peers_dearer"])
@@ -78,6 +78,15 @@ def main(arguments: list[str] | None = None) -> int:
     _write(Path(options.output), named, report, missed)
     print(f"\n{time.monotonic() - begun:.0f} s; {options.output}")
     return 1 if options.check and missed else 0
+
+
+def _measure(options: argparse.Namespace, size: Size, report: Report) -> None:
+    if "inprocess" in options.parts:
+        _inprocess(size, report)
+    if "paths" in options.parts:
+        _paths(size, report)
+    if "served" in options.parts:
+        _served(size, report, wrk="" if options.own_generator else None)
 
 
 def _options() -> argparse.ArgumentParser:

@@ -13,6 +13,7 @@ import os
 import random
 import statistics
 import subprocess
+import tempfile
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from loadtests.bench.figures import Spread, cpu_seconds, spread
@@ -40,12 +41,13 @@ class Server:
     def __init__(self, variant: Variant, environment: Environment, *, limit: int = _UNLIMITED) -> None:
         self.variant = variant
         command = [environment.python, "-m", "loadtests.bench.serve", variant.name, str(limit)]
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  closed with the process
         self._process = subprocess.Popen(
             command,
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._errors,
             env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
         )
         self.port = 0
@@ -55,8 +57,13 @@ class Server:
         stdout = self._process.stdout
         line = stdout.readline() if stdout is not None else b""
         if not line.strip().isdigit():
+            self._process.wait(10)
+            self._errors.seek(0)
+            said = self._errors.read().decode("utf-8", "replace").strip().splitlines()
             self._stop()
-            raise ConnectionError(f"{self.variant.name} did not start")
+            raise ConnectionError(
+                f"{self.variant.name} did not start: {said[-1] if said else 'no word of why'}"
+            )
         self.port = int(line)
         return self
 
@@ -93,6 +100,7 @@ class Server:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._errors.close()
 
 
 class Run(NamedTuple):

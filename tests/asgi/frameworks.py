@@ -6,7 +6,7 @@ import asyncio
 import sys
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
 
@@ -15,6 +15,9 @@ from tests.house import PATIENCE, photo, policy_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+
+    from starlette.requests import Request
+    from starlette.websockets import WebSocket
 
     from antiscrape.asgi.types import ASGIApp
     from antiscrape.core.rules import Policy
@@ -52,10 +55,8 @@ class Site:
 def in_starlette(site: Site, policy: Policy) -> ASGIApp:
     from starlette.applications import Starlette
     from starlette.background import BackgroundTask
-    from starlette.requests import Request
     from starlette.responses import HTMLResponse, Response, StreamingResponse
     from starlette.routing import Route, WebSocketRoute
-    from starlette.websockets import WebSocket
 
     async def picture(_request: Request) -> Response:
         return Response(PICTURE, media_type="image/jpeg", background=BackgroundTask(site.afterwards))
@@ -198,8 +199,7 @@ def in_quart(site: Site, policy: Policy) -> ASGIApp:
     app.after_serving(end)
     inner: Any = app.asgi_app
     app.asgi_app = AntiscrapeMiddleware(inner, policy=policy)  # type: ignore[method-assign, assignment]  # Quart's own advice
-    wrapped: Any = app
-    return wrapped
+    return cast("ASGIApp", app)
 
 
 def in_django(site: Site, policy: Policy) -> ASGIApp:
@@ -258,7 +258,7 @@ def site_policy() -> Policy:
 async def uvicorned(app: ASGIApp) -> AsyncIterator[int]:
     """Serve ``app`` by uvicorn itself, as a site's own server would, on a free port of loopback."""
     config = uvicorn.Config(
-        app,  # type: ignore[arg-type]  # uvicorn spells ASGI's messages out as TypedDicts
+        app,
         host="127.0.0.1",
         port=0,
         log_config=None,

@@ -137,7 +137,7 @@ def test_retry_after_is_honest() -> None:
 
 
 def said(verdict: Verdict, *fields: tuple[bytes, bytes], method: str = "GET") -> Answer:
-    from tests.house import Answer  # noqa: PLC0415 - the module's own import is for types
+    from tests.house import Answer
 
     sent: list[Message] = []
 

@@ -83,7 +83,7 @@ def test_if_none_match_compares_weakly(field: bytes, matches: bool) -> None:  # 
     assert etag_matches(field, b'"a"') is (matches and len(field) < 4096)
 
 
-def plainly(field: str, length: int) -> tuple[int, int] | None | bool:
+def plainly(field: str, length: int) -> tuple[int, int] | bool | None:
     """Read one byte range as RFC 9110 §14.1.2 tells it, in words of one step."""
     unit, equals, spec = field.partition("=")
     first, dash, last = spec.partition("-")

@@ -50,7 +50,7 @@ class Client:
 @asynccontextmanager
 async def in_process(name: str, site: Site) -> AsyncIterator[Client]:
     app = FRAMEWORKS[name][0](site, site_policy())
-    transport = httpx.ASGITransport(app, client=("127.0.0.1", 123), raise_app_exceptions=False)  # type: ignore[arg-type]  # httpx spells scopes as dicts
+    transport = httpx.ASGITransport(app, client=("127.0.0.1", 123), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport) as http, asyncio.timeout(PATIENCE):
         yield Client(http, "http://127.0.0.1")
 

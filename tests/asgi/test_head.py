@@ -44,7 +44,7 @@ def test_a_server_that_gives_no_raw_path_gives_the_decoded_one(path: str) -> Non
     del scope["raw_path"]
     scope["path"] = path
     head, _ = HeadReader().read(scope)
-    from urllib.parse import unquote  # noqa: PLC0415 - the reverse, of this test alone
+    from urllib.parse import unquote
 
     assert unquote(head.raw_path.decode("ascii")) == path
     assert b"?" not in head.raw_path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -29,7 +29,6 @@ from tests.house import (
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
-    from typing import Any
 
     from antiscrape.asgi.types import ASGIApp, Message, Receive, Scope, Send
     from antiscrape.core.rules import Policy
@@ -46,7 +45,7 @@ def run(main: Coroutine[Any, Any, None]) -> None:
 
 def with_limits(policy: Policy, standing: Standing = Standing.BROWSER, **limits: str) -> Policy:
     """Return ``policy`` with other budgets for one standing."""
-    parsed = {name: parse_limits(text, sizes=name == "bytes") for name, text in limits.items()}
+    parsed: Any = {name: parse_limits(text, sizes=name == "bytes") for name, text in limits.items()}
     return replace(
         policy,
         standings={**policy.standings, standing: replace(policy.standings[standing], **parsed)},
@@ -206,7 +205,7 @@ def test_thumbnails_cost_no_originals() -> None:
 
 
 @pytest.mark.parametrize("length_is_told", [True, False])
-def test_a_spent_budget_of_bytes_gives_previews(length_is_told: bool) -> None:
+def test_a_spent_budget_of_bytes_gives_previews(length_is_told: bool) -> None:  # noqa: FBT001 - a parameter of the table
     async def main() -> None:
         app = answers(PICTURE) if length_is_told else pieces(PICTURE, 8000)
         policy = with_limits(policy_of(), bytes=f"{len(PICTURE) * 2 - 9}/hour", originals="unlimited")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -14,9 +15,11 @@ from antiscrape.core.grants import GrantState
 from antiscrape.core.judge import decide, worse
 from antiscrape.core.observation import CLEAN, WITHIN, Charge, NeedsUsage, Observation, Profile, Usage
 from antiscrape.core.resource import Kind, Resource, Size
-from antiscrape.core.rules import Policy
 from antiscrape.core.verdict import Action, Budget, Exceeded, Finding, Rendition, Standing, Verdict
 from tests.house import policy_of
+
+if TYPE_CHECKING:
+    from antiscrape.core.rules import Policy
 
 POLICY = policy_of(unknown_at=25, bot_at=40, banned_at=120)
 RANK = [Rendition.ORIGINAL, Rendition.MARKED, Rendition.PREVIEW, Rendition.DECOY, Rendition.REFUSED]

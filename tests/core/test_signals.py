@@ -135,7 +135,7 @@ OF_FIELDS: dict[str, tuple[Traits, Traits]] = {
 }  # fmt: skip
 
 
-def image(number: int = -1, size: Size = Size.UNTOLD) -> Resource:
+def image(number: int = -1, size: Size = Size.ORIGINAL) -> Resource:
     return Resource(Kind.IMAGE, f"/media/{number}", number, size, "", number)
 
 

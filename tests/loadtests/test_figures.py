@@ -51,7 +51,7 @@ def test_every_target_of_the_bench_is_one_that_it_measures() -> None:
     targets, others = read_budgets("bench")
     measured = {
         "served_ratio", "served_image_ratio", "in_process_hmac", "in_process_cycles", "preview_cached_ratio",
-        "preview_cold_ratio", "html_mb_per_s", "html_us_per_url", "first_sight_ratio", "start_python_ratio",
+        "preview_cold_ratio", "html_mb_per_s", "html_us_per_url", "first_sight_ratio", "start_ratio",
         "bytes_per_client", "bytes_per_viewer",
     }  # fmt: skip
     assert {target.name for target in targets} == measured

@@ -11,7 +11,7 @@ import sys
 import time
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -24,7 +24,7 @@ from antiscrape.settings.units import read_network
 from tests.house import answers, changed, drive, house, person, policy_of, scope_of, tool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from tests.house import Answer, House, Pairs
 
@@ -230,7 +230,7 @@ def patterns() -> Iterator[tuple[str, re.Pattern[str] | re.Pattern[bytes]]]:
     for name, module in sorted(sys.modules.items()):
         if not name.startswith("antiscrape") or ".demo" in name:
             continue
-        holders = [(name, vars(module))]
+        holders: list[tuple[str, Mapping[str, Any]]] = [(name, vars(module))]
         holders += [
             (f"{name}.{key}", vars(value)) for key, value in vars(module).items() if isinstance(value, type)
         ]
@@ -261,7 +261,7 @@ BOUNDED = {
 def shapes(length: int) -> tuple[str, ...]:
     """Return attacks on backtracking: runs, alternations and near misses of what the patterns look for."""
     atoms = [
-        "a", " ", ",", "a,", ", ", "a-", "a;q=", ' \t', '"', '\\"', '="', "a=", "%", "%2", "/", "//", "./", "../",
+        "a", " ", ",", "a,", ", ", "a-", "a;q=", " \t", '"', '\\"', '="', "a=", "%", "%2", "/", "//", "./", "../",
         ":", "0", "1-", "for=", ";for=", '"Chromium";', '"Chromium"; v="', "(iPhone", "(iPhone OS 1", "Chrome/",
         "Version/1 ", "Gecko/1 ", "@", "a@", "a@a.", "http", "&", "&#", "&#x1", "<a ", "<!--", "url(", 'url("', "{", "*",
         "\\", "\\u00", "=", ";", "-", "_", ".", "x.", "\n", "é",

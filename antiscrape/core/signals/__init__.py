@@ -41,15 +41,20 @@ class Panel:
     A signal in shadow mode weighs nothing but is still named among the findings.
     """
 
-    __slots__ = ("_request", "_visit")
+    __slots__ = ("_handshake", "_request", "_visit")
 
     def __init__(self, rules: Mapping[str, SignalRule]) -> None:
         self._request = _rows(OF_REQUEST, rules)
+        self._handshake = _rows(agents.SIGNALS, rules)
         self._visit = _rows(OF_VISIT, rules)
 
     def of_request(self, traits: Traits) -> tuple[int, tuple[Finding, ...]]:
         """Return the score and the findings of one header profile."""
         return _weigh(self._request, traits)
+
+    def of_handshake(self, traits: Traits) -> tuple[int, tuple[Finding, ...]]:
+        """Return the same of a websocket's handshake, in which browsers send few of their fields."""
+        return _weigh(self._handshake, traits)
 
     def of_visit(self, history: History) -> tuple[int, tuple[Finding, ...]]:
         """Return the score and the findings of one visit so far."""
