@@ -122,6 +122,7 @@ class Gate:
         self._wall = wall
         self._routes = RouteTable(policy.routes, ignore_case=policy.ignore_case)
         self._identity = Identity(policy.identity)
+        self._peers = self._identity.peers
         self._panel = Panel(policy.signals)
         self._shapes: Memo[tuple[bytes, ...], Shape] = Memo(_SHAPES)
         self._profiles: Memo[tuple[object, ...], Profile] = Memo(_PROFILES)
@@ -140,10 +141,17 @@ class Gate:
         fields = head.fields
         resource = self._paths.young.get(head.raw_path) or self._resource(head.raw_path)
         kind = resource.kind
-        principal = self._identity.find(head.peer, fields, head.repeated)
+        principal = self._peers.young.get(head.peer) or self._identity.find(head.peer, fields, head.repeated)
         now = self._clock()
         history = self._store.find_known(principal.key) or self._store.find(principal, now)
-        profile = self._profile(head, kind, secure=secure)
+        shape = self._shapes.young.get(head.names)
+        # Requests come in bursts of one client's, and to compare its values costs a third of hashing them.
+        if shape is None or head.repeated:
+            profile = self._profile(head, kind, secure=secure)
+        elif shape.last_key == (kind, secure, head.http_version, shape.values(fields)):
+            profile = shape.last
+        else:
+            profile = self._profile(head, kind, secure=secure)
         history.note_request(resource, fields, now)
         if not history.requests & _REVIEW or kind is _TRAP or resource.size is _ORIGINAL_SIZE:
             history.visit = Profile(*self._panel.of_visit(history))
@@ -227,18 +235,15 @@ class Gate:
         """Return what the header fields say; what was seen before costs a look-up."""
         if head.repeated or head.scheme in _HANDSHAKES:
             return self._read_profile(head, kind, secure=secure)
-        shape = self._shapes.young.get(head.names) or self._shape(head.names)
+        shape = self._shape(head.names)
         values = shape.values(head.fields)
-        key = (kind, secure, head.http_version, shape, values)
-        # Requests come in bursts of one client's, and to compare its values costs a third of hashing them.
-        if key == shape.last_key:
-            return shape.last
-        known = self._profiles.get(key)
+        key = (kind, secure, head.http_version, values)
+        known = self._profiles.get((shape, key))
         if known is None:
             known = self._read_profile(head, kind, secure=secure)
             if len(str(values)) > _LONGEST_PROFILE:
                 return known
-            self._profiles.put(key, known)
+            self._profiles.put((shape, key), known)
         shape.last_key, shape.last = key, known
         return known
 

@@ -2,7 +2,9 @@
 
 The recordings were made against a site without protection, so every request of each visitor is
 there, and what the judge says to each can be read off. What a visitor would have done next, had it
-been answered a preview, cannot. Exit status 1 where a person is ever taken for a bot or banned.
+been answered a preview, cannot. Exit status 1 where a person is ever taken for a bot or banned. Feed
+readers are a class of their own: people sit behind them, but a program asks, says so, and gets its
+pages and previews as a bot.
 
 The recordings are not part of the project; ``ANTISCRAPE_SHARED`` names the folder that holds
 ``redteam/corpus``.
@@ -44,12 +46,17 @@ _LADDER: Final = (Standing.BANNED, Standing.BOT, Standing.UNKNOWN, Standing.BROW
 _TENTH: Final = 10
 #: Seconds on the monotonic clock at which a recording begins; any number but nought.
 _EPOCH: Final = 10_000.0
+#: Programs among the recorded people that ask by themselves, by the clock.
+_FEED_READERS: Final = frozenset({"liferea"})
 #: What the recorder's TLS proxy added for its own use.
 _RECORDERS: Final = frozenset({"x-http-version"})
 
 
 class Recording(NamedTuple):
-    """One visitor: its name, what it is ("human", "scraper", "goodbot-claim"), its requests in their order."""
+    """One visitor: its name, what it is, its requests in their order.
+
+    It is a "human", a "feed-reader", a "scraper" or a "goodbot-claim".
+    """
 
     name: str
     label: str
@@ -105,7 +112,8 @@ def read(path: Path) -> Recording:
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         meta, *rows = (json.loads(line) for line in lines)
     requests = sorted((row for row in rows if "method" in row), key=lambda row: float(row["t"]))
-    return Recording(path.name.removesuffix(".jsonl.gz"), meta["label"], float(meta["wall"]), requests)
+    label = "feed-reader" if meta["tool"] in _FEED_READERS else meta["label"]
+    return Recording(path.name.removesuffix(".jsonl.gz"), label, float(meta["wall"]), requests)
 
 
 def scope_of(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -213,7 +221,8 @@ def _line(outcome: Outcome) -> str:
 
 def _sum_up(outcomes: list[Outcome]) -> int:
     people = [outcome for outcome in outcomes if outcome.label == "human"]
-    others = [outcome for outcome in outcomes if outcome.label != "human"]
+    readers = [outcome for outcome in outcomes if outcome.label == "feed-reader"]
+    others = [outcome for outcome in outcomes if outcome.label not in {"human", "feed-reader"}]
     takers = [outcome for outcome in others if len(outcome.asked) >= _TENTH]
     known = [outcome for outcome in takers if outcome.at_tenth in {Standing.BOT, Standing.BANNED}]
     stopped = [outcome for outcome in takers if outcome.at_tenth is not Standing.BROWSER]
@@ -235,6 +244,8 @@ def _sum_up(outcomes: list[Outcome]) -> int:
     print("  ever less than a browser: " + (", ".join(o.name for o in doubted) or "nobody"))
     ordinary = [o.name for o in doubted if o.ordinary]
     print("  of these with cookies and JavaScript: " + (", ".join(ordinary) or "nobody"))
+    told = [f"{o.name} ({o.lowest.value}, {len(o.granted)} of {len(o.asked)} originals)" for o in readers]
+    print(f"feed readers: {len(readers)}; " + (", ".join(told) or "none"))
     return 1 if hurt else 0
 
 

@@ -13,7 +13,10 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-_CANDIDATE = re.compile(rb"([ \t\n\f\r,]*+)([^ \t\n\f\r]++)([^,(]*+(?:\([^)]*+\)?[^,(]*+)*)")
+# HTML 4.8.4.2.1: a URL that ends in a comma has no descriptors; else these reach to a comma outside of
+# parentheses. It matches wherever the last match ended, at the end too: a scan that could fail would
+# begin again at each of the spaces that it has just passed.
+_CANDIDATE = re.compile(rb"([ \t\n\f\r,]*+)(?:([^ \t\n\f\r]++)((?<=,)|[^,(]*+(?:\([^)]*+\)?[^,(]*+)*)|\Z)")
 
 
 class Codec(NamedTuple):
@@ -127,15 +130,9 @@ class Urls:
         """Sign the image candidates of a srcset (HTML 4.8.4.2.1); commas may be part of their URLs."""
 
         def sign(match: re.Match[bytes]) -> bytes:
-            url, rest = match[2].rstrip(b","), match[3]
-            commas = match[2][len(url) :]
-            # a comma at its end: there is no descriptor, and what follows is the next candidate
-            return (
-                match[1]
-                + self.sign(url, codec)
-                + commas
-                + (self.sign_candidates(rest, codec) if commas else rest)
-            )
+            before, written, descriptors = match.groups(b"")
+            url = written.rstrip(b",")
+            return before + self.sign(url, codec) + written[len(url) :] + descriptors
 
         return _CANDIDATE.sub(sign, raw)
 

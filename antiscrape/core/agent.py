@@ -32,7 +32,10 @@ class Engine(Enum):
 
 
 class Agent(NamedTuple):
-    """A User-Agent, read. ``name`` is what the list calls it; ``version`` the engine's major version, or 0."""
+    """A User-Agent, read. ``name`` is what the list calls it; ``version`` the engine's major version, or 0.
+
+    ``small`` tells of the text and small browsers, whose agents have forms of their own.
+    """
 
     kind: AgentKind
     name: str = ""
@@ -40,6 +43,7 @@ class Agent(NamedTuple):
     version: int = 0
     platform: str = ""
     mobile: bool = False
+    small: bool = False
 
 
 # Every browser on iOS is WebKit whatever its name says, so its names come first.

@@ -18,7 +18,7 @@ import hmac
 import re
 from enum import Enum
 from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from itsdangerous.encoding import base64_encode
 
@@ -54,8 +54,8 @@ _STRIPPED = re.compile(r"\A[\x00-\x20]|[\x00-\x1f\x7f]|[\x00-\x20]\Z")
 # backslash, a dot segment, a control, or what a second decoding would turn into one of these.
 _ESCAPED = re.compile(rb"%(?:2f|5c|(?![0-9a-f]{2}))", re.IGNORECASE)
 _AMBIGUOUS = re.compile(rb"[\x00-\x1f\x7f\\]|/\.{1,2}(?:/|\Z)|%(?:2e|2f|5c|00)", re.IGNORECASE)
-# Everything but these a browser percent-encodes in a query (WHATWG URL 1.3, special-query set).
-_QUERY_ENCODED = re.compile(rb"[^!$-&(-;=?-~]")
+# Everything but these, letters and digits a browser percent-encodes in a query (WHATWG URL 1.3, special-query set).
+_QUERY_PLAIN: Final = "!$%&()*+,-./:;=?@[\\]^_`{|}~"
 _ODD = re.compile(rb"//|/\.|[\\%;]")
 
 
@@ -87,8 +87,8 @@ class Grants:
         self._preamble = _field(b"grant 1") + _field(site.encode())
         self._window = rules.window
         self._ignore_case = ignore_case
-        self._name = rules.parameter.encode()
-        self._lead = self._name + b"="
+        self._lead = rules.parameter.encode() + b"="
+        self._ours = _named(rules.parameter.encode())
         self._exact = frozenset(self._fold(prefix.encode()) for prefix in rules.prefixes)
         self._below = tuple(prefix.rstrip(b"/") + b"/" for prefix in self._exact)
         self._verified: Memo[tuple[bytes, bytes], int] = Memo(_REMEMBERED)
@@ -99,7 +99,8 @@ class Grants:
 
         ``url`` is path-absolute, scheme-relative or absolute (http, https). A grant that it carries
         already is replaced; every other byte of its query and fragment stays. Raise ``ValueError``
-        for anything else, and for a URL that a browser, a proxy and a site may read differently.
+        for anything else, for a URL that a browser, a proxy and a site may read differently, and for one
+        whose query, as a browser sends it, is longer than ``LONGEST_URL`` with its grant.
         """
         start = int(now // self._window) * self._window
         window, memo = self._signed
@@ -121,17 +122,24 @@ class Grants:
             raise ValueError(msg)
         rest = self.strip(query.encode())
         stamp = b"%x" % start
-        token = self._token(self._keys[0], self._message(canonical, rest, stamp), stamp)
+        encoded = _as_sent(rest)
+        token = self._token(self._keys[0], self._message(canonical, encoded, stamp), stamp)
+        if len(encoded) + len(b"&" + self._lead + token) > LONGEST_URL:
+            msg = f"a query that is signed has at most {LONGEST_URL} bytes, encoded and with its grant"
+            raise ValueError(msg)
         granted = (rest + b"&" if rest else b"") + self._lead + token
         return f"{origin}{path}?{granted.decode()}{fragment}"
 
     def check(self, raw_path: bytes, query: bytes, *, now: float) -> GrantState:
         """Tell the state of the grant on a request; ``raw_path`` and ``query`` are bytes as received.
 
-        ``now`` is seconds since 1970. A forgery costs the same whatever it has right.
+        ``now`` is seconds since 1970. A forgery costs the same whatever it has right, and next to
+        nothing beyond ``LONGEST_URL``: nothing that long was ever signed (SECURITY D3).
         """
         if not query:
             return GrantState.NONE
+        if len(query) > LONGEST_URL:
+            return GrantState.FORGED
         start = self._verified.get((raw_path, query))
         if start is None:
             found = self._verify(raw_path, query)
@@ -147,15 +155,15 @@ class Grants:
 
     def _verify(self, raw_path: bytes, query: bytes) -> int | GrantState:
         """Return the start that is signed in ``query``, or why there is none."""
-        if not self._is_in(query):
+        if self._ours.search(query) is None:
             return GrantState.NONE
         rest, ampersand, last = query.rpartition(b"&")
         token = last[len(self._lead) :]
         shape = _TOKEN.fullmatch(token) if last.startswith(self._lead) else None
         path = self._canonical(raw_path)
-        if shape is None or path is None or bool(ampersand) != bool(rest) or self._is_in(rest):
+        if shape is None or path is None or bool(ampersand) != bool(rest) or self._ours.search(rest):
             return GrantState.FORGED
-        message = self._message(path, rest, shape[1])
+        message = self._message(path, _as_sent(rest), shape[1])
         for key in self._keys:
             if hmac.compare_digest(token, self._token(key, message, shape[1])):
                 return int(shape[1], 16)
@@ -177,19 +185,13 @@ class Grants:
         return plain in self._exact or plain.startswith(self._below)
 
     def strip(self, query: bytes) -> bytes:
-        """Return ``query`` without any grant, its other bytes untouched."""
-        if not self._is_in(query):
+        """Return ``query`` without any grant, its other bytes untouched.
+
+        One that is longer than ``LONGEST_URL`` holds no grant, and comes back as it is.
+        """
+        if len(query) > LONGEST_URL or self._ours.search(query) is None:
             return query
-        return b"&".join(piece for piece in query.split(b"&") if not self._is_ours(piece))
-
-    def _is_in(self, query: bytes) -> bool:
-        if self._name not in query and b"%" not in query:
-            return False
-        return any(map(self._is_ours, query.split(b"&")))
-
-    def _is_ours(self, piece: bytes) -> bool:
-        name = piece.partition(b"=")[0]
-        return name == self._name or (b"%" in name and unquote_to_bytes(name) == self._name)
+        return b"&".join(piece for piece in query.split(b"&") if not self._ours.match(piece))
 
     def _fold(self, path: bytes) -> bytes:
         # ASCII only: bytes that one server folds and another does not stay two resources, as the safer error.
@@ -211,11 +213,20 @@ class Grants:
         return self._fold(decoded)
 
     def _message(self, path: bytes, query: bytes, stamp: bytes) -> bytes:
-        query = _QUERY_ENCODED.sub(lambda byte: b"%%%02X" % ord(byte[0]), query)
         return self._preamble + _field(path) + _field(query) + _field(stamp)
 
     def _token(self, key: bytes, message: bytes, stamp: bytes) -> bytes:
         return b"1." + stamp + b"." + base64_encode(self._digest(key, message))[:_SIGNATURE]
+
+
+def _named(parameter: bytes) -> re.Pattern[bytes]:
+    """Return what finds ``parameter``, in every way to percent-encode it, as the name of a piece of a query."""
+    spelt = (b"(?:%c|(?i:%%%02x))" % (byte, byte) for byte in parameter)
+    return re.compile(rb"(?<![^&])" + b"".join(spelt) + rb"(?![^&=])")
+
+
+def _as_sent(query: bytes) -> bytes:
+    return quote_from_bytes(query, _QUERY_PLAIN).encode()
 
 
 def _field(value: bytes) -> bytes:

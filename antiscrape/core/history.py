@@ -35,7 +35,8 @@ class History:
     """One principal's record.
 
     ``originals`` and ``subjects`` map identities to the time they were charged; ``visit`` is the
-    score and findings of the visit when it was last reviewed.
+    score and findings of the visit when it was last reviewed. ``opened`` counts the originals that
+    were opened by themselves or saved, ``scripted`` those that a script fetched.
     """
 
     __slots__ = (
@@ -118,19 +119,19 @@ class History:
             self.traps += 1
 
     def _note_image(self, resource: Resource, fields: Mapping[bytes, bytes]) -> None:
-        if self.images < _ENOUGH:
+        thumbnail = resource.size is _THUMBNAIL
+        if self.images < _ENOUGH:  # one bound for the three: signals weigh them against each other
             self.images += 1
+            self.thumbnails += thumbnail
             if b"referer" not in fields:
                 self.unreferred += 1
-        if resource.size is _THUMBNAIL:
-            if self.thumbnails < _ENOUGH:
-                self.thumbnails += 1
+        if thumbnail:
             return
         dest = fields.get(b"sec-fetch-dest")
-        if dest == b"empty":
-            self.scripted += 1
-        elif dest == b"document":
+        if dest == b"document" or (dest == b"empty" and fields.get(b"sec-fetch-mode") == b"navigate"):
             self.opened += 1
+        elif dest == b"empty":
+            self.scripted += 1
         number = resource.number
         if number >= 0 and number != self.number:
             self.run = self.run + 1 if abs(number - self.number) == 1 else 0

@@ -58,7 +58,11 @@ class Identity:
         self._principals: Memo[str, Principal] = Memo(_MEMO)
         self._chains: Memo[tuple[str, bytes], Principal] = Memo(_MEMO)
         self._trusted: Memo[str, bool] = Memo(1024)
+        #: The principals of peers that need no further look: empty where peers may be proxies.
+        self.peers: Memo[str, Principal] = Memo(1)
         self._believes = bool(rules.trusted_proxies) or rules.trust_unix
+        if not self._believes:
+            self.peers = self._principals
 
     def find(self, peer: str, fields: Mapping[bytes, bytes], repeated: frozenset[bytes]) -> Principal:
         """Return the principal of a request that ``peer`` sent; never raise."""

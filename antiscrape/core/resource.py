@@ -36,7 +36,8 @@ class Resource(NamedTuple):
 
     ``path`` is percent-decoded once, with its case kept. ``identity`` is a stable 64-bit name of
     the resource, the same for every spelling of it. ``subject`` is the captured subject's name, or
-    ``""``. ``number`` is the last number in the path (of a photo's id), or -1.
+    ``""``. ``number`` is the first number of the last segment (a photo's id: 1001 of
+    ``/media/1001-320.jpg``, whatever size follows), or -1.
     """
 
     kind: Kind

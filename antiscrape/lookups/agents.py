@@ -2,8 +2,8 @@
 
 Names come from the ``crawler-user-agents`` package; all of its patterns run as one automaton of RE2,
 whose time is linear in the agent's length whatever the pattern (SECURITY D4). The shapes below are
-for the robots that nobody has listed yet: words that robots call themselves, and library/version
-without the platform comment that every graphical browser carries.
+for the robots that nobody has listed yet: words that robots call themselves, library/version without
+the platform comment that every graphical browser carries, and names that tell of no device at all.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final
 import re2
 from crawleruseragents import CRAWLER_USER_AGENTS_DATA
 
-from antiscrape.core.agent import Agent, AgentKind, read_claim, read_platform
+from antiscrape.core.agent import Agent, AgentKind, Engine, read_claim, read_platform
 from antiscrape.core.memo import Memo
 
 _BY_TAG: Final = (
@@ -27,7 +27,8 @@ _BY_TAG: Final = (
 _SHAPES: Final = (
     (
         AgentKind.AUTOMATION,
-        r"(?i)headless|phantomjs|slimerjs|puppeteer|playwright|selenium|webdriver|cypress/|splash\b",
+        # QtWebKit without a window system calls it "Unknown"
+        r"(?i)headless|phantomjs|slimerjs|puppeteer|playwright|selenium|webdriver|cypress/|splash\b|devtools\b|\(Unknown; ",
     ),
     (
         AgentKind.AI,
@@ -39,14 +40,15 @@ _SHAPES: Final = (
             r"(?i)^(?:curl|wget|python|java|go-http|okhttp|axios|node|undici|got|ruby|perl|php|guzzle|libwww|lwp|aiohttp"
             r"|httpx|urllib|requests|http[._-]?(?:client|lib|kit|ie|rb|unit|get)|apache-http|jakarta|scrapy|mechanize|aria2"
             r"|reqwest|hyper|dart|deno|bun|postman|insomnia|rest|powershell|winhttp|wininet|cfnetwork|nutch|libcurl|rust"
-            r"|grpc|lua-resty|clamav|nginx|phpmyadmin|azure-logic|swcd|whatsapp)\b"
+            r"|grpc|lua-resty|clamav|nginx|phpmyadmin|azure-logic|swcd|whatsapp"
+            r"|ddg_android|duckduckgo)\b"
         ),
     ),
     (
         AgentKind.CRAWLER,
         (
             r"(?i)bot(?:[^a-z]|$)|robot|crawl|spider|scrap|slurp|fetch|archiv|harvest|download|monitor|preview|checker"
-            r"|validator|scan(?:ner)?\b|index(?:er|ing)|collector|grabber|extract|sitemap|feed|rss(?:[^a-z0-9]|$)|agent/|analy[sz]er"
+            r"|validator|scan(?:ner)?\b|index(?:er|ing)|collector|grabber|extract|sitemap|feed|rss(?:[^a-z0-9]|$)|agent/|agent [0-9]|analy[sz]er|classifier"
             r"|inspect|research|proxy\b|uptime|pingdom|lighthouse|pagespeed|page speed|observatory|diagnostics|synthetics"
             r"|verification|verifier|measurement|health.?check|\blookup\b|\bcheck\b|\bdcv\b|transcoder|expander|plugin$"
             r"|google(?:weblight|messages|-[a-z])|-google\b|search console|jndi:|\(select "
@@ -56,6 +58,15 @@ _SHAPES: Final = (
     (
         AgentKind.CRAWLER,
         r"like Gecko(?:;| [A-Za-z])|^mozilla/|^Mozilla/5\.0,? [^(\[]|^Mozilla/5\.0 \([^;)]{1,40}\)$|^Mozilla/5\.0 \(compatible; |^[A-Za-z]+(?:/[\d.]+)?[,|] ?Mozilla/",
+    ),
+    # A comment of one word and nothing behind the engine, a claim of Chromium's WebKit with a lone name of its own, a
+    # template that nobody filled in, the second at which it was made.
+    (
+        AgentKind.CRAWLER,
+        (
+            r"^Mozilla/5\.0 \([A-Za-z]+\) AppleWebKit/[\d.]+ \(KHTML, like Gecko\)$|AppleWebKit/537\.36 \(KHTML, like Gecko\) [^ ]+$"
+            r"|^Mozilla/5\.0 \([^)]*rv:[a-z]|/1[67]\d{8}(?:\d{3})?$"
+        ),
     ),
     # library/version and nothing else: no platform in parentheses, no Mozilla
     (
@@ -69,10 +80,18 @@ _NOT_ROBOTS: Final = re.compile(
     r"|compatible; (?=MSIE [0-9]|U;|Konqueror|Dillo|IBrowse|iCab)",
     re.IGNORECASE,
 )
-#: Programs in whose windows people read; text browsers and the engines of small ones have this form.
+#: Text and small browsers, and early phones: people read in their windows, and each agent has a form of its own.
 _PEOPLES: Final = re.compile(
     r"^(?:Lynx|w3m|Links|ELinks|NetSurf|Dillo|Opera|NCSA_Mosaic|Emacs|Konqueror|BlackBerry\w*|Nokia\w*|SAMSUNG\S*|UCWEB\S*)[/ (]"
 )
+#: What tells of a device: systems, engines, the profiles of early phones, makers of telephones, consoles and televisions.
+_DEVICES: Final = re.compile(
+    r"Mozilla/|Opera|AppleWebKit|Gecko|Browser|Linux|Android|Dalvik|Windows|\bwin(?:10|32|64)|CFNetwork|Darwin|\biOS|iPhone|iPad"
+    r"|\bMac|X11|BSD|SunOS|OS/2|Haiku|Amiga|RISC OS|Java[;/]|J2ME|MIDP|CLDC|\bWAP|UP\.Link|Symbian|Tizen|webOS|FBAV|PlayStation"
+    r"|\bPS[2-6P]\b|Nintendo|Xbox|Roku|\bTV|BlackBerry|Nokia|Samsung|Ericsson|\bMOT-|\bLG|Sonos",
+    re.IGNORECASE,
+)
+_NO_DEVICE: Final = "names no device"
 _BOUND = 8192
 _LONGEST = 1024
 
@@ -110,11 +129,11 @@ class AgentBook:
             return Agent(AgentKind.MISSING)
         engine, version = read_claim(text)
         claim = Agent(AgentKind.BROWSER, "", engine, version, read_platform(text), "Mobile" in text)
-        if _PEOPLES.match(text) and "http:" not in text:
-            return claim
+        if _PEOPLES.match(text) and "://" not in text:
+            return claim._replace(small=claim.engine is Engine.NONE)
         found = self._set.Match(_NOT_ROBOTS.sub("", text))
         if not found:
-            return claim
+            return claim if _DEVICES.search(text) else claim._replace(kind=AgentKind.TOOL, name=_NO_DEVICE)
         kind, name = self._entries[min(found)]
         return claim._replace(kind=kind, name=name)
 

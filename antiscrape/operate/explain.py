@@ -276,7 +276,7 @@ class Explainer:
         return Who(principal.address, principal.key, principal.rollup, found, told)
 
     def _what(self, resource: Resource) -> What:
-        flags = re.DOTALL | (re.IGNORECASE if self._policy.ignore_case else 0)
+        flags = re.DOTALL | (re.IGNORECASE | re.ASCII if self._policy.ignore_case else 0)
         for route in self._policy.routes:
             if re.fullmatch(pattern_source(route.pattern), resource.path, flags):
                 odd = route.kind is not resource.kind and resource.kind is Kind.UNTOLD

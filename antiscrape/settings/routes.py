@@ -8,37 +8,23 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import AfterValidator, Field, Strict, WithJsonSchema
 
 from antiscrape.core.resource import Kind, Size
+from antiscrape.core.routes import pattern_fault
 from antiscrape.settings.table import KindName, Remark, SizeName, Table, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_WILD = re.compile(r"\*\*|\*|\{subject\}")
-
 
 def _check_pattern(pattern: str) -> str:
-    words = _fault(pattern)
+    # "?" and "#" end a path; "\" and controls are refused in requests, so they could never match
+    if re.search(r"[?#\\\x00-\x20\x7f]", pattern):
+        words = "a path has no query, fragment, backslash, space or control character"
+    else:
+        words = pattern_fault(pattern)
     if words:
         msg = f"is not a route; {words}"
         raise ValueError(msg)
     return pattern
-
-
-def _fault(pattern: str) -> str:
-    if not pattern.startswith("/"):
-        return 'expected a path that starts with "/"'
-    # "?" and "#" end a path; "\" and controls are refused in requests, so they could never match
-    if re.search(r"[?#\\\x00-\x20\x7f]", pattern):
-        return "a path has no query, fragment, backslash, space or control character"
-    if re.search(r"[{}]", pattern.replace("{subject}", "", 1)):
-        return "the one name that it may hold, once, is {subject}"
-    # Two stars whose border cannot be told make matching quadratic in the path's length, or worse
-    # (SECURITY D4: what operators write runs in linear time or is refused)
-    if any(len(_WILD.findall(segment)) > 1 for segment in pattern.split("/")):
-        return "one segment holds one of *, ** and {subject}, or what each of them takes could not be told"
-    if pattern.removesuffix("**").count("**") > 1:
-        return '"**" may stand at the end and once before'
-    return ""
 
 
 #: A route pattern of ``core.rules.Route``.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 import pytest
 from hypothesis import given
@@ -229,6 +229,58 @@ def test_rules_that_cannot_be_carried_out_are_all_told_at_once() -> None:
 )
 def test_host_and_path_are_told_of_a_url(url: str, host: str, path: str) -> None:
     assert path_of(url) == (host, path)
+
+
+@pytest.mark.security("D3")
+@pytest.mark.parametrize("unit", [b"x=%22&", b"%&", b"as=&", b"&", b"%61%73&", b'"', b"as;", b"a"])
+@pytest.mark.parametrize("end", [b"", b"&as=1.0." + b"x" * 24])
+def test_a_megabyte_of_query_costs_next_to_nothing(unit: bytes, end: bytes) -> None:
+    query = unit * (1_000_000 // len(unit)) + end
+    began = time.process_time()
+    assert GRANTS.check(b"/photos/1", query, now=START) is GrantState.FORGED
+    assert GRANTS.strip(query) == query
+    assert time.process_time() - began < 0.005
+
+
+@pytest.mark.security("D3")
+@pytest.mark.parametrize("unit", [b"x=%22&", b"%&", b"&as=", b"&", b"%61%73=&", b'"', b"as;", b"a", b"\xff"])
+def test_the_longest_query_that_is_read_is_cheap(unit: bytes) -> None:
+    end = b"&as=1.0." + b"x" * 24
+    query = unit * ((LONGEST_URL - len(end)) // len(unit)) + end
+
+    def cost() -> float:
+        began = time.process_time()
+        assert GRANTS.check(b"/photos/1", query, now=START) is GrantState.FORGED
+        GRANTS.strip(query)
+        return time.process_time() - began
+
+    assert min(cost() for _ in range(3)) < 0.005
+
+
+@pytest.mark.parametrize("letter", ["x", "'", "é", "\U0001f600"])
+def test_the_longest_query_that_is_signed_is_valid(letter: str) -> None:
+    """It is measured as a browser sends it, in which a letter beyond ASCII takes six bytes or more."""
+    grant = len(GRANTS.sign("/p", now=START)) - len("/p?")
+    room = LONGEST_URL - grant - len("&")
+    letters, padding = divmod(room, len(quote(letter)))
+    query = letter * letters + "y" * padding
+    request = sent(GRANTS.sign(f"/p?{query}", now=START))
+    assert len(request[1]) == LONGEST_URL
+    assert GRANTS.check(*request, now=START) is GrantState.VALID
+    with pytest.raises(ValueError, match="encoded and with its grant"):
+        GRANTS.sign(f"/p?{query}y", now=START)
+
+
+@given(
+    st.lists(st.sampled_from([b"as", b"a", b"s", b"%61", b"%73", b"%7", b"3", b"=", b"&", b"x", b"%"])).map(
+        b"".join
+    )
+)
+def test_a_grant_is_found_under_every_spelling_of_its_name_and_under_no_other(query: bytes) -> None:
+    kept = [piece for piece in query.split(b"&") if unquote_to_bytes(piece.partition(b"=")[0]) != b"as"]
+    assert GRANTS.strip(query) == b"&".join(kept)
+    found = len(kept) <= query.count(b"&")
+    assert GRANTS.check(b"/photos/1", query, now=START) is (GrantState.FORGED if found else GrantState.NONE)
 
 
 def test_what_is_remembered_has_a_bound() -> None:

@@ -20,6 +20,7 @@ steps = st.lists(
     st.tuples(st.floats(0.0, 120.0, allow_nan=False), st.integers(0, 40)), min_size=1, max_size=80
 )
 FACTOR = 20.0
+DAY = 86_400.0
 
 
 def allow(**limits: str) -> Allowance:
@@ -133,8 +134,8 @@ def test_a_standing_with_a_short_window_does_not_forget_for_one_with_a_long_one(
     history, day, minute = History(0.0), parse_limits("3/day"), parse_limits("1/min")
     for now in range(3):
         assert spend_distinct(history, Budget.ORIGINALS, day, now, float(now), FACTOR) is None
-    spend_distinct(history, Budget.ORIGINALS, minute, 77, 300.0, FACTOR)
-    assert spend_distinct(history, Budget.ORIGINALS, day, 99, 301.0, FACTOR) is not None
+    spend_distinct(history, Budget.ORIGINALS, minute, 77, 300.0, FACTOR, DAY)
+    assert spend_distinct(history, Budget.ORIGINALS, day, 99, 301.0, FACTOR, DAY) is not None
 
 
 @pytest.mark.parametrize("text", ["10/min", "10/min, 100/hour"])

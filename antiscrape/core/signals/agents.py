@@ -17,7 +17,11 @@ _ANTIQUE = {Engine.CHROMIUM: 70, Engine.GECKO: 60, Engine.WEBKIT: 9}
 #: Releases come about every four weeks: no engine reaches this number before the 2030s.
 _UNBORN = 300
 _SHORTEST, _LONGEST = 20, 512
-_URL = re.compile(rb"https?://|\bwww\.|[\w.+-]@[\w-]+\.[a-z]", re.IGNORECASE)
+# Names of hosts without a scheme in small letters only: "ASP.NET" is none. Labels end at 63 octets (RFC 1035 §2.3.4).
+_URL = re.compile(
+    rb"https?://|\bwww\.|[\w.+-]@[\w-]+\.[a-z]|(?-i:\b[a-z][a-z\d-]{0,62}\.(?:com|net|org|io|eu))(?![\w.-])",
+    re.IGNORECASE,
+)
 
 
 def _antique(t: Traits) -> bool:
@@ -25,11 +29,19 @@ def _antique(t: Traits) -> bool:
     return least is not None and 0 < t.agent.version < least
 
 
+def _odd_length(t: Traits) -> bool:
+    length = len(t.value(b"user-agent"))
+    return t.agent.kind is AgentKind.BROWSER and (
+        length > _LONGEST or (length < _SHORTEST and not t.agent.small)
+    )
+
+
 def _no_platform(t: Traits) -> bool:
     agent = t.value(b"user-agent")
     return (
         t.agent.kind is AgentKind.BROWSER
         and not t.browser
+        and not t.agent.small
         and not agent.startswith((b"Mozilla/5.0 (", b"Opera/9"))
     )
 
@@ -57,6 +69,5 @@ SIGNALS: tuple[Signal[Traits], ...] = (
     Signal("agent-is-unborn", "agents", 30, "The claimed browser version does not exist yet.",
            "release calendars of Chromium and Firefox", lambda t: t.agent.version > _UNBORN),
     Signal("agent-of-odd-length", "agents", 15, "The User-Agent is far shorter or longer than any browser's.",
-           "the lists of browsers in crawler-user-agents, isbot and uap-core",
-           lambda t: t.agent.kind is AgentKind.BROWSER and not _SHORTEST <= len(t.value(b"user-agent")) <= _LONGEST),
+           "the lists of browsers in crawler-user-agents, isbot and uap-core", _odd_length),
 )  # fmt: skip

@@ -23,7 +23,7 @@ _LANGUAGES = re.compile(rb"\s*+" + _RANGE + rb"(?:,\s*+(?:" + _RANGE + rb")?+){0
 _BRAND = re.compile(rb'"(?:Chromium|Google Chrome|Microsoft Edge|HeadlessChrome)";\s*v="(\d{1,5})"')
 _SITES = frozenset({b"", b"none", b"same-origin", b"same-site", b"cross-site"})
 _MODES = frozenset({b"", b"navigate", b"no-cors", b"cors", b"same-origin", b"websocket"})
-_PRELOADS = frozenset({b"document", b"iframe", b"frame", b"fencedframe", b"embed", b"object"})
+_NAVIGATED = frozenset({b"document", b"iframe", b"frame", b"fencedframe", b"embed", b"object", b"empty"})
 _ONCE = frozenset({
     b"user-agent", b"referer", b"content-type", b"content-length", b"sec-fetch-dest", b"sec-fetch-mode",
     b"sec-fetch-site", b"sec-ch-ua", b"authorization", b"from", b"range", b"if-range",
@@ -35,6 +35,15 @@ READ = (
 )  # fmt: skip
 #: No browser's own field is this long.
 _LONGEST_VALUE = 4096
+
+
+def _saved(t: Traits) -> bool:
+    # What Chromium sends for <a download> and "Save": a navigation to nowhere, without Accept and client hints.
+    return t.value(b"sec-fetch-mode") == b"navigate" and t.value(b"sec-fetch-dest") == b"empty"
+
+
+def _accept_missing(t: Traits) -> bool:
+    return b"accept" not in t.fields and not _saved(t)
 
 
 def _no_image_accepted(t: Traits) -> bool:
@@ -69,7 +78,7 @@ def _fetch_metadata_contradicts(t: Traits) -> bool:
     if user and (user != b"?1" or mode != b"navigate"):
         return True
     if mode == b"navigate":
-        return bool(dest) and dest not in _PRELOADS
+        return bool(dest) and dest not in _NAVIGATED
     return bool(mode) and dest == b"document"
 
 
@@ -79,7 +88,7 @@ def _fetch_metadata_in_part(t: Traits) -> bool:
 
 
 def _image_by_script(t: Traits) -> bool:
-    return t.on_image and t.value(b"sec-fetch-dest") == b"empty"
+    return t.on_image and t.value(b"sec-fetch-dest") == b"empty" and not _saved(t)
 
 
 def _hints_missing(t: Traits) -> bool:
@@ -89,6 +98,7 @@ def _hints_missing(t: Traits) -> bool:
         and t.agent.version >= 89
         and b"sec-ch-ua" not in t.fields
         and b"sec-purpose" not in t.fields
+        and not _saved(t)
     )
 
 
@@ -141,7 +151,7 @@ _MEASURED = "measured on 161 scraper runs and 66 people's sessions"
 
 SIGNALS: tuple[Signal[Traits], ...] = (
     Signal("accept-missing", "headers", 15, "The request names no media type that it accepts.",
-           "WHATWG Fetch §2.2.2: browsers always send Accept", lambda t: b"accept" not in t.fields),
+           "WHATWG Fetch §2.2.2: browsers always send Accept, but for what is saved", _accept_missing),
     Signal("accept-language-missing", "headers", 20, "The request names no language; every graphical browser does.",
            "RFC 9110 §12.5.4; " + _MEASURED, lambda t: b"accept-language" not in t.fields),
     Signal("accept-language-malformed", "headers", 10, "The Accept-Language field is not a list of languages.",
@@ -160,7 +170,7 @@ SIGNALS: tuple[Signal[Traits], ...] = (
     Signal("fetch-metadata-contradicts", "headers", 30, "The Sec-Fetch fields contradict each other; no browser sends them so.",
            _FETCH, _fetch_metadata_contradicts),
     Signal("image-fetched-by-script", "headers", 30, "An image was fetched by a script, not shown by a page.",
-           _FETCH + " (Sec-Fetch-Dest: empty); never seen of a person on an image; " + _MEASURED, _image_by_script),
+           _FETCH + " (Sec-Fetch-Dest: empty, not a navigation); never seen of a person on an image; " + _MEASURED, _image_by_script),
     Signal("client-hints-missing", "headers", 15, "A Chromium browser sends Sec-CH-UA, and none came.",
            _HINTS, _hints_missing),
     Signal("client-hints-foreign", "headers", 20, "Sec-CH-UA came from what claims to be Firefox or Safari, which do not send it.",
