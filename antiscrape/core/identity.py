@@ -29,6 +29,8 @@ _LONGEST_CHAIN = 4096
 _MEMO = 65_536
 _SCHEMES = frozenset({b"http", b"https", b"ws", b"wss"})
 _SHORT_CHAIN = 128
+#: Trusted proxies that are remembered at once: a site has a handful, a CDN some dozens.
+_MOST_PROXIES = 64
 #: A full IPv6 address with an IPv4 tail, brackets and a port has 53 characters.
 _LONGEST_ADDRESS = 64
 _MOST_PORT = 65_535
@@ -56,7 +58,8 @@ class Identity:
         self._rules = rules
         self._header = rules.header.lower().encode("latin-1")
         self._principals: Memo[str, Principal] = Memo(_MEMO)
-        self._chains: Memo[tuple[str, bytes], Principal] = Memo(_MEMO)
+        #: By trusted peer, what its chains of addresses come to.
+        self._chains: dict[str, Memo[bytes, Principal]] = {}
         self._trusted: Memo[str, bool] = Memo(1024)
         #: The principals of peers that need no further look: empty where peers may be proxies.
         self.peers: Memo[str, Principal] = Memo(1)
@@ -66,23 +69,35 @@ class Identity:
 
     def find(self, peer: str, fields: Mapping[bytes, bytes], repeated: frozenset[bytes]) -> Principal:
         """Return the principal of a request that ``peer`` sent; never raise."""
-        if self._believes and self._header in fields and self._trusts(peer):
-            chain = fields[self._header]
-            if self._header in repeated and self._header not in {b"x-forwarded-for", b"forwarded"}:
-                chain = b""  # A4: two X-Real-IP lines are as good as none
-            return self._chains.get((peer, chain)) or self._behind(peer, chain)
-        return self._principals.young.get(peer) or self._principal(peer)
+        chains = self._chains.get(peer)
+        if chains is not None and not repeated:
+            found = chains.young.get(fields.get(self._header, b""))
+            if found is not None:
+                return found
+        return self._find(peer, fields, repeated)
+
+    def _find(self, peer: str, fields: Mapping[bytes, bytes], repeated: frozenset[bytes]) -> Principal:
+        if not (self._believes and self._header in fields and self._trusts(peer)):
+            return self._principals.young.get(peer) or self._principal(peer)
+        chain = fields[self._header]
+        if self._header in repeated and self._header not in {b"x-forwarded-for", b"forwarded"}:
+            chain = b""  # A4: two X-Real-IP lines are as good as none
+        known = self._chains.get(peer)
+        if known is None:
+            if len(self._chains) >= _MOST_PROXIES:
+                self._chains.clear()
+            known = self._chains[peer] = Memo(_MEMO)
+        found = known.get(chain)
+        if found is None:
+            found = self._principal(self._walk(peer, chain))
+            if len(chain) <= _SHORT_CHAIN:
+                known.put(chain, found)
+        return found
 
     def scheme(self, peer: str, fields: Mapping[bytes, bytes]) -> str:
         """Return the scheme that a trusted peer forwards for, or ``""``."""
         said = fields.get(b"x-forwarded-proto", b"").strip().lower()
         return said.decode("ascii") if said in _SCHEMES and self._believes and self._trusts(peer) else ""
-
-    def _behind(self, peer: str, chain: bytes) -> Principal:
-        found = self._principal(self._walk(peer, chain))
-        if len(chain) <= _SHORT_CHAIN:
-            self._chains.put((peer, chain), found)
-        return found
 
     def _principal(self, text: str) -> Principal:
         found = self._principals.get(text)

@@ -85,11 +85,10 @@ _PEOPLES: Final = re.compile(
     r"^(?:Lynx|w3m|Links|ELinks|NetSurf|Dillo|Opera|NCSA_Mosaic|Emacs|Konqueror|BlackBerry\w*|Nokia\w*|SAMSUNG\S*|UCWEB\S*)[/ (]"
 )
 #: What tells of a device: systems, engines, the profiles of early phones, makers of telephones, consoles and televisions.
-_DEVICES: Final = re.compile(
-    r"Mozilla/|Opera|AppleWebKit|Gecko|Browser|Linux|Android|Dalvik|Windows|\bwin(?:10|32|64)|CFNetwork|Darwin|\biOS|iPhone|iPad"
+_DEVICES: Final = re2.compile(
+    r"(?i)Mozilla/|Opera|AppleWebKit|Gecko|Browser|Linux|Android|Dalvik|Windows|\bwin(?:10|32|64)|CFNetwork|Darwin|\biOS|iPhone|iPad"
     r"|\bMac|X11|BSD|SunOS|OS/2|Haiku|Amiga|RISC OS|Java[;/]|J2ME|MIDP|CLDC|\bWAP|UP\.Link|Symbian|Tizen|webOS|FBAV|PlayStation"
-    r"|\bPS[2-6P]\b|Nintendo|Xbox|Roku|\bTV|BlackBerry|Nokia|Samsung|Ericsson|\bMOT-|\bLG|Sonos",
-    re.IGNORECASE,
+    r"|\bPS[2-6P]\b|Nintendo|Xbox|Roku|\bTV|BlackBerry|Nokia|Samsung|Ericsson|\bMOT-|\bLG|Sonos"
 )
 _NO_DEVICE: Final = "names no device"
 _BOUND = 8192

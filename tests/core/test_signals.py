@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from antiscrape.core.agent import AgentKind
 from antiscrape.core.history import History
 from antiscrape.core.resource import Kind, Resource, Size
 from antiscrape.core.rules import SignalRule
@@ -35,6 +36,7 @@ PANEL = Panel({})
 KINDS = {"image": Kind.IMAGE, "page": Kind.PAGE}
 CHROME, CHROME_PAGE = visitor("chromium image"), visitor("chromium page")
 SAFARI = visitor("safari on a phone image")
+SAVED = visitor("chromium saves an image")
 NO_FETCH = ((b"sec-fetch-dest", None), (b"sec-fetch-mode", None), (b"sec-fetch-site", None))
 FOX_RELAYED = [*person(), (b"via", b"1.1 proxy")]
 
@@ -51,16 +53,13 @@ def agent(value: bytes) -> Traits:
 
 #: Signal, a request that shows it, a request as near as can be that does not.
 OF_FIELDS: dict[str, tuple[Traits, Traits]] = {
-    "accept-missing": (traits(person((b"accept", None))), traits(person((b"accept", b"*/*")))),
+    "accept-missing": (traits(person((b"accept", None))), traits(SAVED)),
     "accept-language-missing": (traits(person((b"accept-language", None))), traits(person((b"accept-language", b"*")))),
     "accept-language-malformed": (
         traits(person((b"accept-language", b"en_US"))),
         traits(person((b"accept-language", b"zh-Hant-TW, de-CH-1996;q=0.8,*;q=0,, "))),
     ),
-    "accept-encoding-missing": (
-        traits(person((b"accept-encoding", None))),
-        traits(person((b"accept-encoding", b"identity"))),
-    ),
+    "accept-encoding-missing": (traits(person((b"accept-encoding", None))), traits(person((b"accept-encoding", b"x")))),
     "image-not-accepted": (traits(person((b"accept", b"text/html"))), traits(visitor("netsurf image"))),
     "page-accepted-as-anything": (
         traits(person((b"accept", b"*/*"), kind="page"), "page"),
@@ -69,17 +68,14 @@ OF_FIELDS: dict[str, tuple[Traits, Traits]] = {
     "fetch-metadata-missing": (traits(person(*NO_FETCH)), traits(person(*NO_FETCH), secure=False)),
     "fetch-metadata-in-part": (traits(person((b"sec-fetch-dest", None))), traits(person(*NO_FETCH))),
     "fetch-metadata-contradicts": (
-        traits(person((b"sec-fetch-dest", b"document"))),
-        traits(visitor("firefox opens an image in a tab")),
+        traits(person((b"sec-fetch-dest", b"image"), (b"sec-fetch-mode", b"navigate"))),
+        traits(SAVED),
     ),
     "image-fetched-by-script": (
-        traits(person((b"sec-fetch-dest", b"empty"), (b"sec-fetch-mode", b"cors"))),
-        traits(person((b"sec-fetch-dest", b"empty"), (b"sec-fetch-mode", b"cors")), "page"),
+        traits(changed(SAVED, (b"sec-fetch-mode", b"cors"))),
+        traits(SAVED),
     ),
-    "client-hints-missing": (
-        traits(changed(CHROME, (b"sec-ch-ua", None))),
-        traits(visitor("qtwebengine 5 image")),
-    ),
+    "client-hints-missing": (traits(changed(CHROME, (b"sec-ch-ua", None))), traits(SAVED)),
     "client-hints-foreign": (traits(person((b"sec-ch-ua", b'"Chromium";v="151"'))), traits(CHROME)),
     "client-hints-other-version": (
         traits(changed(CHROME, (b"sec-ch-ua", b'"Chromium";v="120", "Google Chrome";v="120"'))),
@@ -97,10 +93,7 @@ OF_FIELDS: dict[str, tuple[Traits, Traits]] = {
         traits([*person(), (b"user-agent", b"curl/8")]),
         traits([*person(), (b"accept", b"image/png"), (b"cookie", b"b=1")]),
     ),
-    "field-too-long": (
-        traits(person((b"accept", b"image/png," * 500))),
-        traits(person((b"cookie", b"a" * 9000))),
-    ),
+    "field-too-long": (traits(person((b"accept", b"image/png," * 500))), traits(person((b"cookie", b"a" * 9000)))),
     "field-bytes-foreign": (
         traits(person((b"accept-language", b"en\xff"))),
         traits(person((b"referer", b"https://caf\xc3\xa9.example/"))),
@@ -111,7 +104,7 @@ OF_FIELDS: dict[str, tuple[Traits, Traits]] = {
         traits(person((b"x-antiscraped", b"1"))),
     ),
     "agent-missing": (traits(person((b"user-agent", None))), agent(b"x")),
-    "agent-is-a-tool": (agent(b"python-requests/2.32.3"), agent(b"Mozilla/5.0 (X11; Linux x86_64) curly")),
+    "agent-is-a-tool": (agent(b"Photo Shovel Pro v2"), agent(b"Mozilla/5.0 (X11; Linux x86_64) curly")),
     "agent-is-a-crawler": (
         agent(b"Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"),
         agent(b"Mozilla/5.0 (Linux; Android 10; CUBOT_X18 Build/1) AppleWebKit/537.36 Chrome/99.0.0.0 Safari/537.36"),
@@ -121,8 +114,11 @@ OF_FIELDS: dict[str, tuple[Traits, Traits]] = {
         traits(changed(CHROME, (b"sec-ch-ua", b'"HeadlessChrome";v="151", "Chromium";v="151"'))),
         traits(CHROME),
     ),
-    "agent-carries-an-address": (agent(b"Mozilla/5.0 (me@mail.example)"), agent(b"Mozilla/5.0 (X11) a @ b")),
-    "agent-names-no-platform": (agent(b"Photofox 1.0 for everybody"), agent(b"Opera/9.80 (X11; Linux) Presto/2.12")),
+    "agent-carries-an-address": (
+        agent(b"Shovel (github.com/someone/shovel)"),
+        agent(b"Mozilla/5.0 (X11; ASP.NET; com.app.viewer; ios@9.2) a @ b"),
+    ),
+    "agent-names-no-platform": (agent(b"Photofox 1.0 for Android phones"), agent(b"NetSurf/3.11 (Linux)")),
     "agent-is-antique": (
         agent(b"Mozilla/5.0 (X11; Linux) Gecko/20100101 Firefox/45.0"),
         agent(b"Mozilla/5.0 (X11; Linux) Gecko/20100101 Firefox/115.0"),
@@ -131,7 +127,7 @@ OF_FIELDS: dict[str, tuple[Traits, Traits]] = {
         agent(b"Mozilla/5.0 (X11; Linux) Gecko/20100101 Firefox/901.0"),
         agent(b"Mozilla/5.0 (X11; Linux) Gecko/20100101 Firefox/300.0"),
     ),
-    "agent-of-odd-length": (agent(b"Mozilla/5.0 (X11) " + b"a; " * 170), agent(b"Mozilla/5.0 (X11; Li)")),
+    "agent-of-odd-length": (agent(b"Mozilla/5.0 (X11) " + b"a; " * 170), agent(b"w3m/0.5.3")),
 }  # fmt: skip
 
 
@@ -142,6 +138,7 @@ def image(number: int = -1, size: Size = Size.ORIGINAL) -> Resource:
 PAGE = Resource(Kind.PAGE, "/a", 1)
 ASSET = Resource(Kind.ASSET, "/s", 2)
 TRAP = Resource(Kind.TRAP, "/t", 3)
+THUMBNAIL = image(1, Size.THUMBNAIL)
 BARE: dict[bytes, bytes] = {}
 REFERRED = {b"referer": b"https://photos.example/"}
 
@@ -158,6 +155,15 @@ def shown(dest: bytes) -> dict[bytes, bytes]:
     return {**REFERRED, b"sec-fetch-dest": dest}
 
 
+SHOWN, SAVES = shown(b"image"), {**shown(b"empty"), b"sec-fetch-mode": b"navigate"}
+
+
+def walked(steps: int, smaller: int, first: int = 1000) -> History:
+    """Go from photo page to photo page, each with its original and some smaller pictures."""
+    one = [(PAGE, SHOWN), *[(THUMBNAIL, SHOWN)] * smaller]
+    return visit(*[step for n in range(steps) for step in (*one, (image(first - n), SHOWN))])
+
+
 def offered(times: int, fields: Mapping[bytes, bytes]) -> History:
     history = visit(*[(PAGE, fields)] * times)
     for _ in range(times):
@@ -172,27 +178,23 @@ def unfound(times: int, requests: int) -> History:
     return history
 
 
-THUMBNAIL = image(1, Size.THUMBNAIL)
 OF_HABITS: dict[str, tuple[History, History]] = {
-    "images-without-a-page": (visit(*[(image(), BARE)] * 8), visit((PAGE, BARE), *[(image(), BARE)] * 20)),
-    "pages-without-rendering": (visit(*[(PAGE, BARE)] * 6), visit(*[(PAGE, BARE)] * 20, (ASSET, BARE))),
+    "images-without-a-page": (visit(*[(image(), BARE)] * 5), visit((PAGE, BARE), *[(image(), BARE)] * 20)),
+    "pages-without-rendering": (visit(*[(PAGE, BARE)] * 4), visit(*[(PAGE, BARE)] * 20, (ASSET, BARE))),
     "originals-without-thumbnails": (
-        visit(*[(image(), BARE)] * 10),
+        visit(*[(image(), BARE)] * 5),
         visit(*[(image(), BARE)] * 30, (THUMBNAIL, BARE)),
     ),
     "cookie-never-returned": (offered(4, BARE), offered(9, {b"cookie": b"a=1"})),
     "much-not-found": (unfound(12, 47), unfound(12, 48)),
-    "numbers-walked": (
-        visit(*[(image(number), BARE) for number in range(100, 113)]),
-        visit(*[(image(number * 7 % 31), BARE) for number in range(31)]),
-    ),
+    "numbers-walked": (walked(13, smaller=1), walked(24, smaller=4)),
     "images-fetched-by-script-again": (
         visit(*[(image(), shown(b"empty"))] * 3),
-        visit(*[(image(), shown(b"image"))] * 30, *[(image(), shown(b"empty"))] * 2),
+        visit(*[(image(), SHOWN)] * 30, *[(image(), shown(b"empty"))] * 2, *[(image(), SAVES)] * 5),
     ),
     "images-opened-as-pages": (
-        visit(*[(image(), shown(b"document"))] * 16),
-        visit(*[(image(), shown(b"document"))] * 12),
+        visit(*[(image(), shown(b"document"))] * 8, *[(image(), SAVES)] * 8),
+        visit(*[(image(), shown(b"document"))] * 9, *[(image(), SAVES)] * 3),
     ),
     "referer-never-sent": (
         visit(*[(image(), BARE)] * 8),
@@ -225,6 +227,94 @@ def test_a_signal_of_a_visit_fires_where_it_should_and_nowhere_near(name: str) -
     shows, shows_not = OF_HABITS[name]
     assert name in {finding.name for finding in PANEL.of_visit(shows)[1]}
     assert name not in {finding.name for finding in PANEL.of_visit(shows_not)[1]}
+
+
+def found(history: History) -> set[str]:
+    return {finding.name for finding in PANEL.of_visit(history)[1]}
+
+
+@pytest.mark.parametrize(
+    ("name", "history"),
+    [
+        ("images-without-a-page", visit(*[(image(), BARE)] * 4)),
+        ("pages-without-rendering", visit(*[(PAGE, BARE)] * 3)),
+        ("pages-without-rendering", visit(*[(PAGE, BARE)] * 20, (THUMBNAIL, BARE))),
+        ("originals-without-thumbnails", visit(*[(image(), BARE)] * 4)),
+        ("numbers-walked", visit(*[(image(number), BARE) for number in range(100, 112)])),
+        ("numbers-walked", visit(*[(image(number * 7 % 31), BARE) for number in range(31)])),
+        ("numbers-walked", walked(40, smaller=2)),
+        ("images-opened-as-pages", visit(*[(image(), SAVES)] * 15)),
+    ],
+)
+def test_one_step_short_of_a_signal_is_none(name: str, history: History) -> None:
+    assert name not in found(history)
+
+
+def test_whoever_walks_on_is_no_person_however_much_is_shown_beside_it() -> None:
+    """A driven browser loads every thumbnail of every page; nobody presses "next" forty times without a miss."""
+    assert "numbers-walked" in found(walked(41, smaller=8))
+
+
+def test_a_long_visit_keeps_the_share_of_smaller_pictures_that_it_began_with() -> None:
+    """Counters that stop one after the other would make of a scraper's 1 : 1 anything that it likes."""
+    history = walked(150, smaller=1)
+    assert history.images == 200
+    assert history.thumbnails == 100
+    patient = visit(*[(THUMBNAIL, SHOWN)] * 400, *[(image(number), SHOWN) for number in range(20)])
+    assert patient.thumbnails == patient.images == 200
+
+
+def test_a_person_may_save_what_they_see() -> None:
+    """Chromium saves by a navigation to nowhere, without Accept and client hints; a script's request has another mode."""
+    assert PANEL.of_request(traits(SAVED)) == (0, ())
+    for mode in (b"cors", b"no-cors"):
+        findings = PANEL.of_request(traits(changed(SAVED, (b"sec-fetch-mode", mode))))[1]
+        names = {finding.name for finding in findings}
+        assert names == {"accept-missing", "image-fetched-by-script", "client-hints-missing"}
+
+
+def test_a_person_who_sends_neither_cookies_nor_referers_stays_a_browser() -> None:
+    history = offered(9, BARE)
+    for step in range(30):
+        history.note_request(THUMBNAIL, BARE, 100.0 + step)
+    assert found(history) == {"cookie-never-returned", "referer-never-sent"}
+    assert PANEL.of_visit(history)[0] < policy_of().unknown_at
+
+
+@pytest.mark.parametrize(("name", "steps"), [
+    ("lynx", [PAGE, PAGE, PAGE, PAGE, PAGE, TRAP]), ("w3m", [PAGE] * 9 + [TRAP]), ("elinks", [PAGE, ASSET, PAGE, PAGE, TRAP]),
+])  # fmt: skip
+def test_a_text_browser_that_walks_into_a_trap_is_no_bot(name: str, steps: list[Resource]) -> None:
+    """Text browsers show what style sheets hide and load nothing that is needed to show a page."""
+    profile, _ = PANEL.of_request(traits(visitor(name), "page"))
+    habits, findings = PANEL.of_visit(visit(*[(step, REFERRED) for step in steps]))
+    assert "trap-followed" in {finding.name for finding in findings}
+    assert profile + habits < policy_of().bot_at
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (b"Photo Shovel Pro v2", AgentKind.TOOL), (b"{{user_agent}}", AgentKind.TOOL), (b"3c0b8f9a2d", AgentKind.TOOL),
+        (b"<class 'shovel.Agent'>", AgentKind.TOOL), (b"Lynx/2.9 (https://shovel.example)", AgentKind.TOOL),
+        (b"Mozilla/5.0 (Shovel) AppleWebKit/537.36 (KHTML, like Gecko)", AgentKind.CRAWLER),
+        (b"Mozilla/5.0 (X11; Linux) AppleWebKit/537.36 (KHTML, like Gecko) Shovel/0.2", AgentKind.CRAWLER),
+        (b"Mozilla/5.0 (platform; rv:version) Gecko/trail Firefox/version", AgentKind.CRAWLER),
+        (b"Mozilla/5.0 (X11; Linux; rv:77.0) Gecko/20100101 Firefox/77.0 Time/1710000000000", AgentKind.CRAWLER),
+        (b"Mozilla/5.0 (Unknown; Linux) AppleWebKit/602.1 (KHTML, like Gecko) Safari/602.1", AgentKind.AUTOMATION),
+        (b"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko)", AgentKind.BROWSER),
+        (b"Photos/3 CFNetwork/1410.1 Darwin/22.6.0", AgentKind.BROWSER),
+        (b"fooTV/4.75.0 (Linux;Android 9; AFTDCT31)", AgentKind.BROWSER), (b"PS5Viewer/1 (PlayStation 5)", AgentKind.BROWSER),
+    ],
+)  # fmt: skip
+def test_an_agent_that_no_list_names_is_known_by_its_shape(value: bytes, kind: AgentKind) -> None:
+    assert agent_book().read(value).kind is kind
+
+
+def test_small_browsers_are_told_from_what_borrows_their_names() -> None:
+    assert agent_book().read(b"Dillo/3.0.5").small
+    for value in (dict(CHROME)[b"user-agent"], b"Dillo/3.0.5 (https://a.example)", b"Photofox 1.0"):
+        assert not agent_book().read(value).small
 
 
 @pytest.mark.parametrize("signal", SIGNALS.values(), ids=lambda signal: signal.name)

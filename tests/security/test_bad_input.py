@@ -250,7 +250,6 @@ BOUNDED = {
     "antiscrape.core.signals.agents._URL": 512,
     "antiscrape.lookups.agents._NOT_ROBOTS": 1024,
     "antiscrape.lookups.agents._PEOPLES": 1024,
-    "antiscrape.core.grants._QUERY_ENCODED": 8000,  # a query; linear, 0.5 us a byte
     "antiscrape.asgi.caching._DIRECTIVE": 8190,  # the site's own field, as long as servers take; linear
     "antiscrape.asgi.spelling._CANDIDATE": 16_384,  # quoted.LONGEST
     "antiscrape.settings.positions._TOKEN": 20_000,  # the operator's file; linear

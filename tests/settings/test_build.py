@@ -107,7 +107,7 @@ CHANGED: dict[str, dict[str, Any]] = {
     },
     "score": {"unknown_at": 1, "bot_at": 2, "banned_at": 3, "ban": "2h"},
     "images": {
-        "preview_cells": 8,
+        "preview_cells": 9,
         "preview_size": 99,
         "mark": "",
         "original_from": 100,

@@ -102,7 +102,7 @@ def test_nothing_is_coerced(table: str, key: str, value: object) -> None:
     ("tree", "where"),
     [
         ({"score": {"unknown_at": 40}}, "score.bot_at"),
-        ({"score": {"bot_at": 130}}, "score.banned_at"),
+        ({"score": {"bot_at": 260}}, "score.banned_at"),
         ({"standing": {"unknown": {"beyond": "marked"}}}, "standing.unknown.beyond"),
         ({"standing": {"banned": {"beyond": "decoy"}}}, "standing.banned.beyond"),
         ({"standing": {"browser": {"rendition": "decoy"}}}, "standing.browser.beyond"),
@@ -212,7 +212,7 @@ def test_bounds_are_kept(table: str, key: str, wrong: object, right: object) -> 
             {"standing": {"bot": {"rendition": "original", "originals": "5/day"}}},
             ("standing", "bot", "rendition"),
         ),
-        ({"signals": {"accept-missing": {"weight": 120}}}, ("signals", "accept-missing", "weight")),
+        ({"signals": {"accept-missing": {"weight": 250}}}, ("signals", "accept-missing", "weight")),
     ],
 )
 def test_what_is_mostly_not_meant_is_a_doubt(tree: dict[str, Any], where: tuple[str, ...]) -> None:
