@@ -66,6 +66,7 @@ def test_a_day_of_originals_is_a_day_of_originals_however_they_are_spaced() -> N
 
 def test_the_same_image_in_any_spelling_costs_once() -> None:
     gate = gate_of(browsers(originals="1/day"), Clock())
+    ask(gate, "/t/1")
     for path in ("/o/1.jpg", "/o/%31.jpg", "/o/1%2Ejpg", "/%6f/1.jpg", "/o/1.jpg"):
         assert ask(gate, path).rendition is Rendition.ORIGINAL
     assert ask(gate, "/o/2.jpg").rendition is Rendition.PREVIEW
@@ -122,8 +123,11 @@ def test_subjects_beyond_the_budget_cost_the_pictures_not_the_page() -> None:
 
 def test_who_follows_the_trap_is_reviewed_at_once() -> None:
     gate = gate_of(POLICY, Clock())
-    assert ask(gate).standing is Standing.BROWSER
-    assert ask(gate, "/trap/archive").standing is not Standing.BROWSER
+    assert ask(gate).findings == ()
+    assert [finding.name for finding in ask(gate, "/trap/archive").findings] == ["trap-followed"]
+    assert ask(gate, "/o/1").rendition is Rendition.ORIGINAL
+    for _ in range(2):
+        ask(gate, "/trap/archive")
     assert ask(gate, "/o/1").rendition is Rendition.PREVIEW
 
 

@@ -254,6 +254,8 @@ class Explainer:
         elif _is_open(resource, verdict):
             gate.judge_image(passage, Size.ORIGINAL)
             self._assumed = "taken for one of full size, which its route does not tell"
+        elif resource.kind is Kind.IMAGE and resource.size is Size.UNTOLD:  # its preview's maker saw its size
+            gate.note_image(passage, _SIZES.get(asked.answer, Size.ORIGINAL))
 
     def _who(self, passage: Passage) -> Who:
         head, principal, rules = passage.head, passage.principal, self._policy.identity

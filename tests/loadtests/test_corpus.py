@@ -108,3 +108,12 @@ def test_without_recordings_the_replay_says_so(
     monkeypatch.setenv("ANTISCRAPE_SHARED", str(tmp_path))
     assert corpus.main([]) == 2
     assert "no recordings" in capsys.readouterr().out
+
+
+def test_a_feed_reader_is_counted_as_neither_person_nor_scraper(
+    tmp_path: Path, policy: Policy, agents: AgentBook
+) -> None:
+    path = _write(tmp_path, [_row(1, "/feed.xml", _TOOL)])
+    lines = gzip.decompress(path.read_bytes()).decode().replace('"tool": "made"', '"tool": "liferea"')
+    path.write_bytes(gzip.compress(lines.encode()))
+    assert replay(read(path), policy, agents).label == "feed-reader"

@@ -17,10 +17,24 @@ if TYPE_CHECKING:
 _MEASURED = "measured on 161 scraper runs and 66 people's sessions"
 
 
+def _one_by_one(h: History) -> bool:
+    # A page that shows a whole gallery of large pictures, in the order of their numbers, is asked for once, and
+    # its browser asks for all of them: people on a site without thumbnails take them by the page, not one by one.
+    return 2 * h.pages >= h.images - h.thumbnails
+
+
 def _numbers_walked(h: History) -> bool:
     # "Next, next, next" walks too, but each of its pages brings smaller pictures of its own; so does a driven
     # browser, until it has walked further than anybody's patience.
-    return h.run >= 12 and (h.run >= 40 or h.thumbnails < 2 * (h.images - h.thumbnails))
+    if h.run < 12 or (h.pages and not _one_by_one(h)):
+        return False
+    return h.run >= 40 or h.thumbnails < 2 * (h.images - h.thumbnails)
+
+
+def _no_thumbnails(h: History) -> bool:
+    if h.thumbnails:
+        return False
+    return (h.images >= 5 and _one_by_one(h)) if h.pages else h.images >= 10
 
 
 SIGNALS: tuple[Signal[History], ...] = (
@@ -31,7 +45,7 @@ SIGNALS: tuple[Signal[History], ...] = (
            lambda h: h.pages >= 4 and not h.assets and not h.thumbnails),
     Signal("originals-without-thumbnails", "navigation", 10, "Large images were taken, and none of the small ones beside them.",
            _MEASURED + ": people load at least 2.5 smaller pictures per original",
-           lambda h: not h.thumbnails and h.images >= 5),
+           _no_thumbnails),
     Signal("cookie-never-returned", "navigation", 10, "The site's cookie was offered again and again and never came back.",
            "RFC 6265 §5.4; " + _MEASURED, lambda h: h.cookies_offered >= 4 and not h.cookies_returned),
     Signal("much-not-found", "navigation", 20, "A large share of the requests asked for what does not exist.",
