@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from antiscrape.core.memo import Memo
+
 if TYPE_CHECKING:
     from antiscrape.asgi.types import Headers
 
@@ -21,6 +23,9 @@ _SHARED = frozenset(
 CDN_FIELDS = frozenset(
     {b"cdn-cache-control", b"cloudflare-cdn-cache-control", b"surrogate-control", b"x-accel-expires"}
 )
+#: Sites say a handful of things in Cache-Control, each with every picture.
+_PRIVATE: Memo[tuple[bytes, int | None], bytes] = Memo(256)
+_SHORT = 256
 
 
 def keep_private(headers: Headers, *, most: int | None = None) -> Headers:
@@ -28,23 +33,33 @@ def keep_private(headers: Headers, *, most: int | None = None) -> Headers:
 
     ``most`` caps ``max-age``, in seconds.
     """
-    directives: dict[bytes, bytes] = {}
+    said = b""
     kept: Headers = []
     for name, value in headers:
         if name == b"cache-control":
-            for match in _DIRECTIVE.finditer(value):
-                directives[match[1].lower()] = match[2] or b""
+            said += b"," + value if said else value
         elif name not in CDN_FIELDS and not (name == b"expires" and most is not None):
             kept.append((name, value))
+    known = _PRIVATE.young.get((said, most))
+    if known is None:
+        known = _keep_private(said, most)
+        if len(said) <= _SHORT:
+            _PRIVATE.put((said, most), known)
+    kept.append((b"cache-control", known))
+    return kept
+
+
+def _keep_private(said: bytes, most: int | None) -> bytes:
+    directives = {match[1].lower(): match[2] or b"" for match in _DIRECTIVE.finditer(said)}
     for name in _SHARED:
         directives.pop(name, None)
     if most is not None and b"no-store" not in directives:
         age = directives.get(b"max-age", b"").strip(b'"')
         directives[b"max-age"] = b"%d" % min(int(age) if age.isdigit() and len(age) < 12 else 0, most)
     directives.pop(b"private", None)
-    parts = [b"private", *[name + b"=" + value if value else name for name, value in directives.items()]]
-    kept.append((b"cache-control", b", ".join(parts)))
-    return kept
+    return b", ".join(
+        [b"private", *[name + b"=" + value if value else name for name, value in directives.items()]]
+    )
 
 
 def etag_matches(field: bytes, etag: bytes) -> bool:

@@ -71,7 +71,7 @@ def _try_rate(
     moved: dict[str, float] = {}
     longest = 0.0
     for limit in limits:
-        key = f"{_REQUESTS.value} {limit.text}"
+        key = "requests " + limit.text
         moved[key], wait = spend(now, tats.get(key, now), cost, limit.interval, limit.window)
         longest = max(longest, wait if limit.amount else limit.window)
     return moved, longest
@@ -83,7 +83,7 @@ def spend_bytes(history: History, allowance: Allowance, amount: int, now: float)
         return
     tats = history.tats if history.tats is not None else {}
     for limit in allowance.bytes:
-        key = f"{_BYTES.value} {limit.text}"
+        key = "bytes " + limit.text
         tats[key] = max(now, tats.get(key, now)) + amount * limit.interval
     history.tats = tats
 
@@ -91,7 +91,7 @@ def spend_bytes(history: History, allowance: Allowance, amount: int, now: float)
 def bytes_left(history: History, allowance: Allowance, now: float) -> Exceeded | None:
     """Return the byte budget that has no room left, without charging anything."""
     for limit in allowance.bytes:
-        tat = (history.tats or {}).get(f"{_BYTES.value} {limit.text}", now)
+        tat = (history.tats or {}).get("bytes " + limit.text, now)
         if not limit.amount or tat - now >= limit.window:
             return Exceeded(_BYTES, limit.text, max(tat - now - limit.window, limit.interval))
     return None
