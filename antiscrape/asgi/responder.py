@@ -209,6 +209,8 @@ class Responder:
         """Pass an image whose length nobody told, and charge what goes by."""
         if message["type"] == "http.response.body":
             self._tools.gate.note_bytes(self.passage, len(message.get("body", b"")))
+            if not message.get("more_body", False):
+                self._handle = self._send  # a handler of our own that stays is a cycle, and the collector's work
         await self._send(message)
 
     async def _collect(self, message: Message) -> None:
@@ -221,6 +223,7 @@ class Responder:
                 self.collected = None
         if message.get("more_body", False):
             return
+        self._handle = self._send
         renderer, rendition = self._tools.renderer, self.passage.verdict.rendition
         resource = self.passage.resource
         if self.collected and (resource.kind is not Kind.IMAGE or resource.size is Size.UNTOLD):
@@ -252,6 +255,8 @@ class Responder:
             await self._send(message)
             return
         last = not message.get("more_body", False)
+        if last:
+            self._handle = self._send
         body = self._writer.feed(message.get("body", b""), last=last)
         if self._start:
             headers = [pair for pair in self._start["headers"] if pair[0] != b"content-length"]

@@ -44,6 +44,7 @@ class History:
         "banned_until",
         "cookies_offered",
         "cookies_returned",
+        "image",
         "images",
         "last",
         "minute",
@@ -84,7 +85,7 @@ class History:
         self.unreferred = self.scripted = self.opened = self.unfound = self.traps = 0
         self.cookies_offered = 0
         self.cookies_returned = False
-        self.number, self.run = -1, 0
+        self.image, self.number, self.run = -1, -1, 0
         self.minute, self.minute_pages = 0, 0
         self.visit = CLEAN
 
@@ -119,6 +120,9 @@ class History:
             self.traps += 1
 
     def _note_image(self, resource: Resource, fields: Mapping[bytes, bytes]) -> None:
+        if resource.identity == self.image:  # the same once more: a reload, a range of it, a slow page
+            return
+        self.image = resource.identity
         thumbnail = resource.size is _THUMBNAIL
         if self.images < _ENOUGH:  # one bound for the three: signals weigh them against each other
             self.images += 1

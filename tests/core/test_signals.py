@@ -8,12 +8,28 @@ import pytest
 
 from antiscrape.core.agent import AgentKind
 from antiscrape.core.history import History
-from antiscrape.core.resource import Kind, Resource, Size
+from antiscrape.core.resource import Kind, Resource
 from antiscrape.core.rules import SignalRule
 from antiscrape.core.signals import OF_REQUEST, OF_VISIT, SIGNALS, Panel
 from antiscrape.core.signals.headers import READ
 from antiscrape.core.traits import Traits, read_traits
 from antiscrape.core.verdict import Mode, Standing
+from tests.core.visits import (
+    ASSET,
+    BARE,
+    PAGE,
+    REFERRED,
+    SAVES,
+    SHOWN,
+    THUMBNAIL,
+    TRAP,
+    image,
+    offered,
+    shown,
+    unfound,
+    visit,
+    walked,
+)
 from tests.house import (
     Clock,
     agent_book,
@@ -28,8 +44,6 @@ from tests.house import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from tests.house import Pairs, Visitor
 
 PANEL = Panel({})
@@ -131,51 +145,12 @@ OF_FIELDS: dict[str, tuple[Traits, Traits]] = {
 }  # fmt: skip
 
 
-def image(number: int = -1, size: Size = Size.ORIGINAL) -> Resource:
-    return Resource(Kind.IMAGE, f"/media/{number}", number, size, "", number)
-
-
-PAGE = Resource(Kind.PAGE, "/a", 1)
-ASSET = Resource(Kind.ASSET, "/s", 2)
-TRAP = Resource(Kind.TRAP, "/t", 3)
-THUMBNAIL = image(1, Size.THUMBNAIL)
-BARE: dict[bytes, bytes] = {}
-REFERRED = {b"referer": b"https://photos.example/"}
-
-
-def visit(*steps: tuple[Resource, Mapping[bytes, bytes]], pause: float = 10.0) -> History:
-    history, now = History(0.0), 0.0
-    for resource, fields in steps:
-        now += pause
-        history.note_request(resource, fields, now)
-    return history
-
-
-def shown(dest: bytes) -> dict[bytes, bytes]:
-    return {**REFERRED, b"sec-fetch-dest": dest}
-
-
-SHOWN, SAVES = shown(b"image"), {**shown(b"empty"), b"sec-fetch-mode": b"navigate"}
-
-
-def walked(steps: int, smaller: int, first: int = 1000) -> History:
-    """Go from photo page to photo page, each with its original and some smaller pictures."""
-    one = [(PAGE, SHOWN), *[(THUMBNAIL, SHOWN)] * smaller]
-    return visit(*[step for n in range(steps) for step in (*one, (image(first - n), SHOWN))])
-
-
-def offered(times: int, fields: Mapping[bytes, bytes]) -> History:
-    history = visit(*[(PAGE, fields)] * times)
-    for _ in range(times):
-        history.note_answer(found=True, cookie_offered=True)
-    return history
-
-
-def unfound(times: int, requests: int) -> History:
-    history = visit(*[(PAGE, BARE)] * requests)
-    for _ in range(times):
-        history.note_answer(found=False, cookie_offered=False)
-    return history
+def test_the_same_image_again_is_no_habit() -> None:
+    """Who reloads one picture twenty times has asked for one."""
+    history = History(0.0)
+    for step in range(20):
+        history.note_request(image(7), BARE, float(step))
+    assert (history.requests, history.images) == (20, 1)
 
 
 OF_HABITS: dict[str, tuple[History, History]] = {
@@ -279,7 +254,7 @@ def test_a_person_may_save_what_they_see() -> None:
 def test_a_person_who_sends_neither_cookies_nor_referers_stays_a_browser() -> None:
     history = offered(9, BARE)
     for step in range(30):
-        history.note_request(THUMBNAIL, BARE, 100.0 + step)
+        history.note_request(THUMBNAIL._replace(identity=step), BARE, 100.0 + step)
     assert found(history) == {"cookie-never-returned", "referer-never-sent"}
     assert PANEL.of_visit(history)[0] < policy_of().unknown_at
 
