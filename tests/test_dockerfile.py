@@ -145,7 +145,10 @@ def carry_out(folder: Path) -> dict[str, str]:
         for name, value in os.environ.items()
         if name in own or name.startswith("PIP_") or name.lower().endswith("_proxy")
     }
-    env["PATH"] = f"{Path(sys.base_prefix) / 'bin'}{os.pathsep}{env['PATH']}"
+    shims = folder / "shims"  # the image's Python answers to "python"; Debian's own to "python3" only
+    shims.mkdir()
+    (shims / "python").symlink_to(Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}")
+    env["PATH"] = f"{shims}{os.pathsep}{env['PATH']}"
     base = dict(env)
     here, stage = folder, 0
     for step in STEPS:

@@ -81,15 +81,12 @@ async def send_verdict(send: Send, verdict: Verdict, head: RequestHead) -> None:
         await _send_words(send, head, 403, _REFUSED, [])
 
 
-async def send_error(send: Send, error: AntiscrapeError) -> None:
+async def send_error(send: Send, error: AntiscrapeError, *, http_version: str = "1.1") -> None:
     """Answer a request that could not be judged or passed on; the connection is not used again."""
     body = (error.public + "\n").encode()
-    headers = [
-        (b"content-type", b"text/plain; charset=utf-8"),
-        (b"connection", b"close"),
-        _NO_STORE,
-        _NOSNIFF,
-    ]
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), _NO_STORE, _NOSNIFF]
+    if http_version.startswith("1"):  # RFC 9113 §8.2.2: HTTP/2 knows no Connection field
+        headers.append((b"connection", b"close"))
     await _send(send, int(error.status), [*headers, (b"content-length", b"%d" % len(body))], body)
 
 

@@ -77,7 +77,7 @@ class Middleware:
             passage = self._gate.judge(head, secure=secure)
         except RequestError as error:
             self._recorder.refuse(error)
-            await send_error(send, error)
+            await send_error(send, error, http_version=scope.get("http_version", "1.1"))
             return
         scope.setdefault("state", {})["antiscrape"] = passage
         verdict = passage.verdict

@@ -210,7 +210,8 @@ class Responder:
         if message["type"] == "http.response.body":
             self._tools.gate.note_bytes(self.passage, len(message.get("body", b"")))
             if not message.get("more_body", False):
-                self._handle = self._send  # a handler of our own that stays is a cycle, and the collector's work
+                # a handler of our own that stays is a cycle, and work for the garbage collector
+                self._handle = self._send
         await self._send(message)
 
     async def _collect(self, message: Message) -> None:

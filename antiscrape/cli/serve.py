@@ -82,9 +82,16 @@ def command(
             factory=workers > 1,
             limit_concurrency=limit_concurrency,
             timeout_graceful_shutdown=drain,
-            ready=lambda url: click.echo(f"antiscrape: ready on {url}, in front of {upstream}", err=True),
+            ready=lambda url: _say_ready(url, upstream, workers),
         )
     ctx.exit(status)
+
+
+def _say_ready(url: str, upstream: str, workers: int) -> None:
+    click.echo(f"antiscrape: ready on {url}, in front of {upstream}", err=True)
+    if workers > 1:
+        words = f"{workers} workers count each for itself: a client may get up to {workers} times its budgets"
+        click.echo(f"antiscrape: {words}", err=True)
 
 
 def application() -> ASGIApp:

@@ -36,9 +36,11 @@ _LONGEST_ADDRESS = 64
 _MOST_PORT = 65_535
 # RFC 7239 §4: for=192.0.2.1, for="[2001:db8::1]:4711", for=_hidden, for=unknown; pairs between semicolons. A
 # proxy may write the client's Host beside it (HAProxy writes it before), so what a quoted value holds is no pair.
-_PAIR = r"""[\w!#$%&'*+.^`|~-]++\s*+=\s*+(?:"(?:[^"\\]|\\.)*+"|[^;,"\s]*+)\s*+"""
+# Repeated groups are atomic, "(?>(?:x)*)", and not possessive: Python 3.11.2 has those wrong.
+_VALUE = r""""(?>(?:[^"\\]|\\.)*)"|[^;,"\s]*+"""
+_PAIR = rf"""[\w!#$%&'*+.^`|~-]++\s*+=\s*+(?:{_VALUE})\s*+"""
 _FORWARDED_FOR = re.compile(
-    rf"""\s*+(?:(?!for\s*=){_PAIR};\s*+)*+for\s*+=\s*+("(?:[^"\\]|\\.)*+"|[^;,"\s]*+)\s*+(?:;\s*+(?:{_PAIR})?+)*+""",
+    rf"""\s*+(?>(?:(?!for\s*=){_PAIR};\s*+)*)for\s*+=\s*+({_VALUE})\s*+(?>(?:;\s*+(?>(?:{_PAIR})?))*)""",
     re.IGNORECASE | re.ASCII,
 )
 

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 # RFC 9110 §12.5.4 / RFC 4647 §2.1: comma-separated language ranges with optional weights. Quantifiers give
 # nothing back: blanks on both sides of a comma would else be split in every way there is (SECURITY D5).
-_RANGE = rb"(?:\*|[A-Za-z]{1,8}+(?:-[A-Za-z0-9]{1,8}+)*+)(?:\s*+;\s*+q=[01](?:\.\d{0,3}+)?+)?+\s*+"
-_LANGUAGES = re.compile(rb"\s*+" + _RANGE + rb"(?:,\s*+(?:" + _RANGE + rb")?+){0,60}+")
+# Groups are atomic, "(?>(?:x)*)", and not possessive: Python 3.11.2 has those wrong.
+_WEIGHT = rb"(?>(?:\s*+;\s*+q=[01](?>(?:\.\d{0,3}+)?))?)"
+_RANGE = rb"(?:\*|[A-Za-z]{1,8}+(?>(?:-[A-Za-z0-9]{1,8}+)*))" + _WEIGHT + rb"\s*+"
+_LANGUAGES = re.compile(rb"\s*+" + _RANGE + rb"(?>(?:,\s*+(?>(?:" + _RANGE + rb")?)){0,60})")
 _BRAND = re.compile(rb'"(?:Chromium|Google Chrome|Microsoft Edge|HeadlessChrome)";\s*v="(\d{1,5})"')
 _SITES = frozenset({b"", b"none", b"same-origin", b"same-site", b"cross-site"})
 _MODES = frozenset({b"", b"navigate", b"no-cors", b"cors", b"same-origin", b"websocket"})
