@@ -217,7 +217,9 @@ def test_a_start_that_fails_says_why_and_is_status_3(
     status, stderr = started[0].ended()
     assert status == 3
     words = ["antiscrape: one thing is wrong", "antiscrape: and another"]
-    assert set(stderr.splitlines()[: 2 * workers]) == set(words)  # workers speak at the same time
+    assert set(words) <= set(
+        stderr.splitlines()
+    )  # workers speak at the same time, and Python may warn of stdin
     assert "Traceback" not in stderr
     started.append(Running(tmp_path, {"workers": workers}, FAIL="lifespan"))
     status, stderr = started[1].ended()
