@@ -204,7 +204,9 @@ class Gate:
         raw_path = passage.head.raw_path
         known = self._paths.get(raw_path)
         if known is not None and known.kind in {Kind.UNTOLD, kind}:
-            learned = Size.ORIGINAL if size is Size.ORIGINAL and not passage.head.query else known.size
+            learned = (
+                Size.ORIGINAL if size is Size.ORIGINAL and not self.site_query(passage.head) else known.size
+            )
             self._paths.put(raw_path, known._replace(kind=kind, size=learned))
 
     def note_kind(self, passage: Passage, kind: Kind) -> None:

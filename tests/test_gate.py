@@ -211,3 +211,18 @@ def test_hostile_names_and_paths_fill_no_memory() -> None:
     held = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert held < 4 * 2**20, f"{held / 1500:.0f} bytes a request"
+
+
+@pytest.mark.parametrize(("query", "learned"), [("", Size.ORIGINAL), ("w=2000", Size.UNTOLD)])
+def test_a_signed_url_is_learned_like_an_unsigned_one_but_another_query_is_another_picture(
+    query: str, learned: Size
+) -> None:
+    clock = Clock()
+    signed = replace(POLICY, grants=GrantRules(prefixes=("/p/",)))
+    gate = gate_of(signed, clock)
+    url = sign_url(f"/p/1?{query}" if query else "/p/1", signed, now=clock.wall())
+    passage = gate.judge(head_of(url, person()), secure=True)
+    gate.judge_image(passage, Size.ORIGINAL)
+    gate.learn(passage, Kind.IMAGE, Size.ORIGINAL)
+    known = gate.judge(head_of(url, person()), secure=True).resource
+    assert (known.kind, known.size) == (Kind.IMAGE, learned)

@@ -38,6 +38,8 @@ _SAYING_NOTHING = frozenset({
 })  # fmt: skip
 # WHATWG MIME Sniffing §6.1, and the ISO media types (AVIF, HEIC) by their brands.
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"\0\0\1\0", b"\xff\x0a")
+#: First bytes of a body that the longest of these needs.
+SNIFFED = 12
 _BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1", b"jxl ")
 #: Sites send a handful of these; what else an app lets its users choose is worked out each time.
 _MOST = 512

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from antiscrape.asgi.answers import send_rendition
 from antiscrape.asgi.caching import keep_private
-from antiscrape.asgi.media import KINDS, Media, known_media, looks_like_image, read_media
+from antiscrape.asgi.media import KINDS, SNIFFED, Media, known_media, looks_like_image, read_media
 from antiscrape.core.resource import Kind, Size
 from antiscrape.core.verdict import Mode, Rendition
 
@@ -123,15 +123,19 @@ class Responder:
         elif self.status in {204, 304} or self.passage.head.method == "HEAD":
             await self._give_up(self._start)
         else:
+            self.collected = bytearray()
             self._handle = self._sniff
 
     async def _sniff(self, message: Message) -> None:
-        if looks_like_image(message.get("body", b"")):
+        held = bytes(self.collected or b"") + message.get("body", b"")
+        if len(held) < SNIFFED and message.get("more_body", False):  # too little to tell
+            self.collected = bytearray(held)
+            return
+        if looks_like_image(held):
             await self._begin_image(self._start)
-            await self._handle(message)
-        elif message.get("body") or not message.get("more_body", False):
+        else:
             await self._give_up(self._start)
-            await self._handle(message)
+        await self._handle({**message, "body": held})
 
     async def _give_up(self, start: Message) -> None:
         """Pass an answer that is no picture."""

@@ -65,9 +65,3 @@ class NeedsUsage(NamedTuple):
     standing: Standing
     charge: Charge
     within: Verdict
-
-
-class NeedsLookup(NamedTuple):
-    """The judge's question to a lookup, whose answer is YES, NO or UNKNOWN."""
-
-    lookup: str

@@ -291,6 +291,21 @@ def test_a_picture_whose_type_the_site_forgets_to_name_is_no_way_around(
     run(main())
 
 
+def test_a_first_chunk_too_short_to_tell_is_not_let_by() -> None:
+    async def dribble(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for byte in (PICTURE[:1], PICTURE[1:2], PICTURE[2:]):
+            await send({"type": "http.response.body", "body": byte, "more_body": True})
+        await send({"type": "http.response.body"})
+
+    async def main() -> None:
+        async with house(dribble) as site:
+            assert (await site.ask("/p/1")).body == PICTURE
+            assert PICTURE[-99:] not in (await site.ask("/p/1", tool(), peer="192.0.2.1")).body
+
+    run(main())
+
+
 def test_field_names_in_capitals_are_read() -> None:
     """ASGI asks for lower case and Django sends capitals."""
 
