@@ -6,7 +6,9 @@ import asyncio
 import functools
 import io
 import json
-from contextlib import asynccontextmanager
+import signal
+import sys
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -28,7 +30,7 @@ from antiscrape.signing import grants_of
 from antiscrape.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
     from antiscrape.asgi.types import ASGIApp, Message, Receive, Scope, Send
     from antiscrape.core.request import RequestHead
@@ -40,6 +42,42 @@ Pairs = list[tuple[bytes, bytes]]
 PATIENCE = 20.0
 SECRET = "ckQ3vX9pTf2mZ7hLw0sNbYd4Rj8uEaGi"  # of the tests, and of nothing else
 DATA = Path(__file__).parent / "data"
+
+
+@contextmanager
+def ends(seconds: float = 5.0) -> Iterator[None]:
+    """Stop, and fail, what takes ``seconds`` of the processor: for input on which worse than linear work takes minutes.
+
+    It tells a hang from an answer and nothing finer: how fast something is, is measured by ``make bench``.
+    """
+
+    def late(*_: object) -> None:
+        message = f"{seconds} s of the processor, and no end"
+        raise AssertionError(message)
+
+    former = signal.signal(signal.SIGPROF, late)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, former)
+
+
+def calls_of(job: Callable[[], object]) -> int:
+    """Return how many functions, Python's and C's, ``job`` calls: a cost that no busy machine changes."""
+    calls = 0
+
+    def count(_: object, event: str, __: object) -> None:
+        nonlocal calls
+        calls += event in {"call", "c_call"}
+
+    sys.setprofile(count)
+    try:
+        job()
+    finally:
+        sys.setprofile(None)
+    return calls
 
 
 @functools.cache

@@ -90,6 +90,13 @@ def test_only_the_clock_reads_time(path: Path) -> None:
     assert "time" not in imports_of(path)
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("*.py")), ids=name_of)
+def test_no_test_measures_speed(path: Path) -> None:
+    """A busy machine would fail it: speed belongs to ``make bench``; ``house.ends`` tells a hang."""
+    read = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
+    assert not read & {"process_time", "perf_counter", "thread_time", "process_time_ns", "perf_counter_ns"}
+
+
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_only_asgi_rooms_say_scope_receive_and_send(path: Path) -> None:
     if room_of(path) in {"asgi", "app", "demo"}:

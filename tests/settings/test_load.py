@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import random
-import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from antiscrape.errors import ConfigurationError, SecretError
 from antiscrape.settings import load_policy
 from antiscrape.settings.load import MOST_BYTES, load
 from antiscrape.settings.positions import LONGEST_STRING, MOST_TOKENS
+from tests.house import ends
 
 ROOT = Path(__file__).parents[2]
 DEFAULTS = ROOT / "config" / "antiscrape.toml"
@@ -147,11 +147,10 @@ def test_a_file_over_a_megabyte_is_refused(tmp_path: Path) -> None:
     ],
     ids=lambda text: f"{text[:12]!r}",
 )
-def test_deep_nesting_and_endless_numbers_are_refused_within_50_ms(tmp_path: Path, text: str) -> None:
+def test_deep_nesting_and_endless_numbers_are_refused(tmp_path: Path, text: str) -> None:
     path = written(tmp_path, text)
-    started = time.process_time()
-    (problem,) = problems_of(path)
-    assert time.process_time() - started < 0.05
+    with ends():
+        (problem,) = problems_of(path)
     assert len(problem) < 300
 
 
@@ -165,10 +164,9 @@ def test_an_endless_text_is_refused_where_it_begins(tmp_path: Path, text: str) -
 
 @pytest.mark.security("D10")
 @pytest.mark.parametrize("value", ["1" * 10**6, "[" * 10**5, "0x" + "f" * 10**5, "{a=" * 10**4])
-def test_a_hostile_variable_is_refused_within_50_ms(value: str) -> None:
-    started = time.process_time()
-    (problem,) = problems_of(None, {**WITH_SECRET, "ANTISCRAPE__IMAGES__WORKERS": value})
-    assert time.process_time() - started < 0.05
+def test_a_hostile_variable_is_refused(value: str) -> None:
+    with ends():
+        (problem,) = problems_of(None, {**WITH_SECRET, "ANTISCRAPE__IMAGES__WORKERS": value})
     assert len(problem) < 200
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import time
 import tracemalloc
 from dataclasses import replace
 
@@ -16,7 +15,7 @@ from antiscrape.core.resource import Kind, Resource, Size
 from antiscrape.core.rules import Allowance, IdentityRules
 from antiscrape.core.verdict import Budget, Rendition, Standing
 from antiscrape.stores.memory import MemoryStore
-from tests.house import policy_of
+from tests.house import ends, policy_of
 
 PAGE = Resource(Kind.PAGE, "/", 1)
 
@@ -129,26 +128,18 @@ def test_the_smallest_stores_hold_their_bound(most: int) -> None:
 
 @pytest.mark.security("A12")
 def test_addresses_that_collide_as_integers_cost_nothing_more() -> None:
-    """hash(int) is the number modulo 2^61-1: 20,000 such addresses took 6.8 s as keys that are integers."""
+    """hash(int) is the number modulo 2^61-1: 40,000 such addresses took 27 s as keys that are integers."""
     base = int(ipaddress.IPv6Address("2001:db8::"))
-    peers = [str(ipaddress.IPv6Address(base + step * (2**61 - 1))) for step in range(20_000)]
+    peers = [str(ipaddress.IPv6Address(base + step * (2**61 - 1))) for step in range(40_000)]
     assert ipaddress.IPv6Address(peers[-1]) in ipaddress.IPv6Network("2001:db8::/48")
     identity = Identity(IdentityRules(ipv6_prefix=128))
     principals = [identity.find(peer, {}, frozenset()) for peer in peers]
-    assert len({one.key for one in principals}) == 20_000
+    assert len({one.key for one in principals}) == 40_000
     store = MemoryStore(max_principals=50_000, rollup_factor=20.0)
-    table: dict[str, int] = {}
-    started = time.process_time()
-    for one in principals:
-        table[one.key] = 1
-    as_keys = time.process_time() - started
-    started = time.process_time()
-    for one in principals:
-        store.find(one, 0.0)
-    in_store = time.process_time() - started
-    assert as_keys < 0.100
-    assert in_store < 0.300  # a History for each; as integers the look-ups alone were seconds
-    assert len(store) == 20_000
+    with ends():
+        for one in principals:
+            store.find(one, 0.0)
+    assert len(store) == 40_000
 
 
 @pytest.mark.security("A11")
