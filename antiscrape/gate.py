@@ -7,41 +7,44 @@ answers at once, and what a request of a known client costs is a few dictionary 
 from __future__ import annotations
 
 from hashlib import blake2b
-from operator import itemgetter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from antiscrape.core.identity import Identity, Principal
 from antiscrape.core.judge import decide
 from antiscrape.core.memo import Memo
-from antiscrape.core.observation import CLEAN, WITHIN, NeedsUsage, Observation, Profile
+from antiscrape.core.observation import CLEAN, WITHIN, Face, NeedsUsage, Observation, Profile, Usage
+from antiscrape.core.request import RequestHead
 from antiscrape.core.resource import Kind, Resource, Size
 from antiscrape.core.routes import RouteTable
-from antiscrape.core.signals import READ, Panel
+from antiscrape.core.signals import Panel
 from antiscrape.core.traits import read_traits
 from antiscrape.core.verdict import Mode, Standing, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
+    from antiscrape.core.budgets import Limit
     from antiscrape.core.grants import Grants, GrantState
     from antiscrape.core.history import History
-    from antiscrape.core.observation import Charge, Usage
-    from antiscrape.core.request import RequestHead
+    from antiscrape.core.observation import Charge
     from antiscrape.core.rules import Allowance, Policy
     from antiscrape.ports import Agents, UsageStore
 
     _Charge = Callable[[History, Charge, Allowance, Resource, float], Usage]
 
-#: The header profiles of one site's visitors are some thousands; longer ones are worked out each time.
-_PROFILES = 8192
-_LONGEST_PROFILE = 2048
-#: Orders of names: each browser has one for each kind of request.
-_SHAPES = 2048
-_LONGEST_SHAPE = 1024
+#: The looks of one site's visitors are some thousands; longer ones are worked out each time.
+_FACES = 8192
+_LONGEST_FACE = 2048
 #: Paths that are asked for again; the long tail of a large site is worked out anew in microseconds.
 _PATHS = 32_768
 _LONGEST_PATH = 512
-#: A visit's signals are read at every original, after a trap, and at every eighth of all other requests.
+#: Addresses, and chains of them, whose clients are found at once.
+_CLIENTS = 65_536
+_LONGEST_NAME = 128
+#: Trusted proxies that are remembered at once: a site has a handful, a CDN some dozens.
+_PROXIES = 64
+#: A visit's signals are read at every original, after a trap, and at every eighth of all other requests, where it
+#: has news.
 _REVIEW = 7
 # Bound once: reading a member off its Enum class costs 0.2 µs in Python 3.11.
 _IMAGE: Final = Kind.IMAGE
@@ -51,54 +54,50 @@ _HANDSHAKES: Final = frozenset({"ws", "wss"})
 _SHADOW: Final = Mode.SHADOW
 _BANNED: Final = Standing.BANNED
 
+Named = TypeVar("Named", str, bytes)
 
-class Passage:
-    """One request on its way through: what was seen of it, what was decided, where its account is kept."""
 
-    __slots__ = (
-        "grant",
-        "head",
-        "history",
-        "identity",
-        "principal",
-        "profile",
-        "resource",
-        "secure",
-        "verdict",
-    )
+class Passage(RequestHead):
+    """One request on its way through: it comes as a head and goes with a verdict.
 
-    head: RequestHead
+    ``history`` is where its account is kept. One object and not two: every request makes one.
+    """
+
+    __slots__ = ("find", "grant", "history", "profile", "resource", "verdict")
+
     resource: Resource
-    principal: Principal
     history: History
     profile: Profile
-    secure: bool
     verdict: Verdict
     grant: GrantState | None  # set for images only
-    identity: Identity
+    find: Callable[[RequestHead], Principal]
+
+    @property
+    def principal(self) -> Principal:
+        """Whom the budgets are kept for."""
+        return self.find(self)
 
     @property
     def client(self) -> str:
         """The client's canonical address, as the policy believes it."""
         return self.principal.address
 
-    @property
-    def scheme(self) -> str:
-        """How the client reached the site: as a trusted proxy says, else as the server saw it."""
-        said = self.identity.scheme(self.head.peer, self.head.fields)
-        return said or self.head.scheme
 
+class Place:
+    """What the gate knows of one path before anybody asks for it.
 
-class Shape:
-    """One order of field names, as one client sends them, and how to take the values that signals read."""
+    ``within`` is the verdict where nothing speaks against a request and ``limit`` has room (None: there is
+    nothing to charge); it is None where more has to be asked first. ``watched`` tells that the visit is
+    reviewed at each request.
+    """
 
-    __slots__ = ("last", "last_key", "values")
+    __slots__ = ("limit", "resource", "watched", "within")
 
-    def __init__(self, names: tuple[bytes, ...]) -> None:
-        self.last_key: object = None
-        self.last = CLEAN
-        present = [name for name in READ if name in names]
-        self.values: Callable[[Mapping[bytes, bytes]], object] = itemgetter(*present) if present else len
+    def __init__(self, resource: Resource, limit: Limit | None, within: Verdict | None) -> None:
+        self.resource = resource
+        self.limit = limit
+        self.within = None if resource.kind is _IMAGE or resource.subject else within
+        self.watched = resource.kind is _TRAP or resource.size is _ORIGINAL_SIZE
 
 
 class Gate:
@@ -122,58 +121,72 @@ class Gate:
         self._wall = wall
         self._routes = RouteTable(policy.routes, ignore_case=policy.ignore_case)
         self._identity = Identity(policy.identity)
-        self._peers = self._identity.peers
+        self._chain = policy.identity.header.lower().encode("latin-1")
+        self._believes = self._identity.believes
+        self._find = self._principal
+        #: Who is behind a peer, and, by trusted peer, behind what it forwards.
+        self._direct: Memo[str, History] = Memo(_CLIENTS)
+        self._relayed: dict[str, Memo[bytes, History]] = {}
+        self._charge = store.charge
+        self._charge_request = store.charge_request
         self._panel = Panel(policy.signals)
-        self._shapes: Memo[tuple[bytes, ...], Shape] = Memo(_SHAPES)
-        self._profiles: Memo[tuple[object, ...], Profile] = Memo(_PROFILES)
+        self._faces: Memo[tuple[object, ...], Face] = Memo(_FACES)
         self._usual = {kind: self._usual_answer(kind) for kind in Kind}
-        self._paths: Memo[bytes, Resource] = Memo(_PATHS)
+        self._places: Memo[bytes, Place] = Memo(_PATHS)
 
-    def _usual_answer(self, kind: Kind) -> tuple[Verdict | NeedsUsage, Allowance]:
-        """Return what the judge says of a request against which nothing speaks."""
-        answer = decide(
-            Observation(Resource(kind, "", 0), CLEAN, CLEAN, banned=False, grant=None), self.policy
-        )
-        return answer, self.policy.standings[answer.standing]
+    def _usual_answer(self, kind: Kind) -> tuple[Limit | None, Verdict | None]:
+        """Return the limit to charge where nothing speaks against a request, and the verdict within it.
 
-    def judge(self, head: RequestHead, *, secure: bool) -> Passage:
-        """Return the verdict on a request, charged; raise ``RequestError`` where it has no single reading."""
-        fields = head.fields
-        resource = self._paths.young.get(head.raw_path) or self._resource(head.raw_path)
-        kind = resource.kind
-        principal = self._peers.young.get(head.peer) or self._identity.find(head.peer, fields, head.repeated)
-        now = self._clock()
-        history = self._store.find_known(principal.key) or self._store.find(principal, now)
-        shape = self._shapes.young.get(head.names)
-        # Requests come in bursts of one client's, and to compare its values costs a third of hashing them.
-        if shape is None or head.repeated:
-            profile = self._profile(head, kind, secure=secure)
-        elif shape.last_key == (kind, secure, head.http_version, shape.values(fields)):
-            profile = shape.last
+        No limit is charged where there is none; no verdict stands where there are several.
+        """
+        clean = Observation(Resource(kind, "", 0), CLEAN, CLEAN, banned=False, grant=None)
+        answer = decide(clean, self.policy)
+        if not isinstance(answer, NeedsUsage):
+            return None, answer
+        allowance = self.policy.standings[answer.standing]
+        several = allowance.requests and allowance.only is None
+        return allowance.only, None if several else answer.within
+
+    def judge(self, passage: Passage) -> Passage:
+        """Return the passage with its verdict, charged; raise ``RequestError`` where it has no single reading."""
+        passage.find = self._find
+        shape = passage.shape
+        place = self._places.young.get(passage.raw_path) or self._place(passage.raw_path)
+        passage.resource = resource = place.resource
+        if shape.chain < 0 or not self._believes:
+            history = self._direct.young.get(passage.peer)
         else:
-            profile = self._profile(head, kind, secure=secure)
-        history.note_request(resource, fields, now)
-        if not history.requests & _REVIEW or kind is _TRAP or resource.size is _ORIGINAL_SIZE:
-            history.visit = Profile(*self._panel.of_visit(history))
-        passage = Passage()
-        passage.head = head
-        passage.secure = secure
-        passage.resource = resource
-        passage.principal = principal
-        passage.identity = self._identity
+            relayed, history = self._relayed.get(passage.peer), None
+            if relayed is not None and not shape.repeated:
+                history = relayed.young.get(passage.values[shape.chain])
+        now = self._clock()
+        if history is None or history.gone:
+            history = self._history(passage, now)
         passage.history = history
-        passage.profile = profile
-        if kind is _IMAGE or profile.score or history.visit.score or history.banned_until > now:
-            self._decide(passage, now, self._store.charge)
-            return passage
-        answer, allowance = self._usual[kind]
-        if isinstance(answer, NeedsUsage):
-            usage = self._store.charge(history, answer.charge, allowance, resource, now)
-            if usage is WITHIN:
-                passage.verdict = answer.within
-                return passage
-            answer = self._ask(passage, None, now, usage)
-        passage.verdict = self._finish(passage, answer, now)
+        face, picked, kind = history.face, shape.pick(passage.values), resource.kind
+        if (
+            face.shape is not shape
+            or face.picked != picked
+            or face.kind is not kind
+            or face.secure is not passage.secure
+            or face.http_version != passage.http_version
+            or face.scheme != passage.scheme
+        ):
+            face = self._face(passage, kind, picked)
+            if face.kept:
+                history.face = face
+        passage.profile = profile = face.profile
+        history.note_request(resource, passage, now)
+        visit = history.visit
+        if history.news and (place.watched or not history.requests & _REVIEW):
+            visit = self._review(history)
+        within = place.within
+        if within is None or profile.score or visit.score or history.banned_until > now:
+            self._decide(passage, now, self._charge)
+        elif place.limit is None or (exceeded := self._charge_request(history, place.limit, now)) is None:
+            passage.verdict = within
+        else:
+            passage.verdict = self._finish(passage, self._ask(passage, None, now, Usage(exceeded)), now)
         return passage
 
     def judge_image(self, passage: Passage, size: Size) -> Verdict:
@@ -182,9 +195,9 @@ class Gate:
         untold = passage.resource.kind is Kind.UNTOLD
         self.note_image(passage, size)
         if size is _ORIGINAL_SIZE:
-            passage.history.visit = Profile(*self._panel.of_visit(passage.history))
+            self._review(passage.history)
         if untold:
-            passage.profile = self._profile(passage.head, Kind.IMAGE, secure=passage.secure)
+            passage.profile = self._face(passage, _IMAGE, passage.shape.pick(passage.values)).profile
         self._decide(passage, now, self._store.charge_image)
         return passage.verdict
 
@@ -193,7 +206,7 @@ class Gate:
         told = passage.resource
         passage.resource = told._replace(kind=Kind.IMAGE, size=size)
         if told.kind is Kind.UNTOLD or told.size is Size.UNTOLD:
-            passage.history.note_kind(passage.resource, passage.head.fields, self._clock())
+            passage.history.note_kind(passage.resource, passage, self._clock())
 
     def learn(self, passage: Passage, kind: Kind, size: Size = Size.UNTOLD) -> None:
         """Remember what a path that no route names turned out to hold, for the next request to it.
@@ -201,17 +214,18 @@ class Gate:
         Only what makes the next judgement stricter is taken over: a path that once gave a thumbnail
         may give the original to another query, header or hour.
         """
-        raw_path = passage.head.raw_path
-        known = self._paths.get(raw_path)
-        if known is not None and known.kind in {Kind.UNTOLD, kind}:
-            learned = (
-                Size.ORIGINAL if size is Size.ORIGINAL and not self.site_query(passage.head) else known.size
-            )
-            self._paths.put(raw_path, known._replace(kind=kind, size=learned))
+        raw_path = passage.raw_path
+        place = self._places.get(raw_path)
+        if place is None:
+            return
+        known = place.resource
+        if known.kind in {Kind.UNTOLD, kind}:
+            learned = Size.ORIGINAL if size is Size.ORIGINAL and not self.site_query(passage) else known.size
+            self._places.put(raw_path, Place(known._replace(kind=kind, size=learned), *self._usual[kind]))
 
     def note_kind(self, passage: Passage, kind: Kind) -> None:
         """Add to the visit what an untold resource turned out to be."""
-        passage.history.note_kind(passage.resource._replace(kind=kind), passage.head.fields, self._clock())
+        passage.history.note_kind(passage.resource._replace(kind=kind), passage, self._clock())
 
     def note_bytes(self, passage: Passage, amount: int) -> None:
         """Charge the bytes of an original that is being sent."""
@@ -225,44 +239,65 @@ class Gate:
             return head.query
         return self._grants.strip(head.query)
 
-    def _resource(self, raw_path: bytes) -> Resource:
-        known = self._paths.get(raw_path)
-        if known is None:
-            known = self._routes.classify(raw_path)
+    def _place(self, raw_path: bytes) -> Place:
+        place = self._places.get(raw_path)
+        if place is None:
+            resource = self._routes.classify(raw_path)
+            place = Place(resource, *self._usual[resource.kind])
             if len(raw_path) <= _LONGEST_PATH:
-                self._paths.put(raw_path, known)
+                self._places.put(raw_path, place)
+        return place
+
+    def _review(self, history: History) -> Profile:
+        """Read a visit's signals anew."""
+        history.news = False
+        history.visit = visit = Profile(*self._panel.of_visit(history))
+        return visit
+
+    def _principal(self, head: RequestHead) -> Principal:
+        shape = head.shape
+        chain = head.values[shape.chain] if shape.chain >= 0 else None
+        return self._identity.find(head.peer, chain, repeated=self._chain in shape.repeated)
+
+    def _history(self, head: RequestHead, now: float) -> History:
+        """Return the history of a client that was not seen lately under this address or chain."""
+        chain = head.shape.chain
+        if chain < 0 or not self._identity.trusts(head.peer):
+            return self._remembered(self._direct, head.peer, head, now)
+        relayed = self._relayed.get(head.peer)
+        if relayed is None:
+            if len(self._relayed) >= _PROXIES:
+                self._relayed.clear()
+            relayed = self._relayed[head.peer] = Memo(_CLIENTS)
+        return self._remembered(relayed, head.values[chain], head, now)
+
+    def _remembered(self, memo: Memo[Named, History], name: Named, head: RequestHead, now: float) -> History:
+        once = bool(head.shape.repeated) or len(name) > _LONGEST_NAME
+        known = None if once else memo.get(name)
+        if known is None or known.gone:
+            known = self._store.find(self._principal(head), now)
+            if not once:
+                memo.put(name, known)
         return known
 
-    def _profile(self, head: RequestHead, kind: Kind, *, secure: bool) -> Profile:
-        """Return what the header fields say; what was seen before costs a look-up."""
-        if head.repeated or head.scheme in _HANDSHAKES:
-            return self._read_profile(head, kind, secure=secure)
-        shape = self._shape(head.names)
-        values = shape.values(head.fields)
-        key = (kind, secure, head.http_version, values)
-        known = self._profiles.get((shape, key))
+    def _face(self, head: RequestHead, kind: Kind, picked: object) -> Face:
+        """Return how a request looks; what was seen before costs a look-up."""
+        key = (head.shape, kind, head.secure, head.scheme, head.http_version, picked)
+        known = self._faces.get(key)
         if known is None:
-            known = self._read_profile(head, kind, secure=secure)
-            if len(str(values)) > _LONGEST_PROFILE:
-                return known
-            self._profiles.put((shape, key), known)
-        shape.last_key, shape.last = key, known
+            # What nobody else sends is not worth its room.
+            kept = head.shape.kept and len(str(picked)) <= _LONGEST_FACE
+            known = Face(head, kind, picked, self._read_profile(head, kind), kept=kept)
+            if kept:
+                self._faces.put(key, known)
         return known
 
-    def _read_profile(self, head: RequestHead, kind: Kind, *, secure: bool) -> Profile:
-        agent = self._agents.read(head.fields.get(b"user-agent"))
-        traits = read_traits(head, agent, kind, secure=secure)
+    def _read_profile(self, head: RequestHead, kind: Kind) -> Profile:
+        agent = self._agents.read(head.value(b"user-agent"))
+        traits = read_traits(head, agent, kind)
         if head.scheme in _HANDSHAKES:
             return Profile(*self._panel.of_handshake(traits))
         return Profile(*self._panel.of_request(traits))
-
-    def _shape(self, names: tuple[bytes, ...]) -> Shape:
-        shape = self._shapes.get(names)
-        if shape is None:
-            shape = Shape(names)
-            if sum([len(name) for name in names]) <= _LONGEST_SHAPE:
-                self._shapes.put(names, shape)
-        return shape
 
     def _with_query(self, resource: Resource, query: bytes) -> Resource:
         """Tell ``/photo?id=1`` from ``/photo?id=2``; a grant makes no other picture."""
@@ -275,14 +310,14 @@ class Gate:
 
     def _decide(self, passage: Passage, now: float, charge: _Charge) -> None:
         """Ask the judge, and the store what the judge asks for."""
-        head, resource, history = passage.head, passage.resource, passage.history
+        resource, history = passage.resource, passage.history
         grant = None
-        if self._grants is not None and resource.kind is _IMAGE and self._grants.covers(head.raw_path):
-            grant = self._grants.check(head.raw_path, head.query, now=self._wall())
+        if self._grants is not None and resource.kind is _IMAGE and self._grants.covers(passage.raw_path):
+            grant = self._grants.check(passage.raw_path, passage.query, now=self._wall())
         answer = self._ask(passage, grant, now, None)
         while isinstance(answer, NeedsUsage):
-            if head.query and resource.kind is _IMAGE:
-                resource = self._with_query(resource, head.query)
+            if passage.query and resource.kind is _IMAGE:
+                resource = self._with_query(resource, passage.query)
             allowance = self.policy.standings[answer.standing]
             usage = charge(history, answer.charge, allowance, resource, now)
             answer = answer.within if usage is WITHIN else self._ask(passage, grant, now, usage)

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from antiscrape.core.agent import Agent
+    from antiscrape.core.budgets import Limit
     from antiscrape.core.history import History
     from antiscrape.core.identity import Principal
     from antiscrape.core.observation import Charge, Usage
     from antiscrape.core.resource import Resource
     from antiscrape.core.rules import Allowance
-    from antiscrape.core.verdict import Rendition
+    from antiscrape.core.verdict import Exceeded, Rendition
 
 
 class Rendered(NamedTuple):
@@ -72,8 +73,9 @@ class UsageStore(Protocol):
         """Return the history of ``principal``, a new one if it is not known."""
         ...
 
-    def find_known(self, key: str) -> History | None:
-        """Return the history under a principal's key, or None: the request path's short cut."""
+    @property
+    def charge_request(self) -> Callable[[History, Limit, float], Exceeded | None]:
+        """Charge a request to the one limit that there is, at a time: where nothing else is to be charged."""
         ...
 
     def charge(

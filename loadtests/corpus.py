@@ -99,7 +99,7 @@ class Outcome:
             self.fell_at = self.requests
         for finding in verdict.findings:
             self.signals[finding.name] += finding.weight
-        if resource.kind is Kind.IMAGE and resource.size is Size.ORIGINAL and passage.head.method == "GET":
+        if resource.kind is Kind.IMAGE and resource.size is Size.ORIGINAL and passage.method == "GET":
             self.asked.add(resource.path)
             if verdict.action is Action.ADMIT and verdict.rendition is Rendition.ORIGINAL:
                 self.granted.add(resource.path)
@@ -148,14 +148,13 @@ def replay(recording: Recording, policy: Policy, agents: AgentBook) -> Outcome:
         clock=lambda: now,
         wall=lambda: recording.wall + now - _EPOCH,
     )
-    reader = HeadReader(policy.hosts)
+    reader = HeadReader(policy.hosts, chain=policy.identity.header)
     outcome = Outcome(recording.name, recording.label, recording.ordinary)
     for row in recording.rows:
         now = _EPOCH + float(row["t"])
         outcome.requests += 1
         try:
-            head, secure = reader.read(scope_of(row))
-            passage = gate.judge(head, secure=secure)
+            passage = gate.judge(reader.read(scope_of(row)))
         except RequestError:
             outcome.malformed += 1
             continue

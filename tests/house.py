@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
     from antiscrape.asgi.types import ASGIApp, Message, Receive, Scope, Send
-    from antiscrape.core.request import RequestHead
     from antiscrape.core.rules import Policy
+    from antiscrape.gate import Passage
 
 Pairs = list[tuple[bytes, bytes]]
 
@@ -342,9 +342,9 @@ def changed(headers: Pairs, *changes: tuple[bytes, bytes | None]) -> Pairs:
     return headers
 
 
-def head_of(path: str | bytes, headers: Pairs, **more: Any) -> RequestHead:
+def head_of(path: str | bytes, headers: Pairs, **more: Any) -> Passage:
     """Return the head that the middleware would read."""
-    return HeadReader().read(scope_of(path, headers, **more))[0]
+    return HeadReader().read(scope_of(path, headers, **more))
 
 
 @functools.cache

@@ -40,7 +40,7 @@ def browsers(**limits: str) -> Policy:
 
 def ask(gate: Gate, path: str = "/", headers: Pairs | None = None, peer: str = "203.0.113.7") -> Verdict:
     head = head_of(path, person() if headers is None else headers, peer=peer)
-    return gate.judge(head, secure=True).verdict
+    return gate.judge(head).verdict
 
 
 def test_a_day_of_originals_is_a_day_of_originals_however_they_are_spaced() -> None:
@@ -155,7 +155,7 @@ def test_an_untold_picture_is_charged_when_it_turns_out_to_be_one() -> None:
     gate = gate_of(browsers(originals="1/day"), Clock())
 
     def fetch(path: str, size: Size) -> Rendition:
-        passage = gate.judge(head_of(path, person()), secure=True)
+        passage = gate.judge(head_of(path, person()))
         assert passage.verdict.rendition is Rendition.ORIGINAL
         assert passage.verdict.exceeded is None
         return gate.judge_image(passage, size).rendition
@@ -169,10 +169,10 @@ def test_an_untold_picture_is_charged_when_it_turns_out_to_be_one() -> None:
 def test_what_a_path_turned_out_to_hold_makes_the_next_judgement_only_stricter() -> None:
     gate = gate_of(POLICY, Clock())
     for path, size, then in (("/x/1", Size.ORIGINAL, Size.ORIGINAL), ("/x/2", Size.THUMBNAIL, Size.UNTOLD)):
-        passage = gate.judge(head_of(path, person()), secure=True)
+        passage = gate.judge(head_of(path, person()))
         gate.judge_image(passage, size)
         gate.learn(passage, Kind.IMAGE, size)
-        again = gate.judge(head_of(path, person()), secure=True).resource
+        again = gate.judge(head_of(path, person())).resource
         assert (again.kind, again.size) == (Kind.IMAGE, then)
 
 
@@ -221,8 +221,8 @@ def test_a_signed_url_is_learned_like_an_unsigned_one_but_another_query_is_anoth
     signed = replace(POLICY, grants=GrantRules(prefixes=("/p/",)))
     gate = gate_of(signed, clock)
     url = sign_url(f"/p/1?{query}" if query else "/p/1", signed, now=clock.wall())
-    passage = gate.judge(head_of(url, person()), secure=True)
+    passage = gate.judge(head_of(url, person()))
     gate.judge_image(passage, Size.ORIGINAL)
     gate.learn(passage, Kind.IMAGE, Size.ORIGINAL)
-    known = gate.judge(head_of(url, person()), secure=True).resource
+    known = gate.judge(head_of(url, person())).resource
     assert (known.kind, known.size) == (Kind.IMAGE, learned)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _ADMIT: Final = Action.ADMIT
 _ORIGINAL: Final = Rendition.ORIGINAL
 _EXEMPT: Final = Kind.EXEMPT
+_BROWSER: Final = Standing.BROWSER
 #: Kinds whose answer may be a picture that is not for this client.
 _PICTURES: Final = frozenset({Kind.IMAGE, Kind.UNTOLD})
 
@@ -60,10 +61,10 @@ class Middleware:
         self._rewriters = rewriters
         self._changes = rewriters is not None and rewriters.signs
         # The verdict on nearly every request is this one object, and to be counted is all that it needs.
-        self._plain = PLAIN[Standing.BROWSER]
+        self._plain = PLAIN[_BROWSER]
         self._allowed = recorder.plain
         self._off = gate.policy.mode is Mode.OFF
-        self._reader = HeadReader(gate.policy.hosts)
+        self._reader = HeadReader(gate.policy.hosts, chain=gate.policy.identity.header)
         self._tools = Tools(gate, renderer, long_side, rewriters)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -73,28 +74,35 @@ class Middleware:
             await self._other(scope, receive, send)
             return
         try:
-            head, secure = self._reader.read(scope)
-            passage = self._gate.judge(head, secure=secure)
+            passage = self._gate.judge(self._reader.read(scope))
         except RequestError as error:
             self._recorder.refuse(error)
             await send_error(send, error, http_version=scope.get("http_version", "1.1"))
             return
-        scope.setdefault("state", {})["antiscrape"] = passage
+        try:
+            scope["state"]["antiscrape"] = passage
+        except KeyError:
+            scope["state"] = {"antiscrape": passage}
         verdict = passage.verdict
         if verdict.action is not _ADMIT and not verdict.shadowed:
             self._recorder.record(passage, 429 if verdict.action is Action.LIMIT else 403)
-            await send_verdict(send, verdict, head)
+            await send_verdict(send, verdict, passage)
             return
-        responder = Responder(self._tools, passage, send)
-        if self._changes or head.query or verdict.rendition is not _ORIGINAL:
+        responder = Responder()
+        responder.tools = self._tools
+        responder.passage = passage
+        responder.to = send
+        responder.handle = None
+        responder.status = 0
+        if self._changes or passage.query or verdict.rendition is not _ORIGINAL:
             scope = self._inner_scope(scope, passage)
-        if scope.get("extensions"):
+        if "extensions" in scope:
             scope = _without_shortcuts(scope)
         try:
             await self.app(scope, receive, responder.send)
         finally:
-            if passage.verdict is verdict and verdict is self._plain:
-                self._allowed[verdict.standing] += 1
+            if passage.verdict is self._plain:
+                self._allowed[_BROWSER] += 1
             else:
                 self._recorder.record(passage, responder.status)
 
@@ -110,16 +118,16 @@ class Middleware:
 
     def _inner_scope(self, scope: Scope, passage: Passage) -> Scope:
         """Return the scope that the site is given: the same one, wherever nothing has to differ."""
-        head, kind, verdict = passage.head, passage.resource.kind, passage.verdict
+        kind, verdict = passage.resource.kind, passage.verdict
         if kind is _EXEMPT or self._tools.shadow:
             return scope
         changed: dict[str, object] = {}
-        query = self._gate.site_query(head)
-        if query != head.query:
+        query = self._gate.site_query(passage)
+        if query != passage.query:
             changed["query_string"] = query
         if verdict.rendition is not _ORIGINAL and kind in _PICTURES:
             changed["headers"] = [pair for pair in scope["headers"] if pair[0] not in _PARTIAL]
-            if head.method == "HEAD":
+            if passage.method == "HEAD":
                 changed["method"] = "GET"
         elif self._rewriters is not None and self._rewriters.signs and kind not in _AS_THEY_ARE:
             changed["headers"] = self._unconditioned(scope, self._rewriters)
@@ -140,8 +148,7 @@ class Middleware:
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            head, secure = self._reader.read(scope)
-            passage = self._gate.judge(head, secure=secure)
+            passage = self._gate.judge(self._reader.read(scope))
         except RequestError as error:
             self._recorder.refuse(error)
             await receive()
@@ -162,7 +169,7 @@ class Middleware:
         async def deny(message: Message) -> None:
             await send({**message, "type": message["type"].replace("http.", "websocket.http.")})
 
-        await send_verdict(deny, verdict, head)
+        await send_verdict(deny, verdict, passage)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the scope through; the renderer's workers start and end with the app."""
@@ -184,7 +191,7 @@ class Middleware:
 
 def _without_shortcuts(scope: Scope) -> Scope:
     """Return the scope without the extensions by which a body goes around us."""
-    extensions = scope["extensions"]
+    extensions = scope["extensions"] or {}
     if _SHORTCUTS.isdisjoint(extensions):
         return scope
     return {**scope, "extensions": {name: extensions[name] for name in extensions if name not in _SHORTCUTS}}

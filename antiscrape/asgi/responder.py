@@ -42,7 +42,16 @@ _LOOK: Final = 65_536
 class Tools:
     """What all responders of one middleware share."""
 
-    __slots__ = ("gate", "long_side", "max_bytes", "original_from", "renderer", "rewriters", "shadow")
+    __slots__ = (
+        "gate",
+        "long_side",
+        "max_bytes",
+        "original_from",
+        "passing",
+        "renderer",
+        "rewriters",
+        "shadow",
+    )
 
     def __init__(
         self, gate: Gate, renderer: Renderer, long_side: LongSide, rewriters: Rewriters | None
@@ -54,32 +63,37 @@ class Tools:
         self.shadow = gate.policy.mode is Mode.SHADOW
         self.max_bytes = gate.policy.images.max_bytes
         self.original_from = gate.policy.images.original_from
+        kept = _VAGUE | {_IMAGE} | (_TEXTS if rewriters is not None else frozenset())
+        #: The classes of answers that pass wherever they come from.
+        self.passing = frozenset(Media) - kept
 
 
 class Responder:
-    """Answers one request. ``send`` is what the site is given in place of the server's."""
+    """Answers one request. ``send`` is what the site is given in place of the server's.
 
-    __slots__ = ("_handle", "_send", "_start", "_tools", "_writer", "collected", "passage", "status")
+    ``to`` is the server's. Made without arguments and told the rest, which spares every request a call.
+    """
 
+    __slots__ = ("_start", "_writer", "collected", "handle", "passage", "status", "to", "tools")
+
+    tools: Tools
+    passage: Passage
+    to: Send
+    #: What takes the next message; None until the answer begins.
+    handle: Callable[[Message], Awaitable[None]] | None
+    #: The status that the site answered with; 0 until it does.
+    status: int
     # set by the handlers that need them
     _start: Message
     _writer: BodyWriter
     collected: bytearray | None
 
-    def __init__(self, tools: Tools, passage: Passage, send: Send) -> None:
-        self._tools = tools
-        self._send = send
-        self._handle: Callable[[Message], Awaitable[None]] = self._begin
-        self.passage = passage
-        self.status = 0
-
     def send(self, message: Message) -> Awaitable[None]:
         """Take one message of the site; what passes costs no coroutine of ours."""
-        return self._handle(message)
-
-    def _begin(self, message: Message) -> Awaitable[None]:  # noqa: C901  one scan of the fields, on every answer
+        if self.handle is not None:
+            return self.handle(message)
         if message["type"] != "http.response.start":  # informational responses, server push, trailers
-            return self._send(message)
+            return self.to(message)
         self.status = status = message["status"]
         content_type, cookie = b"", False
         headers = message.get("headers", ())  # optional in ASGI
@@ -89,22 +103,31 @@ class Responder:
             elif name == b"set-cookie":
                 cookie = True
         if not content_type and any(name != name.lower() for name, _ in headers):
-            return self._begin(lowered(message))
+            return self.send(lowered(message))
         passage = self.passage
         if cookie or status == 404:
             passage.history.note_answer(found=status != 404, cookie_offered=cookie)
         media = known_media(content_type) or read_media(content_type)
+        if media not in self.tools.passing:
+            return self._begin(message, media, content_type)
+        if passage.resource.kind is _UNTOLD:
+            self._learn(media)
+        self.handle = handle = self.to if passage.method != "HEAD" else self._pass_head
+        return handle(message)
+
+    def _begin(self, message: Message, media: Media, content_type: bytes) -> Awaitable[None]:
+        """Begin an answer that may have to be changed."""
         if media is _IMAGE:
             return self._begin_image(message)
         if media in _VAGUE and self._may_be_image(media):
             return self._wait(message)
-        if passage.resource.kind is _UNTOLD:
+        if self.passage.resource.kind is _UNTOLD:
             self._learn(media)
-        rewriters = self._tools.rewriters
+        rewriters = self.tools.rewriters
         if rewriters is not None and media in _TEXTS:
             return self._begin_text(message, rewriters, content_type)
-        self._handle = self._send if passage.head.method != "HEAD" else self._pass_head
-        return self._handle(message)
+        self.handle = handle = self.to if self.passage.method != "HEAD" else self._pass_head
+        return handle(message)
 
     def _may_be_image(self, media: Media) -> bool:
         """Tell whether an answer whose type says nothing could be a picture all the same.
@@ -118,13 +141,13 @@ class Responder:
     async def _wait(self, message: Message) -> None:
         """Wait for the first bytes of an answer whose type says nothing."""
         self._start = lowered(message)
-        if self.passage.head.method == "HEAD" and self.passage.resource.kind is Kind.IMAGE:
+        if self.passage.method == "HEAD" and self.passage.resource.kind is Kind.IMAGE:
             await self._begin_image(self._start)
-        elif self.status in {204, 304} or self.passage.head.method == "HEAD":
+        elif self.status in {204, 304} or self.passage.method == "HEAD":
             await self._give_up(self._start)
         else:
             self.collected = bytearray()
-            self._handle = self._sniff
+            self.handle = self._sniff
 
     async def _sniff(self, message: Message) -> None:
         held = bytes(self.collected or b"") + message.get("body", b"")
@@ -135,24 +158,24 @@ class Responder:
             await self._begin_image(self._start)
         else:
             await self._give_up(self._start)
-        await self._handle({**message, "body": held})
+        await self.send({**message, "body": held})
 
     async def _give_up(self, start: Message) -> None:
         """Pass an answer that is no picture."""
-        self._handle = self._send if self.passage.head.method != "HEAD" else self._pass_head
-        await self._send(start)
+        self.handle = self.to if self.passage.method != "HEAD" else self._pass_head
+        await self.to(start)
 
     def _learn(self, media: Media) -> None:
         """Remember what a path holds that no route names."""
         if media not in _VAGUE and self.status < 300:
-            self._tools.gate.note_kind(self.passage, KINDS[media])
-            self._tools.gate.learn(self.passage, KINDS[media])
+            self.tools.gate.note_kind(self.passage, KINDS[media])
+            self.tools.gate.learn(self.passage, KINDS[media])
 
     async def _pass_head(self, message: Message) -> None:
         """Pass an answer to HEAD; where the site was asked GET in its place, its body goes nowhere."""
         if message["type"] == "http.response.body":
             message = {**message, "body": b""}
-        await self._send(message)
+        await self.to(message)
 
     async def _begin_image(self, message: Message) -> None:
         message = lowered(message)
@@ -163,60 +186,60 @@ class Responder:
             size is not Size.UNTOLD or verdict.rendition is not Rendition.ORIGINAL
         )
         self._start = message
-        if told or passage.head.method == "HEAD" or self.status not in {200, 206}:
+        if told or passage.method == "HEAD" or self.status not in {200, 206}:
             await self._answer_image(verdict)
         elif self.status == 206:  # a part does not tell the size of the whole
-            await self._answer_image(self._tools.gate.judge_image(passage, Size.ORIGINAL))
+            await self._answer_image(self.tools.gate.judge_image(passage, Size.ORIGINAL))
         else:
-            self._handle = self._look
+            self.handle = self._look
 
     async def _look(self, message: Message) -> None:
         """Judge an image by its first chunk."""
-        tools, passage = self._tools, self.passage
+        tools, passage = self.tools, self.passage
         size = self._size_of(message.get("body", b""))
         verdict = tools.gate.judge_image(passage, size)
         tools.gate.learn(passage, Kind.IMAGE, size)
         await self._answer_image(verdict)
-        await self._handle(message)
+        await self.send(message)
 
     def _size_of(self, head: bytes) -> Size:
-        side = self._tools.long_side(head)
-        return Size.THUMBNAIL if side is not None and side < self._tools.original_from else Size.ORIGINAL
+        side = self.tools.long_side(head)
+        return Size.THUMBNAIL if side is not None and side < self.tools.original_from else Size.ORIGINAL
 
     async def _answer_image(self, verdict: Verdict) -> None:
         """Let the image through, or begin to collect it."""
         if verdict.rendition is Rendition.ORIGINAL or verdict.shadowed:
-            self._handle = self._send if self.passage.head.method != "HEAD" else self._pass_head
+            self.handle = self.to if self.passage.method != "HEAD" else self._pass_head
             headers = self._start["headers"]
             self._count_bytes(headers)
-            if self._tools.shadow:
-                await self._send(self._start)
+            if self.tools.shadow:
+                await self.to(self._start)
             else:
-                await self._send({**self._start, "headers": keep_private(headers)})
+                await self.to({**self._start, "headers": keep_private(headers)})
         elif self.status == 304:  # the client has the bytes already; none are sent
-            self._handle = self._send
-            await self._send(self._start)
+            self.handle = self.to
+            await self.to(self._start)
         else:
             self.collected = bytearray()
-            self._handle = self._collect
+            self.handle = self._collect
 
     def _count_bytes(self, headers: Headers) -> None:
-        if self.status == 304 or self.passage.head.method == "HEAD":
+        if self.status == 304 or self.passage.method == "HEAD":
             return
         for name, value in headers:
             if name == b"content-length" and value.isdigit():
-                self._tools.gate.note_bytes(self.passage, int(value))
+                self.tools.gate.note_bytes(self.passage, int(value))
                 return
-        self._handle = self._count
+        self.handle = self._count
 
     async def _count(self, message: Message) -> None:
         """Pass an image whose length nobody told, and charge what goes by."""
         if message["type"] == "http.response.body":
-            self._tools.gate.note_bytes(self.passage, len(message.get("body", b"")))
+            self.tools.gate.note_bytes(self.passage, len(message.get("body", b"")))
             if not message.get("more_body", False):
                 # a handler of our own that stays is a cycle, and work for the garbage collector
-                self._handle = self._send
-        await self._send(message)
+                self.handle = self.to
+        await self.to(message)
 
     async def _collect(self, message: Message) -> None:
         """Gather the site's image; at its end, answer with the rendition made of it."""
@@ -224,15 +247,15 @@ class Responder:
             return
         if self.collected is not None:
             self.collected += message.get("body", b"")
-            if len(self.collected) > self._tools.max_bytes:
+            if len(self.collected) > self.tools.max_bytes:
                 self.collected = None
         if message.get("more_body", False):
             return
-        self._handle = self._send
-        renderer, rendition = self._tools.renderer, self.passage.verdict.rendition
+        self.handle = self.to
+        renderer, rendition = self.tools.renderer, self.passage.verdict.rendition
         resource = self.passage.resource
         if self.collected and (resource.kind is not Kind.IMAGE or resource.size is Size.UNTOLD):
-            self._tools.gate.note_image(self.passage, self._size_of(bytes(self.collected[:_LOOK])))
+            self.tools.gate.note_image(self.passage, self._size_of(bytes(self.collected[:_LOOK])))
         # A part (206) of an image is none, and an unread one has nothing to show.
         if self.collected and self.status != 206:
             rendered = await renderer.render(bytes(self.collected), rendition)
@@ -240,36 +263,36 @@ class Responder:
             rendered = renderer.placeholder(rendition)
         self.collected = None
         status = 200 if self.status == 206 else self.status
-        await send_rendition(self._send, rendered, self.passage.head, status, self._start["headers"])
+        await send_rendition(self.to, rendered, self.passage, status, self._start["headers"])
 
     async def _begin_text(self, message: Message, rewriters: Rewriters, content_type: bytes) -> None:
         headers = rewriters.fields(lowered(message)["headers"])
-        writer = rewriters.writer(content_type, headers, self.passage.head)
-        if self.passage.head.method == "HEAD" or writer is None or self.status == 304:
+        writer = rewriters.writer(content_type, headers, self.passage)
+        if self.passage.method == "HEAD" or writer is None or self.status == 304:
             if writer is not None:
                 headers = [pair for pair in headers if pair[0] != b"content-length"]
-            self._handle = self._send if self.passage.head.method != "HEAD" else self._pass_head
-            await self._send({**message, "headers": headers})
+            self.handle = self.to if self.passage.method != "HEAD" else self._pass_head
+            await self.to({**message, "headers": headers})
             return
         self._start = {**message, "headers": headers}
         self._writer = writer
-        self._handle = self._rewrite
+        self.handle = self._rewrite
 
     async def _rewrite(self, message: Message) -> None:
         if message["type"] != "http.response.body":
-            await self._send(message)
+            await self.to(message)
             return
         last = not message.get("more_body", False)
         if last:
-            self._handle = self._send
+            self.handle = self.to
         body = self._writer.feed(message.get("body", b""), last=last)
         if self._start:
             headers = [pair for pair in self._start["headers"] if pair[0] != b"content-length"]
             if last:  # the whole body came in one piece, so its new length is known
                 headers.append((b"content-length", b"%d" % len(body)))
-            await self._send({**self._start, "headers": headers})
+            await self.to({**self._start, "headers": headers})
             self._start = {}
-        await self._send({"type": "http.response.body", "body": body, "more_body": not last})
+        await self.to({"type": "http.response.body", "body": body, "more_body": not last})
 
 
 def lowered(message: Message) -> Message:

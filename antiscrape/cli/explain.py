@@ -80,4 +80,5 @@ def explainer_of(policy: Policy) -> Explainer:
         max_principals=policy.store.max_principals, rollup_factor=policy.identity.rollup_factor
     )
     gate = Gate(policy, store=store, agents=agents, grants=grants, clock=moment.monotonic, wall=moment.wall)
-    return Explainer(gate, read=HeadReader(policy.hosts).read, agents=agents, grants=grants, moment=moment)
+    read = HeadReader(policy.hosts, chain=policy.identity.header).read
+    return Explainer(gate, read=read, agents=agents, grants=grants, moment=moment)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from antiscrape.core.memo import Memo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from antiscrape.core.rules import IdentityRules
 
@@ -26,11 +26,7 @@ LOCAL = "local"
 #: A chain of trusted proxies this long does not exist; a client's padding does.
 _MOST_HOPS = 32
 _LONGEST_CHAIN = 4096
-_MEMO = 65_536
-_SCHEMES = frozenset({b"http", b"https", b"ws", b"wss"})
-_SHORT_CHAIN = 128
-#: Trusted proxies that are remembered at once: a site has a handful, a CDN some dozens.
-_MOST_PROXIES = 64
+_MEMO = 4096
 #: A full IPv6 address with an IPv4 tail, brackets and a port has 53 characters.
 _LONGEST_ADDRESS = 64
 _MOST_PORT = 65_535
@@ -60,46 +56,32 @@ class Identity:
         self._rules = rules
         self._header = rules.header.lower().encode("latin-1")
         self._principals: Memo[str, Principal] = Memo(_MEMO)
-        #: By trusted peer, what its chains of addresses come to.
-        self._chains: dict[str, Memo[bytes, Principal]] = {}
         self._trusted: Memo[str, bool] = Memo(1024)
-        #: The principals of peers that need no further look: empty where peers may be proxies.
-        self.peers: Memo[str, Principal] = Memo(1)
-        self._believes = bool(rules.trusted_proxies) or rules.trust_unix
-        if not self._believes:
-            self.peers = self._principals
+        #: Whether anybody is trusted to speak for others.
+        self.believes = bool(rules.trusted_proxies) or rules.trust_unix
 
-    def find(self, peer: str, fields: Mapping[bytes, bytes], repeated: frozenset[bytes]) -> Principal:
-        """Return the principal of a request that ``peer`` sent; never raise."""
-        chains = self._chains.get(peer)
-        if chains is not None and not repeated:
-            found = chains.young.get(fields.get(self._header, b""))
-            if found is not None:
-                return found
-        return self._find(peer, fields, repeated)
+    def find(self, peer: str, chain: bytes | None = None, *, repeated: bool = False) -> Principal:
+        """Return the principal of a request that ``peer`` sent; never raise.
 
-    def _find(self, peer: str, fields: Mapping[bytes, bytes], repeated: frozenset[bytes]) -> Principal:
-        if not (self._believes and self._header in fields and self._trusts(peer)):
+        ``chain`` is the value of the forwarding field, None where there is none; ``repeated`` tells that
+        it came on several lines.
+        """
+        if chain is None or not self.trusts(peer):
             return self._principals.young.get(peer) or self._principal(peer)
-        chain = fields[self._header]
-        if self._header in repeated and self._header not in {b"x-forwarded-for", b"forwarded"}:
+        if repeated and self._header not in {b"x-forwarded-for", b"forwarded"}:
             chain = b""  # A4: two X-Real-IP lines are as good as none
-        known = self._chains.get(peer)
-        if known is None:
-            if len(self._chains) >= _MOST_PROXIES:
-                self._chains.clear()
-            known = self._chains[peer] = Memo(_MEMO)
-        found = known.get(chain)
-        if found is None:
-            found = self._principal(self._walk(peer, chain))
-            if len(chain) <= _SHORT_CHAIN:
-                known.put(chain, found)
-        return found
+        return self._principal(self._walk(peer, chain))
 
-    def scheme(self, peer: str, fields: Mapping[bytes, bytes]) -> str:
-        """Return the scheme that a trusted peer forwards for, or ``""``."""
-        said = fields.get(b"x-forwarded-proto", b"").strip().lower()
-        return said.decode("ascii") if said in _SCHEMES and self._believes and self._trusts(peer) else ""
+    def trusts(self, peer: str) -> bool:
+        """Tell whether ``peer`` is one of the site's own proxies."""
+        if not self.believes:
+            return False
+        known = self._trusted.get(peer)
+        if known is None:
+            address = read_address(peer)
+            known = self._vouches(address) if address else self._rules.trust_unix
+            self._trusted.put(peer[:64], known)
+        return known
 
     def _principal(self, text: str) -> Principal:
         found = self._principals.get(text)
@@ -116,14 +98,6 @@ class Identity:
         return Principal(
             _prefix(address, rules.ipv6_prefix), _prefix(address, rules.ipv6_rollup), str(address)
         )
-
-    def _trusts(self, peer: str) -> bool:
-        known = self._trusted.get(peer)
-        if known is None:
-            address = read_address(peer)
-            known = self._vouches(address) if address else self._rules.trust_unix
-            self._trusted.put(peer[:64], known)
-        return known
 
     def _vouches(self, address: Address) -> bool:
         return any(address in network for network in self._rules.trusted_proxies)

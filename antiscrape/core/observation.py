@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from antiscrape.core.grants import GrantState
-    from antiscrape.core.resource import Resource
+    from antiscrape.core.request import RequestHead, Shape
+    from antiscrape.core.resource import Kind, Resource
     from antiscrape.core.verdict import Exceeded, Finding, Standing, Verdict
 
 
@@ -20,6 +21,37 @@ class Profile(NamedTuple):
 
 #: Nothing speaks against it.
 CLEAN = Profile(0, ())
+
+
+class Face:
+    """What a request looks like to the signals of one request: equal faces have one profile.
+
+    Compared field by field, cheapest first, with the last one of the same client, and hashed only
+    where that differs. ``kept`` tells that it may be remembered.
+    """
+
+    __slots__ = ("http_version", "kept", "kind", "picked", "profile", "scheme", "secure", "shape")
+
+    def __init__(
+        self, head: RequestHead, kind: Kind, picked: object, profile: Profile, *, kept: bool
+    ) -> None:
+        self.shape: Shape | None = head.shape
+        self.kind = kind
+        self.secure = head.secure
+        self.scheme = head.scheme
+        self.http_version = head.http_version
+        self.picked = picked
+        self.profile = profile
+        self.kept = kept
+
+
+class _Nobody(Face):
+    def __init__(self) -> None:
+        self.shape = None
+
+
+#: The face of a client that has not been seen: like no request's.
+NOBODY: Final[Face] = _Nobody()
 
 
 class Usage(NamedTuple):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from operator import itemgetter
+from typing import TYPE_CHECKING
 
 from antiscrape.errors import RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 Pairs = list[tuple[bytes, bytes]]
 
@@ -21,6 +22,9 @@ MOST_LINES = 2 * MOST_FIELDS
 # no list, no space: each of those has routed a request past a rule somewhere (SECURITY B1, B12).
 _HOST = re.compile(rb"(?:[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 
+#: Bytes of the names in an order that is remembered.
+_LONGEST_SHAPE = 1024
+
 #: RFC 1035 §2.3.4: 253 characters of a name; and a port.
 _LONGEST_HOST = 262
 
@@ -30,14 +34,49 @@ _LISTS = frozenset(
 )
 
 
-class RequestHead(NamedTuple):
+class Shape:
+    """One order of field names, and what that order alone tells: worked out once, for a browser has few.
+
+    ``names`` is the order, each name once; ``at`` gives a name's place in it; ``repeated`` holds the
+    names that came on several lines. The places of fields that every request is asked for have
+    attributes of their own, -1 where a field is missing. ``kept`` tells that it is short enough to be
+    remembered. ``pick`` takes the values that signals read.
+    """
+
+    __slots__ = ("at", "chain", "cookie", "host", "kept", "names", "pick", "proto", "repeated")
+
+    def __init__(
+        self,
+        names: tuple[bytes, ...],
+        repeated: frozenset[bytes] = frozenset(),
+        *,
+        picked: tuple[bytes, ...] = (),
+        chain: bytes = b"",
+    ) -> None:
+        self.names = names
+        self.repeated = repeated
+        self.kept = sum([len(name) for name in names]) <= _LONGEST_SHAPE
+        self.at = at = {name: place for place, name in enumerate(names)}
+        self.host = at.get(b"host", -1)
+        self.proto = at.get(b"x-forwarded-proto", -1)
+        self.chain = at.get(chain, -1)
+        self.cookie = b"cookie" in at
+        places = [at[name] for name in picked if name in at]
+        self.pick: Callable[[tuple[bytes, ...]], object] = itemgetter(*places) if places else _nothing
+
+
+class RequestHead:
     """What one request says of itself.
 
     ``raw_path`` and ``query`` are bytes as received; ``host`` is lower-case, without port and
-    trailing dot; ``fields`` maps lower-case names to values (repeated list fields joined by a
-    comma, of other repeated fields the first, and their names in ``repeated``); ``names`` is the
-    order in which the names came.
+    trailing dot; ``values`` are the fields' values in the order of ``shape.names`` (repeated list
+    fields joined by a comma, of other repeated fields the first). ``secure`` tells that the browser
+    held the site for trustworthy: https, or loopback.
     """
+
+    __slots__ = (
+        "_fields", "host", "http_version", "method", "peer", "query", "raw_path", "scheme", "secure", "shape", "values",
+    )  # fmt: skip
 
     method: str
     raw_path: bytes
@@ -46,9 +85,38 @@ class RequestHead(NamedTuple):
     scheme: str
     http_version: str
     peer: str
-    fields: Mapping[bytes, bytes]
-    names: tuple[bytes, ...]
-    repeated: frozenset[bytes] = frozenset()
+    secure: bool
+    shape: Shape
+    values: tuple[bytes, ...]
+    _fields: Mapping[bytes, bytes]
+
+    @property
+    def fields(self) -> Mapping[bytes, bytes]:
+        """Lower-case names to values. Made at the first request for it: most requests pass without."""
+        try:
+            return self._fields
+        except AttributeError:
+            self._fields = dict(zip(self.shape.names, self.values, strict=True))
+            return self._fields
+
+    @property
+    def names(self) -> tuple[bytes, ...]:
+        """The order in which the names came."""
+        return self.shape.names
+
+    @property
+    def repeated(self) -> frozenset[bytes]:
+        """The names that came on several lines."""
+        return self.shape.repeated
+
+    def value(self, name: bytes) -> bytes | None:
+        """Return a field's value, or None."""
+        place = self.shape.at.get(name)
+        return None if place is None else self.values[place]
+
+
+def _nothing(_values: tuple[bytes, ...]) -> object:
+    return ()
 
 
 def read_fields(headers: Iterable[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], frozenset[bytes]]:

@@ -26,7 +26,7 @@ def spend_requests(history: History, allowance: Allowance, now: float, factor: f
     """Charge one request to the principal and to its roll-up network; return the budget that has no room."""
     limit = allowance.only
     if limit is not None:
-        return spend_one(history, limit, now, factor)
+        return spend_one(factor, history, limit, now)
     limits = allowance.requests
     if not limits:
         return None
@@ -42,7 +42,7 @@ def spend_requests(history: History, allowance: Allowance, now: float, factor: f
     return None
 
 
-def spend_one(history: History, limit: Limit, now: float, factor: float) -> Exceeded | None:
+def spend_one(factor: float, history: History, limit: Limit, now: float) -> Exceeded | None:
     """Charge one request where there is but one limit: the usual case, whose TAT is kept in the record itself.
 
     This is ``gcra.spend`` written out twice; a test holds them together.

@@ -50,7 +50,7 @@ class Traits(NamedTuple):
         return self.agent.engine is not Engine.NONE
 
 
-def read_traits(head: RequestHead, agent: Agent, kind: Kind, *, secure: bool) -> Traits:
+def read_traits(head: RequestHead, agent: Agent, kind: Kind) -> Traits:
     """Gather the traits of one request."""
     return Traits(
         agent=agent,
@@ -60,6 +60,6 @@ def read_traits(head: RequestHead, agent: Agent, kind: Kind, *, secure: bool) ->
         http_version=head.http_version,
         on_image=kind is Kind.IMAGE,
         on_page=kind in _PAGES,
-        secure=secure,
+        secure=head.secure,
         relayed=b"via" in head.fields or b"forwarded" in head.fields or b"x-forwarded-for" in head.fields,
     )

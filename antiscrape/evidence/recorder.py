@@ -52,15 +52,14 @@ class Recorder:
             return
         key = (verdict.standing, verdict.action, verdict.rendition)
         self.verdicts[key] = self.verdicts.get(key, 0) + 1
-        head = passage.head
         findings = sorted(verdict.findings, key=lambda finding: -finding.weight)
         event: dict[str, object] = {
             "event": "verdict",
             "time": round(self._wall(), 3),
             "site": self._site,
-            "client": self._name(passage.principal.key),
-            "method": head.method,
-            "host": head.host,
+            "client": self._name(passage.history.key),
+            "method": passage.method,
+            "host": passage.host,
             "path": passage.resource.path,
             "kind": passage.resource.kind.value,
             "status": status,
@@ -69,7 +68,7 @@ class Recorder:
             "standing": verdict.standing.value,
             "score": verdict.score,
             "signals": [finding._asdict() for finding in findings],
-            "user_agent": head.fields.get(b"user-agent", b"").decode("latin-1"),
+            "user_agent": (passage.value(b"user-agent") or b"").decode("latin-1"),
         }
         if passage.resource.subject:
             event["subject"] = passage.resource.subject

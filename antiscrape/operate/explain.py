@@ -182,7 +182,7 @@ class Explainer:
         self,
         gate: Gate,
         *,
-        read: Callable[[dict[str, Any]], tuple[RequestHead, bool]],
+        read: Callable[[dict[str, Any]], Passage],
         agents: Agents,
         grants: Grants | None,
         moment: Moment,
@@ -204,8 +204,7 @@ class Explainer:
         self._passage = None
         target = asked.target.decode("utf-8", "backslashreplace")
         try:
-            head, secure = self._read(asked.scope)
-            passage = self._gate.judge(head, secure=secure)
+            passage = self._gate.judge(self._read(asked.scope))
         except RequestError as error:
             return Step(now, asked.method, target, "", None, str(error), ())
         self._routed, self._assumed = passage.resource, ""
@@ -226,12 +225,12 @@ class Explainer:
             return story
         verdict = passage.verdict
         return story._replace(
-            host=passage.head.host,
+            host=passage.host,
             who=self._who(passage),
             what=self._what(routed),
             verdict=self._ruling(passage, verdict),
             signals=tuple(_signs(verdict)),
-            grant=self._grant(passage.head, routed.kind),
+            grant=self._grant(passage, routed.kind),
             budgets=self._ration(passage, verdict.standing),
             changes=tuple(self._changes(verdict)),
             image=self._picture(asked, passage),  # the last: it may judge once more
@@ -258,11 +257,11 @@ class Explainer:
             gate.note_image(passage, _SIZES.get(asked.answer, Size.ORIGINAL))
 
     def _who(self, passage: Passage) -> Who:
-        head, principal, rules = passage.head, passage.principal, self._policy.identity
-        peer = read_address(head.peer)
+        principal, rules = passage.principal, self._policy.identity
+        peer = read_address(passage.peer)
         trusted = rules.trust_unix if peer is None else any(peer in net for net in rules.trusted_proxies)
         shown = LOCAL if peer is None else str(peer)
-        if rules.header.encode() not in head.fields:
+        if rules.header.encode() not in passage.fields:
             found = "the peer of the connection"
         elif trusted:
             found = f"{rules.header}, which the trusted proxy {shown} sent, read from the right"
@@ -270,7 +269,7 @@ class Explainer:
             found = (
                 f"the peer of the connection; its {rules.header} is not believed, for it is no trusted proxy"
             )
-        agent = self._agents.read(head.fields.get(b"user-agent"))
+        agent = self._agents.read(passage.fields.get(b"user-agent"))
         claim = f"{agent.engine.value} {agent.version}" if agent.version else agent.engine.value
         words = [agent.kind.value, agent.name.strip("^$/ ")]
         words += [f"({claim}{' on ' + agent.platform if agent.platform else ''})" if agent.version else ""]

@@ -9,6 +9,7 @@ store forget the one client that is limited, which lets it back in at once in se
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -52,6 +53,7 @@ class MemoryStore:
         self._keep_originals = max([limit.window for row in rows for limit in row.originals], default=0.0)
         self._keep_subjects = max([limit.window for row in rows for limit in row.subjects], default=0.0)
         self.find_known = self._principals.records.get
+        self.charge_request = partial(spend_one, rollup_factor)
 
     def __len__(self) -> int:
         return len(self._principals.records)
@@ -65,7 +67,7 @@ class MemoryStore:
         if rollup is None:
             rollup = History(now)
             self._rollups.add(principal.rollup, rollup, now)
-        history = History(now, rollup)
+        history = History(now, rollup, key=principal.key)
         self._principals.add(principal.key, history, now)
         return history
 
@@ -73,11 +75,7 @@ class MemoryStore:
         self, history: History, charge: Charge, allowance: Allowance, resource: Resource, now: float
     ) -> Usage:
         """Charge one request that is about to be admitted, and say which budget had no room."""
-        limit = allowance.only
-        if limit is not None:
-            exceeded = spend_one(history, limit, now, self._factor)
-        else:
-            exceeded = spend_requests(history, allowance, now, self._factor)
+        exceeded = spend_requests(history, allowance, now, self._factor)
         if exceeded is not None:
             return Usage(exceeded)
         if resource.subject or charge is _ORIGINAL:
@@ -135,7 +133,7 @@ class _Table:
             key = self._pass(now)
             record = records[key]
             if not record.touched and not _worth_keeping(record, now):
-                del records[key]
+                self._drop(key)
                 return
             record.touched = False
             order.append(key)
@@ -143,10 +141,13 @@ class _Table:
         for _ in range(_STEPS):
             key = self._pass(now)
             if records[key].banned_until <= now:
-                del records[key]
+                self._drop(key)
                 return
             order.append(key)
-        del records[order.popleft()]
+        self._drop(order.popleft())
+
+    def _drop(self, key: str) -> None:
+        self.records.pop(key).gone = True  # whoever remembers it asks anew
 
     def _pass(self, now: float) -> str:
         """Move the hand on to a record that is not banned, if there is room to lay those aside that are."""

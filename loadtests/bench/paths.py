@@ -36,7 +36,7 @@ from loadtests.bench.visitors import API, HOST, IMAGE, scope
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from antiscrape.core.request import RequestHead
+    from antiscrape.gate import Passage
 
 _TOOL = "python-requests/2.32.3"
 _CHUNK = 1 << 16
@@ -169,14 +169,14 @@ def _first_sight(rounds: int) -> list[Cost]:
     agent = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.{}.0 Safari/537.36"
     new, known = [], []
 
-    def judge_all(heads: list[RequestHead]) -> None:
+    def judge_all(heads: list[Passage]) -> None:
         for head in heads:
-            judge(head, secure=True)
+            judge(head)
 
     for number in range(rounds):
         numbers = range(number * 50, number * 50 + 50)
-        strangers = [read(scope(place, API, agent=agent.format(place)))[0] for place in numbers]
-        again = [read(scope(place, API, agent=agent.format(place)))[0] for place in numbers]
+        strangers = [read(scope(place, API, agent=agent.format(place))) for place in numbers]
+        again = [read(scope(place, API, agent=agent.format(place))) for place in numbers]
         new.append(_cpu_ms(judge_all, strangers))
         known.append(_cpu_ms(judge_all, again))
     first, later = statistics.median(new) * 20, statistics.median(known) * 20
@@ -238,8 +238,7 @@ def remember(clients: int) -> tuple[float, float]:
     def visit(number: int, target: str, path: str) -> None:
         seen = scope(number, target)
         seen["raw_path"] = path.encode()
-        head, secure = rooms.reader.read(seen)
-        passage = rooms.gate.judge(head, secure=secure)
+        passage = rooms.gate.judge(rooms.reader.read(seen))
         if passage.verdict.rendition is not Rendition.ORIGINAL:
             raise RuntimeError(f"a person was judged {passage.verdict}")
 

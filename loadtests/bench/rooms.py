@@ -38,7 +38,7 @@ class Rooms:
             clock=clock.monotonic,
             wall=clock.wall,
         )
-        self.reader = HeadReader(policy.hosts)
+        self.reader = HeadReader(policy.hosts, chain=policy.identity.header)
         self.identity = Identity(policy.identity)
         self.renderer = PillowRenderer(policy.images)
         self.tools = Tools(self.gate, self.renderer, long_side, None)
@@ -48,9 +48,9 @@ class Rooms:
 
     def know(self, scope: Any) -> None:
         """Make the client of ``scope`` one that every room knows."""
-        head, secure = self.reader.read(scope)
-        self.gate.judge(head, secure=secure)
-        self.identity.find(head.peer, head.fields, head.repeated)
+        head = self.reader.read(scope)
+        self.gate.judge(head)
+        self.identity.find(head.peer, head.value(b"x-forwarded-for"))
 
     def reading(self, app: App) -> App:
         """Return ``app`` behind the first stage alone: the head is read."""
@@ -67,8 +67,8 @@ class Rooms:
         read, judge = self.reader.read, self.gate.judge
 
         async def serve(scope: Any, receive: Any, send: Any) -> None:
-            head, secure = read(scope)
-            judge(head, secure=secure)
+            head = read(scope)
+            judge(head)
             await app(scope, receive, send)
 
         return serve
@@ -78,8 +78,10 @@ class Rooms:
         read, judge, tools = self.reader.read, self.gate.judge, self.tools
 
         async def serve(scope: Any, receive: Any, send: Any) -> None:
-            head, secure = read(scope)
-            responder = Responder(tools, judge(head, secure=secure), send)
+            head = read(scope)
+            responder = Responder()
+            responder.tools, responder.passage, responder.to = tools, judge(head), send
+            responder.handle, responder.status = None, 0
             await app(scope, receive, responder.send)
 
         return serve

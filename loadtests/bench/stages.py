@@ -79,19 +79,17 @@ async def _one_batch(rooms: Rooms, target: str, numbers: Sequence[int]) -> dict[
     def note(passage: Passage) -> None:
         history = known(passage.principal.key)
         if history is not None:
-            history.note_request(passage.resource, passage.head.fields, now)
+            history.note_request(passage.resource, passage, now)
 
     def spend(passage: Passage) -> None:
         allowance = policy.standings[passage.verdict.standing]
         charge(passage.history, Charge.REQUEST, allowance, passage.resource, now)
 
     costs = {"head": _timed(read, [scope(number, target) for number in numbers])}
-    heads = [read(scope(number, target))[0] for number in numbers]
-    costs["principal"] = _timed(lambda head: find(head.peer, head.fields, head.repeated), heads)
-    costs["judge"] = _timed(
-        lambda head: judge(head, secure=True), [read(scope(number, target))[0] for number in numbers]
-    )
-    passages = [judge(head, secure=True) for head in heads]
+    heads = [read(scope(number, target)) for number in numbers]
+    costs["principal"] = _timed(lambda head: find(head.peer, head.value(b"x-forwarded-for")), heads)
+    costs["judge"] = _timed(judge, [read(scope(number, target)) for number in numbers])
+    passages = [judge(head) for head in heads]
     costs["history"] = _timed(note, passages)
     costs["budgets"] = _timed(spend, passages)
     seen = [Observation(passage.resource, CLEAN, CLEAN, banned=False, grant=None) for passage in passages]
@@ -131,7 +129,9 @@ async def _timed_answer(rooms: Rooms, passages: Sequence[Passage]) -> float:
     try:
         begin = time.thread_time_ns()
         for passage, start in zip(passages, starts, strict=True):
-            responder = Responder(rooms.tools, passage, send)
+            responder = Responder()
+            responder.tools, responder.passage, responder.to = rooms.tools, passage, send
+            responder.handle, responder.status = None, 0
             await responder.send(start)
             await responder.send(body)
         middle = time.thread_time_ns()

@@ -12,9 +12,9 @@ from tests.house import changed, person, scope_of
 
 def test_a_head_is_what_the_request_says_of_itself() -> None:
     scope = scope_of("/a%20b?c=%64", person(), method="PUT", peer="192.0.2.1", http_version="2")
-    head, secure = HeadReader().read(scope)
+    head = HeadReader().read(scope)
     assert (head.method, head.raw_path, head.query, head.peer) == ("PUT", b"/a%20b", b"c=%64", "192.0.2.1")
-    assert (head.host, head.scheme, head.http_version, secure) == ("photos.example", "https", "2", True)
+    assert (head.host, head.scheme, head.http_version, head.secure) == ("photos.example", "https", "2", True)
     assert head.names == tuple(name for name, _ in person())
     assert head.fields == dict(person())
     assert head.repeated == frozenset()
@@ -29,7 +29,7 @@ def test_lists_are_joined_and_other_repeated_fields_keep_their_first() -> None:
         (b"via", b"a"),
         (b"via", b"b"),
     ]
-    head, _ = HeadReader().read(scope_of("/", headers))
+    head = HeadReader().read(scope_of("/", headers))
     own = dict(person())
     assert head.fields[b"accept"] == own[b"accept"] + b", text/x"
     assert head.fields[b"user-agent"] == own[b"user-agent"]
@@ -43,7 +43,7 @@ def test_a_server_that_gives_no_raw_path_gives_the_decoded_one(path: str) -> Non
     scope = scope_of("/", person())
     del scope["raw_path"]
     scope["path"] = path
-    head, _ = HeadReader().read(scope)
+    head = HeadReader().read(scope)
     from urllib.parse import unquote
 
     assert unquote(head.raw_path.decode("ascii")) == path
@@ -52,8 +52,8 @@ def test_a_server_that_gives_no_raw_path_gives_the_decoded_one(path: str) -> Non
 
 def test_what_a_server_may_leave_out_is_left_out() -> None:
     scope = {"type": "websocket", "path": "/", "raw_path": None, "headers": [(b"host", b"a.example")]}
-    head, secure = HeadReader().read(scope)
-    assert (head.method, head.peer, head.query, secure) == ("GET", "", b"", False)
+    head = HeadReader().read(scope)
+    assert (head.method, head.peer, head.query, head.secure) == ("GET", "", b"", False)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_what_a_server_may_leave_out_is_left_out() -> None:
 def test_trustworthy_is_https_or_loopback(scheme: str, host: bytes, proto: bytes, secure: bool) -> None:  # noqa: FBT001 - a table's column
     """W3C Secure Contexts §3.1: only there do browsers send Sec-Fetch fields."""
     headers = changed(person(), (b"host", host), (b"x-forwarded-proto", proto or None))
-    assert HeadReader().read(scope_of("/", headers, scheme=scheme))[1] is secure
+    assert HeadReader().read(scope_of("/", headers, scheme=scheme)).secure is secure
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_trustworthy_is_https_or_loopback(scheme: str, host: bytes, proto: bytes
 )
 def test_a_name_that_begins_like_loopback_is_not(host: bytes) -> None:
     """Browsers send no Sec-Fetch fields there over plain http; to ask for them would charge people for it."""
-    assert HeadReader().read(scope_of("/", changed(person(), (b"host", host)), scheme="http"))[1] is False
+    assert HeadReader().read(scope_of("/", changed(person(), (b"host", host)), scheme="http")).secure is False
 
 
 def test_only_hosts_of_the_site_are_served() -> None:

@@ -23,6 +23,7 @@ from tests.core.visits import (
     SHOWN,
     THUMBNAIL,
     TRAP,
+    head_with,
     image,
     offered,
     shown,
@@ -56,9 +57,9 @@ FOX_RELAYED = [*person(), (b"via", b"1.1 proxy")]
 
 
 def traits(headers: Pairs, kind: str = "image", *, secure: bool = True, version: str = "1.1") -> Traits:
-    head = head_of("/x", headers, http_version=version)
+    head = head_of("/x", headers, http_version=version, scheme="https" if secure else "http")
     agent = agent_book().read(head.fields.get(b"user-agent"))
-    return read_traits(head, agent, KINDS[kind], secure=secure)
+    return read_traits(head, agent, KINDS[kind])
 
 
 def agent(value: bytes) -> Traits:
@@ -149,7 +150,7 @@ def test_the_same_image_again_is_no_habit() -> None:
     """Who reloads one picture twenty times has asked for one."""
     history = History(0.0)
     for step in range(20):
-        history.note_request(image(7), BARE, float(step))
+        history.note_request(image(7), head_with(BARE), float(step))
     assert (history.requests, history.images) == (20, 1)
 
 
@@ -254,7 +255,7 @@ def test_a_person_may_save_what_they_see() -> None:
 def test_a_person_who_sends_neither_cookies_nor_referers_stays_a_browser() -> None:
     history = offered(9, BARE)
     for step in range(30):
-        history.note_request(THUMBNAIL._replace(identity=step), BARE, 100.0 + step)
+        history.note_request(THUMBNAIL._replace(identity=step), head_with(BARE), 100.0 + step)
     assert found(history) == {"cookie-never-returned", "referer-never-sent"}
     assert PANEL.of_visit(history)[0] < policy_of().unknown_at
 
@@ -337,7 +338,7 @@ def test_a_profile_is_remembered_by_every_field_that_a_signal_reads() -> None:
 def test_a_visit_ends_after_half_an_hour_and_its_spending_does_not() -> None:
     history = visit(*[(TRAP, BARE)] * 3)
     history.originals = {1: 5.0}
-    history.note_request(PAGE, BARE, 2000.0)
+    history.note_request(PAGE, head_with(BARE), 2000.0)
     assert (history.traps, history.pages, history.requests) == (0, 1, 1)
     assert history.originals == {1: 5.0}
 
@@ -346,7 +347,7 @@ def first_standing(one: Visitor) -> tuple[Standing, int, list[str]]:
     gate = gate_of(policy_of(), Clock())
     path = "/media/7.jpg" if one.kind == "image" else "/p/7"
     head = head_of(path, one.headers, http_version=one.version)
-    verdict = gate.judge(head, secure=True).verdict
+    verdict = gate.judge(head).verdict
     return verdict.standing, verdict.score, [finding.name for finding in verdict.findings]
 
 

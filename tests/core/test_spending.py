@@ -43,7 +43,7 @@ def test_one_limit_is_spent_as_by_the_algorithm(
         now += gap
         after, wait = spend(now, tat, 1.0, limit.interval, limit.window)
         wide_after, wide_wait = spend(now, wide, 1.0 / FACTOR, limit.interval, limit.window)
-        got = spend_one(history, limit, now, FACTOR)
+        got = spend_one(FACTOR, history, limit, now)
         if wait:
             assert got is not None
             assert not got.shared

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 from antiscrape.core.history import History
 from antiscrape.core.resource import Kind, Resource, Size
+from tests.house import head_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from antiscrape.core.request import RequestHead
 
 
 def image(number: int = -1, size: Size = Size.ORIGINAL) -> Resource:
@@ -23,12 +26,17 @@ BARE: dict[bytes, bytes] = {}
 REFERRED = {b"referer": b"https://photos.example/"}
 
 
+def head_with(fields: Mapping[bytes, bytes]) -> RequestHead:
+    """Return a head with these fields and little else."""
+    return head_of("/", [(b"host", b"photos.example"), *fields.items()])
+
+
 def visit(*steps: tuple[Resource, Mapping[bytes, bytes]], pause: float = 10.0) -> History:
     """Make the requests, each for an image of its own."""
     history, now = History(0.0), 0.0
     for step, (resource, fields) in enumerate(steps):
         now += pause
-        history.note_request(resource._replace(identity=step), fields, now)
+        history.note_request(resource._replace(identity=step), head_with(fields), now)
     return history
 
 

@@ -27,7 +27,7 @@ def recorder(clock: Clock, ledger: Ledger, addresses: str = "hashed") -> Recorde
 def passage(
     gate: Gate, path: str = "/media/1.jpg", *, robot: bool = True, peer: str = "203.0.113.7"
 ) -> Passage:
-    return gate.judge(head_of(path, tool() if robot else person(), peer=peer), secure=True)
+    return gate.judge(head_of(path, tool() if robot else person(), peer=peer))
 
 
 def test_a_plain_allow_is_counted_and_no_event() -> None:

@@ -40,8 +40,8 @@ def lines(path: Path) -> list[tuple[str, str]]:
 
 def score(agent: str) -> int:
     raw = agent.encode("utf-8", "replace")
-    head = head_of("/", [(b"host", b"a.example"), (b"user-agent", raw)])
-    traits = read_traits(head, agent_book().read(raw), Kind.PAGE, secure=False)
+    head = head_of("/", [(b"host", b"a.example"), (b"user-agent", raw)], scheme="http")
+    traits = read_traits(head, agent_book().read(raw), Kind.PAGE)
     return sum(signal.weight for signal in agents.SIGNALS if signal.test(traits))
 
 

@@ -15,7 +15,7 @@ from antiscrape.core.resource import Kind, Resource, Size
 from antiscrape.core.rules import Allowance, IdentityRules
 from antiscrape.core.verdict import Budget, Rendition, Standing
 from antiscrape.stores.memory import MemoryStore
-from tests.house import ends, policy_of
+from tests.house import ends, head_of, person, policy_of
 
 PAGE = Resource(Kind.PAGE, "/", 1)
 
@@ -51,7 +51,7 @@ def test_limited_clients_are_limited_after_200_000_strangers() -> None:
 
     def ask(number: int, allowance: Allowance, now: float) -> bool:
         history = store.find(principal(number << 12), now)
-        history.note_request(PAGE, {}, now)
+        history.note_request(PAGE, head_of("/a", person()), now)
         return store.charge(history, Charge.REQUEST, allowance, PAGE, now).exceeded is None
 
     for number, allowance in enumerate(LIMITED.values()):
@@ -133,7 +133,7 @@ def test_addresses_that_collide_as_integers_cost_nothing_more() -> None:
     peers = [str(ipaddress.IPv6Address(base + step * (2**61 - 1))) for step in range(40_000)]
     assert ipaddress.IPv6Address(peers[-1]) in ipaddress.IPv6Network("2001:db8::/48")
     identity = Identity(IdentityRules(ipv6_prefix=128))
-    principals = [identity.find(peer, {}, frozenset()) for peer in peers]
+    principals = [identity.find(peer) for peer in peers]
     assert len({one.key for one in principals}) == 40_000
     store = MemoryStore(max_principals=50_000, rollup_factor=20.0)
     with ends():
@@ -145,13 +145,13 @@ def test_addresses_that_collide_as_integers_cost_nothing_more() -> None:
 @pytest.mark.security("A11")
 def test_one_ipv6_network_is_one_client_and_its_neighbours_share_a_wider_budget() -> None:
     identity = Identity(IdentityRules())
-    keys = {identity.find(f"2001:db8:1:2::{number:x}", {}, frozenset()).key for number in range(10_000)}
+    keys = {identity.find(f"2001:db8:1:2::{number:x}").key for number in range(10_000)}
     assert len(keys) == 1
     store = MemoryStore(max_principals=5000, rollup_factor=20.0)
     allowance = replace(policy_of().standings[Standing.BROWSER], requests=parse_limits("10/min"))
     admitted = 0
     for network in range(1000):
-        one = identity.find(f"2001:db8:1:{network:x}::1", {}, frozenset())
+        one = identity.find(f"2001:db8:1:{network:x}::1")
         history = store.find(one, 0.0)
         admitted += sum(
             store.charge(history, Charge.REQUEST, allowance, PAGE, 0.0).exceeded is None for _ in range(10)
