@@ -18,6 +18,7 @@ RUN python -m venv /opt/antiscrape \
 
 COPY pyproject.toml README.md LICENSE ./
 COPY antiscrape antiscrape
+COPY config/crawlers config/crawlers
 RUN /build/tools/bin/pip wheel --no-deps --no-index --no-build-isolation --wheel-dir dist .
 RUN /opt/antiscrape/bin/pip install --no-deps --no-index --compile dist/*.whl \
  && /opt/antiscrape/bin/pip check

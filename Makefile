@@ -10,7 +10,7 @@ COMPILE := env -u PIP_FIND_LINKS $(BIN)/python -m piptools compile --quiet --gen
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench load trial trial-corpus fuzz config locks clean
+.PHONY: help demo test check format bench load trial trial-corpus crowds fuzz config locks clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -19,7 +19,7 @@ demo: $(VENV)/.demo ## a photo site, a person and three harvesters, side by side
 	$(BIN)/antiscrape demo $(if $(ONCE),--once) $(ARGS)
 
 test: $(VENV)/.dev ## all tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto $(ARGS)
 
 check: $(VENV)/.dev ## lint, types, shape
 	$(BIN)/ruff check .
@@ -43,6 +43,9 @@ trial: $(VENV)/.dev ## real scrapers and browsers against the demo site
 trial-corpus: $(VENV)/.dev ## recorded scrapers and people, judged on their own clock
 	$(BIN)/python -m loadtests.corpus $(ARGS)
 
+crowds: $(VENV)/.dev ## botnets and crowds of people before the real gate, in virtual time
+	$(BIN)/python -m loadtests.crowds $(ARGS)
+
 fuzz: $(VENV)/.dev ## longer runs of the seeded and property tests
 	ANTISCRAPE_FUZZ=1 $(BIN)/python -m pytest -q tests/security tests/core $(ARGS)
 
@@ -52,7 +55,7 @@ config: $(VENV)/.dev ## write config/antiscrape.toml and its schema anew from th
 locks: $(VENV)/.dev ## resolve the dependencies anew (several minutes)
 	$(COMPILE) $(ARGS) --all-extras -o locks/dev.txt pyproject.toml locks/build.in
 	$(COMPILE) --extra demo -c locks/dev.txt -o locks/demo.txt pyproject.toml locks/build.in
-	$(COMPILE) --extra serve -c locks/dev.txt -o locks/serve.txt pyproject.toml
+	$(COMPILE) --extra serve --extra verify --extra networks -c locks/dev.txt -o locks/serve.txt pyproject.toml
 	$(COMPILE) -c locks/dev.txt -o locks/build.txt locks/build.in
 	@# the package itself stands among its extras' needs, with this folder's path
 	sed -i -e '/^# WARNING: pip install/d' -e '/^# Consider using a hashable/d' -e '/^antiscrape @ /,/^    # via/d' locks/dev.txt locks/demo.txt locks/serve.txt
