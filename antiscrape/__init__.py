@@ -8,6 +8,10 @@ rendition of an image it gets. ::
     scope -> RequestHead -> Resource, Principal -> Observation -> Verdict -> rendition, page, or refusal
              asgi.head      core.routes, identity   gate           judge      asgi.responder
 
+A principal is an account where the site names one, else a network. Beside the ladder of standings are
+roles, which have to be proven: verified crawlers, each with a purpose, and partners. Nothing that has to
+be asked of others (DNS, published lists, key directories) is waited for: until it is known, it is unproven.
+
 ``core`` does no I/O and reads no clock; ``gate`` gathers what it needs and writes down what it said;
 ``asgi`` alone knows scopes and messages; ``app`` puts the rooms together.
 """
@@ -20,13 +24,23 @@ from antiscrape.version import __version__
 
 if TYPE_CHECKING:
     from antiscrape.app import AntiscrapeMiddleware
+    from antiscrape.core.account import Account
     from antiscrape.core.rules import Policy
     from antiscrape.settings import load_policy
     from antiscrape.signing import add_jinja_filter, sign_url
 
-__all__ = ["AntiscrapeMiddleware", "Policy", "__version__", "add_jinja_filter", "load_policy", "sign_url"]
+__all__ = [
+    "Account",
+    "AntiscrapeMiddleware",
+    "Policy",
+    "__version__",
+    "add_jinja_filter",
+    "load_policy",
+    "sign_url",
+]
 
 _HOMES = {
+    "Account": "antiscrape.core.account",
     "AntiscrapeMiddleware": "antiscrape.app",
     "Policy": "antiscrape.core.rules",
     "add_jinja_filter": "antiscrape.signing",

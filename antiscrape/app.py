@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from antiscrape import clock
+from antiscrape.asgi.accounts import Accounts
 from antiscrape.asgi.bodies import Rewriters
 from antiscrape.asgi.middleware import Middleware
+from antiscrape.asgi.preferences import PreferenceWriter
+from antiscrape.asgi.traps import Maze
+from antiscrape.core.obedience import RobotsBook
+from antiscrape.core.preferences import Statements
 from antiscrape.core.resource import Kind, Size
 from antiscrape.core.rules import Route
+from antiscrape.core.spread import Spread
 from antiscrape.core.tokens import KeyRing
+from antiscrape.core.traps import TrapLinks, TrapTags
 from antiscrape.core.verdict import Mode
 from antiscrape.evidence.events import open_sink
 from antiscrape.evidence.recorder import Recorder
@@ -18,13 +26,18 @@ from antiscrape.gate import Gate
 from antiscrape.images.dimensions import long_side
 from antiscrape.images.renderer import PillowRenderer
 from antiscrape.lookups.agents import AgentBook
+from antiscrape.lookups.networks import NetworkBook, keep_fresh
+from antiscrape.lookups.roles import crawler_tokens, open_roles
 from antiscrape.operate.meter import Meter
 from antiscrape.settings import load_policy
 from antiscrape.signing import grants_of
 from antiscrape.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
+    from antiscrape.asgi.accounts import AskAccount, AskOwner
+    from antiscrape.asgi.middleware import Keeper
     from antiscrape.asgi.types import ASGIApp
+    from antiscrape.core.grants import Grants
     from antiscrape.core.rules import Policy
 
 
@@ -38,40 +51,66 @@ class AntiscrapeMiddleware(Middleware):
     ``policy`` defaults to ``load_policy()``: the built-in defaults, the file named by
     ``ANTISCRAPE_CONFIG``, and the environment. Raise ``ConfigurationError`` where the policy cannot
     be carried out.
+
+    ``account`` and ``owner`` are plain callables that are asked with the scope of each request: for the
+    account that is signed in (its name, or an ``Account`` with the time it was made; None for nobody) and
+    for the subject that the requested picture shows (``""`` where that is not known). Whatever they raise
+    is recorded and means nobody.
     """
 
-    def __init__(self, app: ASGIApp, *, policy: Policy | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        policy: Policy | None = None,
+        account: AskAccount | None = None,
+        owner: AskOwner | None = None,
+    ) -> None:
         policy = load_policy() if policy is None else policy
         keys = KeyRing(policy.secrets)
         loaded = policy  # its version, in the metrics, must not depend on the secret
         policy, trap = lay_trap(policy, keys)
-        # In shadow mode no page is signed, so no request is held to its grant.
-        signs = policy.mode is Mode.ENFORCE and bool(policy.grants.prefixes)
-        grants = grants_of(policy) if signs else None
-        store = MemoryStore(
-            max_principals=policy.store.max_principals,
-            rollup_factor=policy.identity.rollup_factor,
-            standings=policy.standings,
-        )
-        gate = Gate(
-            policy, store=store, agents=AgentBook(), grants=grants, clock=clock.monotonic, wall=clock.wall
-        )
+        grants = _grants(policy)
+        store = _store(policy)
         sink, renderer = open_sink(policy.record.events), PillowRenderer(policy.images)
+        networks = _networks(policy)
         recorder = Recorder(
             sink,
             site=policy.site,
             keys=keys,
             addresses=policy.record.addresses,
             wall=clock.wall,
+            networks=networks,
         )
-        rewrites = (grants is not None and policy.grants.rewrite) or bool(trap)
+        roles, keepers = open_roles(policy, clock=clock.monotonic, wall=clock.wall, tell=recorder.tell)
+        gate = Gate(
+            policy,
+            store=store,
+            agents=AgentBook(),
+            grants=grants,
+            clock=clock.monotonic,
+            wall=clock.wall,
+            networks=networks,
+            roles=roles,
+            account_key=keys.derive("account"),
+            trap_tags=None if trap is None else trap.tags,
+            robots=(robots := RobotsBook()),
+            spread=Spread(key=keys.derive("spread"), started=clock.monotonic()) if policy.spread else None,
+        )
+        if networks is not None:
+            keepers = (*keepers, _keeper(networks, policy.networks.reload, gate, recorder))
         super().__init__(
             app,
             gate=gate,
             renderer=renderer,
             recorder=recorder,
             long_side=long_side,
-            rewriters=Rewriters(policy, grants, clock.wall, trap) if rewrites else None,
+            rewriters=_rewriters(policy, grants, trap),
+            preferences=preference_writer(policy, robots),
+            keepers=keepers,
+            maze=None if trap is None else Maze(keys, trap.base),
+            partners=roles.partners,
+            accounts=_accounts(policy, keys, account, owner),
         )
         self.policy = policy
         self.store = store
@@ -85,17 +124,67 @@ def protect(app: ASGIApp, policy: Policy | None = None) -> AntiscrapeMiddleware:
     return AntiscrapeMiddleware(app, policy=policy)
 
 
-def lay_trap(policy: Policy, keys: KeyRing) -> tuple[Policy, bytes]:
-    """Return the policy with a route for its trap, and the link that is put into pages (``b""`` for none).
+def _store(policy: Policy) -> MemoryStore:
+    return MemoryStore(
+        max_principals=policy.store.max_principals,
+        rollup_factor=policy.identity.rollup_factor,
+        standings=policy.standings,
+    )
+
+
+def _grants(policy: Policy) -> Grants | None:
+    # In shadow mode no page is signed, so no request is held to its grant.
+    signs = policy.mode is Mode.ENFORCE and bool(policy.grants.prefixes)
+    return grants_of(policy) if signs else None
+
+
+def _rewriters(policy: Policy, grants: Grants | None, trap: TrapLinks | None) -> Rewriters | None:
+    rewrites = (grants is not None and policy.grants.rewrite) or trap is not None
+    return Rewriters(policy, grants, clock.wall, trap) if rewrites else None
+
+
+def _networks(policy: Policy) -> NetworkBook | None:
+    rules = policy.networks
+    return NetworkBook(rules.lists, rules.asn_database) if rules else None
+
+
+def _keeper(book: NetworkBook, every: float, gate: Gate, recorder: Recorder) -> Keeper:
+    return partial(
+        keep_fresh, book, every, changed=gate.forget_networks, refused=partial(recorder.tell, "networks")
+    )
+
+
+def _accounts(
+    policy: Policy, keys: KeyRing, account: AskAccount | None, owner: AskOwner | None
+) -> Accounts | None:
+    if not policy.accounts.enabled and account is None and owner is None:
+        return None
+    key = keys.derive("session")
+    return Accounts(policy.accounts, key=key, clock=clock.monotonic, account=account, owner=owner)
+
+
+def preference_writer(policy: Policy, robots: RobotsBook) -> PreferenceWriter | None:
+    """Return what says how the site wants to be crawled; nothing is said in shadow."""
+    if policy.preferences is None or policy.mode is not Mode.ENFORCE:
+        return None
+    traps = [route.pattern.removesuffix("**") for route in policy.routes if route.kind is Kind.TRAP]
+    statements = Statements(policy.preferences, tokens=crawler_tokens(), traps=traps)
+    return PreferenceWriter(statements, robots, now=clock.monotonic)
+
+
+def lay_trap(policy: Policy, keys: KeyRing) -> tuple[Policy, TrapLinks | None]:
+    """Return the policy with a route for its trap, and what is put into pages (None for nothing).
 
     The path is derived from the secret: every worker lays the same one, and nobody can look it up.
     """
-    inject = policy.traps.inject and policy.mode is Mode.ENFORCE
-    if not inject and not policy.traps.path:
-        return policy, b""
-    path = policy.traps.path or f"/{keys.derive('trap').hex()[:12]}/"
-    routes = (Route(path.rstrip("/") + "/**", Kind.TRAP, Size.UNTOLD), *policy.routes)
-    # A browser never draws what is in a template, an assistive technology never reads it, and a text
-    # browser has nothing to show for a link without words.
-    link = f'<template><a href="{path}archive" rel="nofollow"></a></template>'
-    return replace(policy, routes=routes), link.encode() if inject else b""
+    rules = policy.traps
+    inject = rules.inject and policy.mode is Mode.ENFORCE
+    if not inject and not rules.path:
+        return policy, None
+    links = TrapLinks(
+        rules.path or f"/{keys.derive('trap').hex()[:12]}",
+        TrapTags(keys) if rules.tagged else None,
+        pictures=rules.pictures,
+    )
+    routes = (Route(links.base + "/**", Kind.TRAP, Size.UNTOLD), *policy.routes)
+    return replace(policy, routes=routes), links if inject else None

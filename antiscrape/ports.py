@@ -11,8 +11,11 @@ if TYPE_CHECKING:
     from antiscrape.core.budgets import Limit
     from antiscrape.core.history import History
     from antiscrape.core.identity import Principal
+    from antiscrape.core.networks import NetworkFacts
     from antiscrape.core.observation import Charge, Usage
+    from antiscrape.core.request import RequestHead
     from antiscrape.core.resource import Resource
+    from antiscrape.core.role import Role
     from antiscrape.core.rules import Allowance
     from antiscrape.core.verdict import Exceeded, Rendition
 
@@ -96,6 +99,26 @@ class UsageStore(Protocol):
 
     def ban(self, history: History, until: float) -> None:
         """Keep a principal out until ``until``, on the monotonic clock."""
+        ...
+
+
+class Networks(Protocol):
+    """Knows whose network an address is in."""
+
+    def facts(self, address: str) -> NetworkFacts:
+        """Return what is known of the canonical text of an address."""
+        ...
+
+
+class Roles(Protocol):
+    """Proves who stands beside the ladder: verified crawlers, partners."""
+
+    def claimed(self, head: RequestHead) -> bool:
+        """Tell whether a request of this order of names and this User-Agent may claim to be somebody."""
+        ...
+
+    def find(self, head: RequestHead, address: str, now: float) -> Role:
+        """Return what became of a request's claim; never wait, never raise."""
         ...
 
 

@@ -165,11 +165,15 @@ def replay(recording: Recording, policy: Policy, agents: AgentBook) -> Outcome:
 
 def _answer(gate: Gate, passage: Passage, row: Mapping[str, Any]) -> None:
     """Tell the gate what the site answered, as the responder does."""
+    if row["path"] == "/sitemap.xml":
+        passage.habits.note_sitemap()
+    if passage.verdict.action is Action.LIMIT:
+        passage.habits.note_refused(passage.resource)
     status, media = int(row["status"] or 0), read_media((row.get("ctype") or "").encode("latin-1"))
     html = media is Media.HTML and status in {200, 304}
     offered = html and not any("sid=" in v for n, v in row["headers"] if n.lower() == "cookie")
     if offered or status == 404:
-        passage.history.note_answer(found=status != 404, cookie_offered=offered)
+        passage.habits.note_answer(found=status != 404, cookie_offered=offered)
     untold = passage.resource.kind is Kind.UNTOLD
     if untold and media in KINDS and media is not Media.OTHER and 0 < status < 300:
         gate.note_kind(passage, KINDS[media])

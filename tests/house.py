@@ -6,19 +6,19 @@ import asyncio
 import functools
 import io
 import json
-import signal
-import sys
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from PIL import Image
 
-from antiscrape.app import lay_trap
+from antiscrape.app import lay_trap, preference_writer
 from antiscrape.asgi.bodies import Rewriters
 from antiscrape.asgi.head import HeadReader
 from antiscrape.asgi.middleware import Middleware
+from antiscrape.asgi.traps import Maze
+from antiscrape.core.obedience import RobotsBook
 from antiscrape.core.tokens import KeyRing
 from antiscrape.evidence.recorder import Recorder
 from antiscrape.gate import Gate
@@ -30,11 +30,13 @@ from antiscrape.signing import grants_of
 from antiscrape.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Mapping
 
+    from antiscrape.asgi.accounts import Accounts
     from antiscrape.asgi.types import ASGIApp, Message, Receive, Scope, Send
     from antiscrape.core.rules import Policy
     from antiscrape.gate import Passage
+    from antiscrape.ports import Networks, Roles
 
 Pairs = list[tuple[bytes, bytes]]
 
@@ -42,42 +44,6 @@ Pairs = list[tuple[bytes, bytes]]
 PATIENCE = 20.0
 SECRET = "ckQ3vX9pTf2mZ7hLw0sNbYd4Rj8uEaGi"  # of the tests, and of nothing else
 DATA = Path(__file__).parent / "data"
-
-
-@contextmanager
-def ends(seconds: float = 5.0) -> Iterator[None]:
-    """Stop, and fail, what takes ``seconds`` of the processor: for input on which worse than linear work takes minutes.
-
-    It tells a hang from an answer and nothing finer: how fast something is, is measured by ``make bench``.
-    """
-
-    def late(*_: object) -> None:
-        message = f"{seconds} s of the processor, and no end"
-        raise AssertionError(message)
-
-    former = signal.signal(signal.SIGPROF, late)
-    signal.setitimer(signal.ITIMER_PROF, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.signal(signal.SIGPROF, former)
-
-
-def calls_of(job: Callable[[], object]) -> int:
-    """Return how many functions, Python's and C's, ``job`` calls: a cost that no busy machine changes."""
-    calls = 0
-
-    def count(_: object, event: str, __: object) -> None:
-        nonlocal calls
-        calls += event in {"call", "c_call"}
-
-    sys.setprofile(count)
-    try:
-        job()
-    finally:
-        sys.setprofile(None)
-    return calls
 
 
 @functools.cache
@@ -134,7 +100,7 @@ def store_of(policy: Policy) -> MemoryStore:
     )
 
 
-def gate_of(policy: Policy, clock: Clock, store: MemoryStore | None = None) -> Gate:
+def gate_of(policy: Policy, clock: Clock, store: MemoryStore | None = None, **rooms: Any) -> Gate:
     """Return a gate with the real store and the real book of agents, on a clock that the test moves."""
     grants = grants_of(policy) if policy.grants.prefixes else None
     return Gate(
@@ -144,6 +110,7 @@ def gate_of(policy: Policy, clock: Clock, store: MemoryStore | None = None) -> G
         grants=grants,
         clock=clock.monotonic,
         wall=clock.wall,
+        **rooms,
     )
 
 
@@ -175,23 +142,48 @@ class House(NamedTuple):
 
 @asynccontextmanager
 async def house(
-    app: ASGIApp, policy: Policy | None = None, clock: Clock | None = None
+    app: ASGIApp,
+    policy: Policy | None = None,
+    clock: Clock | None = None,
+    *,
+    networks: Networks | None = None,
+    roles: Roles | None = None,
+    accounts: Accounts | None = None,
 ) -> AsyncIterator[House]:
-    """Put ``app`` behind every room that the site would run, with the test's clock and ledger; end its workers."""
+    """Put ``app`` behind every room that the site would run, with the test's clock and ledger; end its workers.
+
+    ``networks``, ``roles`` and ``accounts`` are those of the test, which the site would make of files, DNS and keys.
+    """
     policy, clock, ledger = policy or policy_of(), clock or Clock(), Ledger()
     keys = KeyRing(policy.secrets)
     policy, trap = lay_trap(policy, keys)
     grants = grants_of(policy) if policy.grants.prefixes else None
-    gate = gate_of(policy, clock)
+    tags = None if trap is None else trap.tags
+    robots = RobotsBook()
+    gate = gate_of(policy, clock, networks=networks, roles=roles, trap_tags=tags, robots=robots)
     recorder = Recorder(
-        ledger, site=policy.site, keys=keys, addresses=policy.record.addresses, wall=clock.wall
+        ledger,
+        site=policy.site,
+        keys=keys,
+        addresses=policy.record.addresses,
+        wall=clock.wall,
+        networks=networks,
     )
     renderer = PillowRenderer(policy.images)
     rewriters = None
-    if (grants is not None and policy.grants.rewrite) or trap:
+    if (grants is not None and policy.grants.rewrite) or trap is not None:
         rewriters = Rewriters(policy, grants, clock.wall, trap)
     middleware = Middleware(
-        app, gate=gate, renderer=renderer, recorder=recorder, long_side=long_side, rewriters=rewriters
+        app,
+        gate=gate,
+        renderer=renderer,
+        recorder=recorder,
+        long_side=long_side,
+        rewriters=rewriters,
+        preferences=preference_writer(policy, robots),
+        accounts=accounts,
+        maze=None if trap is None else Maze(keys, trap.base),
+        partners=getattr(roles, "partners", None),
     )
     try:
         async with asyncio.timeout(PATIENCE):

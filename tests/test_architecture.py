@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "images": {"core", "ports", "errors", "clock", "version"},
     "evidence": {"core", "ports", "errors", "gate"},
     "operate": {"core", "ports", "errors", "gate", "clock", "version"},
-    "settings": {"core", "errors", "version"},
+    "settings": {"core", "errors", "version", "clock"},
     "asgi": {"core", "ports", "errors", "gate", "evidence", "operate", "clock", "version"},
 }
 #: These know every room; of them only the command line and the demo know the root.
@@ -92,7 +92,7 @@ def test_only_the_clock_reads_time(path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("*.py")), ids=name_of)
 def test_no_test_measures_speed(path: Path) -> None:
-    """A busy machine would fail it: speed belongs to ``make bench``; ``house.ends`` tells a hang."""
+    """A busy machine would fail it: speed belongs to ``make bench``; ``costs.ends`` tells a hang."""
     read = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
     assert not read & {"process_time", "perf_counter", "thread_time", "process_time_ns", "perf_counter_ns"}
 

@@ -99,9 +99,8 @@ def test_what_is_copied_exists_and_is_sent_to_the_engine() -> None:
     assert rules[0] == "*"
     for name in sources():
         assert (ROOT / name).exists(), name
-        assert any(fnmatch.fnmatch(name.split("/")[0], rule[1:]) for rule in rules if rule.startswith("!")), (
-            name
-        )
+        sent = [rule[1:] for rule in rules if rule.startswith("!")]
+        assert any(fnmatch.fnmatch(part, rule) for part in (name, name.split("/")[0]) for rule in sent), name
     for private in (".git", ".venv", "tests", "config"):
         assert f"!{private}" not in rules
 

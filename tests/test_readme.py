@@ -13,7 +13,8 @@ import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -21,9 +22,12 @@ from PIL import Image
 
 from antiscrape.settings import load_policy
 from tests.asgi.frameworks import uvicorned
+from tests.house import answers, drive, person, scope_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from antiscrape.asgi.types import Receive, Scope, Send
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -140,6 +144,24 @@ def test_the_app_serves_people_originals_and_tools_previews(
             assert taken.content != original
 
     asyncio.run(look())
+
+
+def test_the_account_snippet_names_who_is_signed_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("ANTISCRAPE_SECRET", SECRET)
+    monkeypatch.setenv("ANTISCRAPE__RECORD__EVENTS", "off")
+    snippet = next(text for kind, text in BLOCKS if kind == "python" and "Account(" in text)
+    seen: list[object] = []
+
+    async def site(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope["state"]["antiscrape"].verdict.standing.value)
+        await answers(b"hello", b"text/plain")(scope, receive, send)
+
+    names: dict[str, Any] = {"app": site}
+    exec(snippet, names)  # the README's own words
+    for user in (SimpleNamespace(name="anna", joined=None), None):
+        asyncio.run(drive(names["app"], scope_of("/page", person(), user=user)))
+    assert seen == ["member", "browser"]
 
 
 def test_the_signing_snippet_runs(

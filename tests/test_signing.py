@@ -17,7 +17,7 @@ from antiscrape.core.grants import GrantState
 from antiscrape.core.rules import GrantRules, Policy
 from antiscrape.errors import SecretError
 from antiscrape.signing import add_jinja_filter, grants_of, sign_url
-from tests.house import calls_of
+from tests.costs import calls_of
 
 SECRET = b"Zr1c0l8-gJ5dVQ2nXw9yT4uHs7bKfEaM3pN6oLiRtYq"
 NOW = 1_800_000_123.0

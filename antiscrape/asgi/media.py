@@ -15,6 +15,7 @@ class Media(Enum):
     HTML = "html"
     JSON = "json"
     ASSET = "asset"
+    XML = "xml"  # a sitemap, a feed
     VAGUE = "vague"  # no type, or one that says nothing
     OTHER = "other"
 
@@ -61,6 +62,8 @@ def read_media(content_type: bytes) -> Media:
         media = Media.ASSET
     elif essence == "application/json" or sub.endswith("+json"):
         media = Media.JSON
+    elif essence in {"application/xml", "text/xml"}:
+        media = Media.XML
     elif essence in _SAYING_NOTHING:
         media = Media.VAGUE
     else:

@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 from antiscrape.asgi.answers import send_error, send_verdict
 from antiscrape.asgi.head import HeadReader
+from antiscrape.asgi.preferences import Speaker
 from antiscrape.asgi.responder import Responder, Tools
+from antiscrape.asgi.traps import answers_itself, send_trap
 from antiscrape.core.judge import PLAIN
+from antiscrape.core.partner import BEARER_FIELD, KEY_FIELD, key_in
 from antiscrape.core.resource import Kind
 from antiscrape.core.verdict import Action, Mode, Rendition, Standing
 from antiscrape.errors import ConfigurationError, RequestError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+
+    from antiscrape.asgi.accounts import Accounts
     from antiscrape.asgi.bodies import Rewriters
+    from antiscrape.asgi.preferences import PreferenceWriter
     from antiscrape.asgi.responder import LongSide
+    from antiscrape.asgi.traps import Maze
     from antiscrape.asgi.types import ASGIApp, Message, Receive, Scope, Send
+    from antiscrape.core.partner import PartnerBook
     from antiscrape.evidence.recorder import Recorder
     from antiscrape.gate import Gate, Passage
     from antiscrape.ports import Renderer
+
+    #: Works beside the traffic from the app's start to its end, when it is cancelled.
+    Keeper = Callable[[], Coroutine[object, object, None]]
 
 # Bound once: reading a member off its Enum class costs 0.2 µs in Python 3.11.
 _ADMIT: Final = Action.ADMIT
 _ORIGINAL: Final = Rendition.ORIGINAL
 _EXEMPT: Final = Kind.EXEMPT
+_TRAP: Final = Kind.TRAP
 _BROWSER: Final = Standing.BROWSER
 #: Kinds whose answer may be a picture that is not for this client.
 _PICTURES: Final = frozenset({Kind.IMAGE, Kind.UNTOLD})
@@ -33,6 +47,7 @@ _PARTIAL = frozenset({
     b"if-none-match", b"if-modified-since", b"if-match", b"if-unmodified-since", b"if-range", b"range", b"accept-encoding",
 })  # fmt: skip
 _CONDITIONS = frozenset({b"if-none-match", b"if-modified-since", b"accept-encoding"})
+_KEYS: Final = frozenset({KEY_FIELD, BEARER_FIELD})
 #: With these a server sends a file that we would never see.
 _SHORTCUTS = frozenset({"http.response.pathsend", "http.response.zerocopysend"})
 #: Kinds whose bodies are never rewritten.
@@ -53,6 +68,11 @@ class Middleware:
         recorder: Recorder,
         long_side: LongSide,
         rewriters: Rewriters | None,
+        preferences: PreferenceWriter | None = None,
+        keepers: Sequence[Keeper] = (),
+        accounts: Accounts | None = None,
+        maze: Maze | None = None,
+        partners: PartnerBook | None = None,
     ) -> None:
         self.app = app
         self._gate = gate
@@ -65,16 +85,26 @@ class Middleware:
         self._allowed = recorder.plain
         self._off = gate.policy.mode is Mode.OFF
         self._reader = HeadReader(gate.policy.hosts, chain=gate.policy.identity.header)
-        self._tools = Tools(gate, renderer, long_side, rewriters)
+        self._accounts = accounts
+        self._maze = maze
+        self._partners = partners or None
+        self._tools = Tools(gate, renderer, long_side, rewriters, accounts)
+        self._preferences = preferences
+        self._keepers = tuple(keepers)
+        self._documents = frozenset[bytes]() if preferences is None else preferences.paths
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: C901, PLR0912  the request path, where a call costs more than a branch
         """Serve one ASGI connection."""
         kind = scope["type"]
         if kind != "http" or self._off:
             await self._other(scope, receive, send)
             return
         try:
-            passage = self._gate.judge(self._reader.read(scope))
+            passage = self._reader.read(scope)
+            if self._accounts is None:
+                self._gate.judge(passage)
+            else:
+                scope = self._judge_told(scope, passage, self._accounts)
         except RequestError as error:
             self._recorder.refuse(error)
             await send_error(send, error, http_version=scope.get("http_version", "1.1"))
@@ -85,17 +115,30 @@ class Middleware:
             scope["state"] = {"antiscrape": passage}
         verdict = passage.verdict
         if verdict.action is not _ADMIT and not verdict.shadowed:
+            passage.habits.note_refused(passage.resource)
             self._recorder.record(passage, 429 if verdict.action is Action.LIMIT else 403)
             await send_verdict(send, verdict, passage)
             return
+        if self._maze is not None and passage.resource.kind is _TRAP and answers_itself(passage):
+            self._recorder.record(passage, await send_trap(send, passage, self._maze, self._gate.clock()))
+            return
+        if self._preferences is not None:
+            if passage.raw_path in self._documents:
+                await self._preferences.serve(self.app, scope, receive, send)
+                self._recorder.record(passage, 200)
+                return
+            send = Speaker(self._preferences, passage, send).send
         responder = Responder()
         responder.tools = self._tools
         responder.passage = passage
         responder.to = send
         responder.handle = None
         responder.status = 0
+        responder.news = False
         if self._changes or passage.query or verdict.rendition is not _ORIGINAL:
             scope = self._inner_scope(scope, passage)
+        if self._partners is not None:
+            scope = _without_key(scope, passage, self._partners)
         if "extensions" in scope:
             scope = _without_shortcuts(scope)
         try:
@@ -146,9 +189,18 @@ class Middleware:
                     kept.append((name, tags))
         return kept
 
+    def _judge_told(self, scope: Scope, passage: Passage, accounts: Accounts) -> Scope:
+        """Judge a request of which the site may say whose it is; return the scope without what is ours to say."""
+        self._gate.judge(passage, accounts.of_request(scope, passage), accounts.owner_of(scope))
+        return accounts.for_site(scope, passage)
+
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            passage = self._gate.judge(self._reader.read(scope))
+            passage = self._reader.read(scope)
+            if self._accounts is None:
+                self._gate.judge(passage)
+            else:
+                scope = self._judge_told(scope, passage, self._accounts)
         except RequestError as error:
             self._recorder.refuse(error)
             await receive()
@@ -158,6 +210,8 @@ class Middleware:
         verdict = passage.verdict
         if verdict.action is _ADMIT or verdict.shadowed:
             self._recorder.record(passage, 101)
+            if self._partners is not None:
+                scope = _without_key(scope, passage, self._partners)
             await self.app(scope, receive, send)
             return
         self._recorder.record(passage, 429 if verdict.action is Action.LIMIT else 403)
@@ -172,7 +226,8 @@ class Middleware:
         await send_verdict(deny, verdict, passage)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the scope through; the renderer's workers start and end with the app."""
+        """Pass the scope through; the renderer's workers and the keepers start and end with the app."""
+        tasks: list[asyncio.Task[None]] = []
 
         async def last(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":
@@ -180,13 +235,30 @@ class Middleware:
                     await self._renderer.prepare()
                 except ConfigurationError as error:
                     message = {"type": "lifespan.startup.failed", "message": str(error)}
+                else:
+                    tasks.extend(asyncio.create_task(keeper()) for keeper in self._keepers)
             elif message["type"].startswith("lifespan.shutdown."):
                 # what the server hears last ends its loop, and our workers' with it
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
                 await self._renderer.aclose()
             await send(message)
 
         # An app that knows no lifespan (Django's) raises here, and is served all the same.
         await self.app(scope, receive, last)
+
+
+def _without_key(scope: Scope, passage: Passage, partners: PartnerBook) -> Scope:
+    """Return the scope without a partner's key, which is between the partner and us."""
+    if _KEYS.isdisjoint(passage.shape.at):
+        return scope
+    kept = [
+        (name, value)
+        for name, value in scope["headers"]
+        if name not in _KEYS or (key := key_in(name, value)) is None or not partners.holds(key)
+    ]
+    return {**scope, "headers": kept}
 
 
 def _without_shortcuts(scope: Scope) -> Scope:

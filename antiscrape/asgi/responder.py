@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Final
 from antiscrape.asgi.answers import send_rendition
 from antiscrape.asgi.caching import keep_private
 from antiscrape.asgi.media import KINDS, SNIFFED, Media, known_media, looks_like_image, read_media
+from antiscrape.asgi.traps import private_fields
 from antiscrape.core.resource import Kind, Size
 from antiscrape.core.verdict import Mode, Rendition
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from antiscrape.asgi.accounts import Accounts
     from antiscrape.asgi.bodies import BodyWriter, Rewriters
     from antiscrape.asgi.types import Headers, Message, Send
     from antiscrape.core.verdict import Verdict
@@ -31,7 +33,9 @@ if TYPE_CHECKING:
 # Bound once: reading a member off its Enum class costs 0.2 µs in Python 3.11.
 _UNTOLD: Final = Kind.UNTOLD
 _IMAGE: Final = Media.IMAGE
-_VAGUE: Final = frozenset({Media.OTHER, Media.VAGUE})
+_XML: Final = Media.XML
+_VAGUE: Final = frozenset({Media.OTHER, Media.VAGUE, Media.XML})
+_REFUSALS: Final = frozenset({403, 410, 429})
 _TEXTS: Final = frozenset({Media.HTML, Media.JSON})
 
 
@@ -43,6 +47,7 @@ class Tools:
     """What all responders of one middleware share."""
 
     __slots__ = (
+        "accounts",
         "gate",
         "long_side",
         "max_bytes",
@@ -54,9 +59,15 @@ class Tools:
     )
 
     def __init__(
-        self, gate: Gate, renderer: Renderer, long_side: LongSide, rewriters: Rewriters | None
+        self,
+        gate: Gate,
+        renderer: Renderer,
+        long_side: LongSide,
+        rewriters: Rewriters | None,
+        accounts: Accounts | None = None,
     ) -> None:
         self.gate = gate
+        self.accounts = accounts
         self.renderer = renderer
         self.long_side = long_side
         self.rewriters = rewriters
@@ -74,7 +85,7 @@ class Responder:
     ``to`` is the server's. Made without arguments and told the rest, which spares every request a call.
     """
 
-    __slots__ = ("_start", "_writer", "collected", "handle", "passage", "status", "to", "tools")
+    __slots__ = ("_start", "_writer", "collected", "handle", "news", "passage", "status", "to", "tools")
 
     tools: Tools
     passage: Passage
@@ -83,18 +94,22 @@ class Responder:
     handle: Callable[[Message], Awaitable[None]] | None
     #: The status that the site answered with; 0 until it does.
     status: int
+    #: Whether the answer told whose it is, or whom it shows, and the verdict did not know.
+    news: bool
     # set by the handlers that need them
     _start: Message
     _writer: BodyWriter
     collected: bytearray | None
 
-    def send(self, message: Message) -> Awaitable[None]:
+    def send(self, message: Message) -> Awaitable[None]:  # noqa: C901  one scan of the fields, on every answer
         """Take one message of the site; what passes costs no coroutine of ours."""
         if self.handle is not None:
             return self.handle(message)
         if message["type"] != "http.response.start":  # informational responses, server push, trailers
             return self.to(message)
         self.status = status = message["status"]
+        if self.tools.accounts is not None:
+            message = self._told(message, self.tools.accounts)
         content_type, cookie = b"", False
         headers = message.get("headers", ())  # optional in ASGI
         for name, value in headers:
@@ -106,7 +121,9 @@ class Responder:
             return self.send(lowered(message))
         passage = self.passage
         if cookie or status == 404:
-            passage.history.note_answer(found=status != 404, cookie_offered=cookie)
+            passage.habits.note_answer(found=status != 404, cookie_offered=cookie)
+        elif status in _REFUSALS:
+            passage.habits.note_refused(passage.resource)
         media = known_media(content_type) or read_media(content_type)
         if media not in self.tools.passing:
             return self._begin(message, media, content_type)
@@ -126,8 +143,20 @@ class Responder:
         rewriters = self.tools.rewriters
         if rewriters is not None and media in _TEXTS:
             return self._begin_text(message, rewriters, content_type)
+        if media is _XML and self.status == 200:
+            return self._begin_xml(message, rewriters)
         self.handle = handle = self.to if self.passage.method != "HEAD" else self._pass_head
         return handle(message)
+
+    def _told(self, message: Message, accounts: Accounts) -> Message:
+        """Take what the site's answer says of whose it is and whom it shows; return it without that."""
+        passage, told = self.passage, accounts.of_answer(self.passage, message.get("headers", ()))
+        if told.account is not None:
+            self.news = self.tools.gate.name(passage, told.account)
+        if told.owner and not passage.resource.subject:
+            passage.resource = passage.resource._replace(subject=told.owner)
+            self.news = True
+        return {**message, "headers": told.headers}
 
     def _may_be_image(self, media: Media) -> bool:
         """Tell whether an answer whose type says nothing could be a picture all the same.
@@ -187,6 +216,8 @@ class Responder:
         )
         self._start = message
         if told or passage.method == "HEAD" or self.status not in {200, 206}:
+            if self.news and size is Size.ORIGINAL and self.status in {200, 206, 304}:
+                verdict = self.tools.gate.judge_image(passage, size)
             await self._answer_image(verdict)
         elif self.status == 206:  # a part does not tell the size of the whole
             await self._answer_image(self.tools.gate.judge_image(passage, Size.ORIGINAL))
@@ -275,6 +306,20 @@ class Responder:
             await self.to({**message, "headers": headers})
             return
         self._start = {**message, "headers": headers}
+        self._writer = writer
+        self.handle = self._rewrite
+
+    async def _begin_xml(self, message: Message, rewriters: Rewriters | None) -> None:
+        """Take note of a sitemap that is read, and put the trap's entries into it."""
+        headers = lowered(message)["headers"]
+        writer = None if rewriters is None else rewriters.sitemap(headers, self.passage)
+        if writer is None or rewriters is None or self.passage.method == "HEAD":
+            if b"sitemap" in self.passage.raw_path:
+                self.passage.habits.note_sitemap()
+            self.handle = self.to if self.passage.method != "HEAD" else self._pass_head
+            await self.to(message)
+            return
+        self._start = {**message, "headers": private_fields(headers)}
         self._writer = writer
         self.handle = self._rewrite
 

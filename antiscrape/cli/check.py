@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from antiscrape import clock
 from antiscrape.core.budgets import parse_limits
 from antiscrape.core.verdict import Mode
+from antiscrape.lookups.networks import NetworkBook
+from antiscrape.lookups.roles import open_roles
 from antiscrape.settings.load import load
 from antiscrape.settings.units import write_duration
 
@@ -32,11 +35,19 @@ def command(file: str | None) -> None:
     missing secret is a warning here and an error in "antiscrape serve".
     """
     loaded = load(file, require_secret=False)
+    _read_files(loaded.policy)
     for warning in loaded.warnings:
         click.echo(f"warning: {warning}", err=True)
     click.echo(f"ok: {loaded.source}\n")
     for line in summary(loaded.policy):
         click.echo(line)
+
+
+def _read_files(policy: Policy) -> None:
+    """Read the lists and keys that the settings name; raise ``ConfigurationError`` with what is wrong in them."""
+    if policy.networks:
+        NetworkBook(policy.networks.lists, policy.networks.asn_database)
+    open_roles(policy, clock=clock.monotonic, wall=clock.wall, tell=lambda *_: None)
 
 
 def summary(policy: Policy) -> Iterator[str]:
@@ -53,6 +64,9 @@ def summary(policy: Policy) -> Iterator[str]:
     yield f"signals   {len(policy.signals)}: {_counts({mode.value: modes[mode] for mode in Mode})}"
     yield f"routes    {len(policy.routes)}: {_counts(Counter(route.kind.value for route in policy.routes))}"
     yield f"grants    {_grants(policy)}"
+    yield f"networks  {_networks(policy)}"
+    yield f"crawlers  {_crawlers(policy)}"
+    yield f"says      {'how it wants to be crawled' if policy.preferences else 'nothing about crawling'}"
     yield f"traps     {'one link in every page' if policy.traps.inject else 'none'}"
     yield f"preview   {policy.images.preview_cells} cells, {policy.images.preview_size} pixels"
     yield f"record    events to {policy.record.events}, admin at {policy.record.admin or 'no address'}"
@@ -69,6 +83,18 @@ _MODES = {
 
 def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+
+
+def _networks(policy: Policy) -> str:
+    lists = Counter(rule.label.value for rule in policy.networks.lists)
+    asn = ", and an ASN database" if policy.networks.asn_database else ""
+    return (f"lists of {_counts(lists)}" if lists else "no lists") + asn
+
+
+def _crawlers(policy: Policy) -> str:
+    rules = policy.crawlers
+    how = f"DNS and the lists in {rules.ranges}" if rules.ranges else "DNS"
+    return (f"verified by {how}" if rules.verify else "none verified") + f"; {len(policy.bots)} sign"
 
 
 def _grants(policy: Policy) -> str:

@@ -14,6 +14,8 @@ from antiscrape.asgi.head import HeadReader
 from antiscrape.core.tokens import KeyRing
 from antiscrape.gate import Gate
 from antiscrape.lookups.agents import AgentBook
+from antiscrape.lookups.networks import NetworkBook
+from antiscrape.lookups.roles import open_roles
 from antiscrape.operate.explain import Explainer, Moment, plain
 from antiscrape.operate.pasted import MOST_BYTES, PEER, Given, read_requests
 from antiscrape.operate.prose import step_lines, story_lines
@@ -79,6 +81,18 @@ def explainer_of(policy: Policy) -> Explainer:
     store = MemoryStore(
         max_principals=policy.store.max_principals, rollup_factor=policy.identity.rollup_factor
     )
-    gate = Gate(policy, store=store, agents=agents, grants=grants, clock=moment.monotonic, wall=moment.wall)
+    networks = NetworkBook(policy.networks.lists, policy.networks.asn_database) if policy.networks else None
+    # no event loop runs here, so DNS is not asked: lists and keys tell, as far as they are on this machine
+    roles, _ = open_roles(policy, clock=moment.monotonic, wall=moment.wall, tell=lambda *_: None)
+    gate = Gate(
+        policy,
+        store=store,
+        agents=agents,
+        grants=grants,
+        clock=moment.monotonic,
+        wall=moment.wall,
+        networks=networks,
+        roles=roles,
+    )
     read = HeadReader(policy.hosts, chain=policy.identity.header).read
     return Explainer(gate, read=read, agents=agents, grants=grants, moment=moment)

@@ -7,9 +7,11 @@ A store owns these records; the functions here are the only ones that write to t
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
+from zlib import crc32
 
-from antiscrape.core.observation import CLEAN, NOBODY
+from antiscrape.core.observation import CLEAN, STRANGER
 from antiscrape.core.resource import Kind, Resource, Size
+from antiscrape.core.traps import PICTURE
 
 if TYPE_CHECKING:
     from antiscrape.core.observation import Face
@@ -29,14 +31,43 @@ _UNSIZED: Final = Size.UNTOLD
 VISIT = 1800.0
 #: Counters stop here: no signal asks for more, and small integers cost no memory.
 _ENOUGH = 200
+#: Seconds from one page to the next below which nobody has looked at it. People who open one link after
+#: another in new tabs do so too, four times in a row at most among those recorded.
+_QUICK = 1.5
+#: How many bits remember the subjects of a visit: enough to tell a dozen from a few, in one small integer.
+_RING = 30
+#: Of a Referer no more is read: a scheme, and a host of 253 characters (RFC 1035 §2.3.4) with a port.
+_LONGEST_ORIGIN = 280
 
 
 class _Account:
     """What is read and written at every request, kept together: two lines of a processor's cache instead of six."""
 
     __slots__ = (
-        "banned_until", "cookies_returned", "face", "gone", "last", "news", "requests", "rollup", "tat", "touched", "visit",
+        "banned_until", "cookies_returned", "face", "gone", "last", "look", "news", "requests", "rollup", "tat", "touched", "visit",
     )  # fmt: skip
+
+
+class Oddities:
+    """What hardly any visit has, kept apart so that nobody else pays for it.
+
+    ``abrupt`` counts the originals that were asked for out of nowhere, ``claimed`` those whose Referer names
+    a page that was never asked for: both before anything else of the site was seen. ``borrowed`` counts trap
+    links that were given to somebody else, ``pictures`` the trap's pictures, ``refused`` the pages that were
+    refused, and ``sitemap`` tells that the sitemap was read. ``disobeyed`` counts what robots.txt asks a
+    crawler of this name not to fetch, ``forbidden`` is the latest of these.
+    """
+
+    __slots__ = ("abrupt", "borrowed", "claimed", "disobeyed", "forbidden", "pictures", "refused", "sitemap")
+
+    def __init__(self) -> None:
+        self.abrupt = self.borrowed = self.claimed = self.pictures = self.refused = 0
+        self.sitemap = False
+        self.disobeyed, self.forbidden = 0, -1
+
+
+#: Of all visits that have none. Never written to.
+_NONE: Final = Oddities()
 
 
 class History(_Account):
@@ -44,26 +75,34 @@ class History(_Account):
 
     ``key`` is the store's name for it, and ``gone`` tells that the store has let it go. ``originals``
     and ``subjects`` map identities to the time they were charged; ``visit`` is the score and findings
-    of the visit when it was last reviewed, ``news`` that something was added since. ``opened`` counts the originals that were opened by
-    themselves or saved, ``scripted`` those that a script fetched. ``face`` is what the latest request
-    looked like: the next one mostly looks the same.
+    of the visit when it was last reviewed, ``news`` that something was added since, ``outside`` what
+    speaks against the principal whatever it does: its network. ``opened`` counts the originals that were
+    opened by themselves or saved, ``scripted`` those that a script fetched. ``typed`` counts the pages that
+    no link led to, ``hurry`` the latest that followed each other at once, and ``ring`` has a bit for each
+    subject that was opened (two may share one). ``face`` is what the latest request looked like: the next one
+    mostly looks the same.
     """
 
     __slots__ = (
-        "assets", "cookies_offered", "image", "images", "key", "minute", "minute_pages", "number", "opened", "originals",
-        "pages", "run", "scripted", "subjects", "tats", "thumbnails", "traps", "unfound", "unreferred",
+        "asn", "assets", "cookies_offered", "hurry", "image", "images", "key", "looks", "minute", "minute_pages", "number", "odd", "opened",
+        "originals", "outside", "page_at", "pages", "ring", "run", "scripted", "subjects", "tats", "thumbnails", "traps",
+        "typed", "unfound", "unreferred",
     )  # fmt: skip
 
     def __init__(self, now: float, rollup: History | None = None, *, key: str = "") -> None:
         self.key = key
         self.gone = False
+        self.asn = 0
+        self.look = b""
+        self.looks = 0
         self.rollup = rollup
         self.tat = now
         self.tats: dict[str, float] | None = None
         self.originals: dict[int, float] | None = None
         self.subjects: dict[int, float] | None = None
         self.banned_until = 0.0
-        self.face: Face = NOBODY
+        self.face: Face = STRANGER
+        self.outside = CLEAN
         self.touched = True
         self.last = now
         self.begin_visit()
@@ -72,11 +111,13 @@ class History(_Account):
         """Forget the habits of an earlier visit; keep what was spent."""
         self.requests = self.pages = self.images = self.thumbnails = self.assets = 0
         self.unreferred = self.scripted = self.opened = self.unfound = self.traps = 0
-        self.cookies_offered = 0
+        self.cookies_offered = self.typed = self.hurry = self.ring = 0
+        self.page_at = -VISIT
+        self.odd = _NONE
         self.cookies_returned = self.news = False
         self.image, self.number, self.run = -1, -1, 0
         self.minute, self.minute_pages = 0, 0
-        self.visit = CLEAN
+        self.visit = self.outside
 
     def note_request(self, resource: Resource, head: RequestHead, now: float) -> None:
         """Add one request to the visit."""
@@ -97,17 +138,39 @@ class History(_Account):
         if kind is _IMAGE:
             self._note_image(resource, head)
         elif kind in _PAGES:
-            if self.pages < _ENOUGH:
-                self.pages += 1
-            minute = int(now) // 60
-            if minute != self.minute:
-                self.minute, self.minute_pages = minute, 0
-            self.minute_pages += 1
+            self._note_page(resource, head, now)
         elif kind is _ASSET:
             if self.assets < _ENOUGH:
                 self.assets += 1
         elif kind is _TRAP:
-            self.traps += 1
+            if resource.path.endswith(PICTURE):
+                self._oddities().pictures += 1
+            else:
+                self.traps += 1
+
+    def _note_page(self, resource: Resource, head: RequestHead, now: float) -> None:
+        if self.pages < _ENOUGH:
+            self.pages += 1
+        minute = int(now) // 60
+        if minute != self.minute:
+            self.minute, self.minute_pages = minute, 0
+        self.minute_pages += 1
+        if resource.subject:
+            self.ring |= 1 << crc32(resource.subject.encode()) % _RING
+        at, values = head.shape.at, head.values
+        # A browser that fetches ahead of a click says so (and, of a page that a link names, "none"); frames and what
+        # a script asks for come several at once.
+        place = at.get(b"sec-fetch-dest")
+        if b"sec-purpose" in at or (place is not None and values[place] != b"document"):
+            return
+        place = at.get(b"sec-fetch-site")
+        if place is not None and values[place] == b"none" and self.typed < _ENOUGH:
+            self.typed += 1
+        if now - self.page_at >= _QUICK:
+            self.hurry //= 2
+        elif self.hurry < _ENOUGH:
+            self.hurry += 1
+        self.page_at = now
 
     def _note_image(self, resource: Resource, head: RequestHead) -> None:
         if resource.identity == self.image:  # the same once more: a reload, a range of it, a slow page
@@ -121,6 +184,8 @@ class History(_Account):
                 self.unreferred += 1
         if thumbnail:
             return
+        if not (self.pages or self.thumbnails or self.assets or self.cookies_returned):
+            self._note_entrance(head)
         dest = head.value(b"sec-fetch-dest")
         if dest == b"document" or (dest == b"empty" and head.value(b"sec-fetch-mode") == b"navigate"):
             self.opened += 1
@@ -131,6 +196,42 @@ class History(_Account):
             self.run = self.run + 1 if abs(number - self.number) == 1 else 0
             self.number = number
 
+    def _note_entrance(self, head: RequestHead) -> None:
+        """Add an original that is asked for before anything else of the site was."""
+        referer = head.value(b"referer")
+        if referer is not None:
+            if names_host(referer, head.host):
+                self._oddities().claimed += 1
+        elif head.value(b"sec-fetch-site") != b"cross-site":  # not a picture that another site shows
+            self._oddities().abrupt += 1
+
+    def _oddities(self) -> Oddities:
+        """Return what is odd about this visit, to be added to."""
+        self.news = True
+        if self.odd is _NONE:
+            self.odd = Oddities()
+        return self.odd
+
+    def note_sitemap(self) -> None:
+        """Add that the site's sitemap was read."""
+        self._oddities().sitemap = True
+
+    def note_refused(self, resource: Resource) -> None:
+        """Add an answer 403, 410 or 429, the site's or ours. Only pages count: a page's pictures ask by themselves."""
+        if resource.kind in _PAGES:
+            self._oddities().refused += 1
+
+    def note_disobeyed(self, resource: Resource) -> None:
+        """Add what robots.txt disallows for a crawler of the name that the client gives."""
+        odd = self._oddities()
+        if resource.identity != odd.forbidden:
+            odd.forbidden = resource.identity
+            odd.disobeyed += 1
+
+    def note_borrowed(self) -> None:
+        """Add that a trap link was followed that had been given to somebody else."""
+        self._oddities().borrowed += 1
+
     def note_answer(self, *, found: bool, cookie_offered: bool) -> None:
         """Add what the site answered."""
         self.news = True
@@ -138,3 +239,12 @@ class History(_Account):
             self.unfound += 1
         if cookie_offered:
             self.cookies_offered += 1
+
+
+def names_host(url: bytes, host: str) -> bool:
+    """Tell whether an absolute URL, as a Referer is one, is of ``host``, on whatever port."""
+    _, found, rest = url[:_LONGEST_ORIGIN].lower().partition(b"://")
+    name = host.encode("latin-1")
+    return (
+        bool(found) and rest.startswith(name) and rest[len(name) : len(name) + 1] in {b"", b"/", b":", b"?"}
+    )

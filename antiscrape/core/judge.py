@@ -37,22 +37,20 @@ _RANK: Final = {
 }
 #: A plain allow, one object for each standing.
 PLAIN: Final = {standing: Verdict(_ADMIT, _ORIGINAL, standing, 0) for standing in Standing}
-_ASK_PLAIN: Final = {
-    (standing, charge): NeedsUsage(standing, charge, PLAIN[standing])
-    for standing in Standing
-    for charge in Charge
-}
 
 
 def decide(seen: Observation, policy: Policy) -> Verdict | NeedsUsage:
     """Return the verdict on a request, or what has to be known first."""
-    resource, profile, visit, banned, grant, usage = seen
+    resource, profile, visit, banned, grant, usage, role, member = seen
     kind = resource.kind
     if kind is _EXEMPT:
         return PLAIN[_UNKNOWN]
     score = profile.score + visit.score
-    standing = _standing(policy, score, banned=banned)
-    allowance = policy.standings[standing]
+    allowance = role
+    if allowance is None or banned:
+        standing = _standing(policy, score, banned=banned)
+        allowance = member if member is not None and standing is _BROWSER else policy.standings[standing]
+    standing = allowance.standing
     if allowance.refuse:
         return Verdict(Action.REFUSE, Rendition.REFUSED, standing, score, profile.findings + visit.findings)
     rendition = allowance.rendition
@@ -61,9 +59,9 @@ def decide(seen: Observation, policy: Policy) -> Verdict | NeedsUsage:
     if usage is None:
         charge = _CHARGE_ORIGINAL if kind is _IMAGE and rendition is _ORIGINAL else _CHARGE_REQUEST
         if rendition is _ORIGINAL and not score:
-            return _ASK_PLAIN[standing, charge]
+            return NeedsUsage(allowance, charge, PLAIN[standing])
         findings = profile.findings + visit.findings
-        return NeedsUsage(standing, charge, Verdict(_ADMIT, rendition, standing, score, findings))
+        return NeedsUsage(allowance, charge, Verdict(_ADMIT, rendition, standing, score, findings))
     findings, exceeded = profile.findings + visit.findings, usage.exceeded
     if exceeded is None:
         return Verdict(_ADMIT, rendition, standing, score, findings)

@@ -5,11 +5,15 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from antiscrape.core.role import NOBODY
+
 if TYPE_CHECKING:
     from antiscrape.core.grants import GrantState
     from antiscrape.core.request import RequestHead, Shape
     from antiscrape.core.resource import Kind, Resource
-    from antiscrape.core.verdict import Exceeded, Finding, Standing, Verdict
+    from antiscrape.core.role import Role
+    from antiscrape.core.rules import Allowance
+    from antiscrape.core.verdict import Exceeded, Finding, Verdict
 
 
 class Profile(NamedTuple):
@@ -17,6 +21,10 @@ class Profile(NamedTuple):
 
     score: int
     findings: tuple[Finding, ...]
+
+    def joined(self, other: Profile) -> Profile:
+        """Return what both come to."""
+        return Profile(self.score + other.score, self.findings + other.findings)
 
 
 #: Nothing speaks against it.
@@ -27,10 +35,25 @@ class Face:
     """What a request looks like to the signals of one request: equal faces have one profile.
 
     Compared field by field, cheapest first, with the last one of the same client, and hashed only
-    where that differs. ``kept`` tells that it may be remembered.
+    where that differs. ``kept`` tells that it may be remembered,
+    ``odd`` that something speaks against it, or that it claims to be somebody, which ``role`` tells;
+    ``look`` names the client software.
     """
 
-    __slots__ = ("http_version", "kept", "kind", "picked", "profile", "scheme", "secure", "shape")
+    __slots__ = (
+        "http_version",
+        "kept",
+        "kind",
+        "look",
+        "look",
+        "odd",
+        "picked",
+        "profile",
+        "role",
+        "scheme",
+        "secure",
+        "shape",
+    )
 
     def __init__(
         self, head: RequestHead, kind: Kind, picked: object, profile: Profile, *, kept: bool
@@ -43,15 +66,18 @@ class Face:
         self.picked = picked
         self.profile = profile
         self.kept = kept
+        self.odd = profile.score > 0
+        self.role: Role = NOBODY
+        self.look = b""
 
 
-class _Nobody(Face):
+class _Stranger(Face):
     def __init__(self) -> None:
         self.shape = None
 
 
 #: The face of a client that has not been seen: like no request's.
-NOBODY: Final[Face] = _Nobody()
+STRANGER: Final[Face] = _Stranger()
 
 
 class Usage(NamedTuple):
@@ -68,7 +94,8 @@ class Observation(NamedTuple):
     """One request as the judge sees it.
 
     ``grant`` is None where none is asked for; ``visit`` is the score and findings of the principal's visit so far; ``banned`` tells that an
-    earlier verdict's ban still runs; ``usage`` is None until the store was asked.
+    earlier verdict's ban still runs; ``usage`` is None until the store was asked; ``role`` is what a proven crawler
+    or partner may have, whatever its headers look like.
     """
 
     resource: Resource
@@ -77,6 +104,8 @@ class Observation(NamedTuple):
     banned: bool
     grant: GrantState | None
     usage: Usage | None = None
+    role: Allowance | None = None
+    member: Allowance | None = None
 
 
 class Charge(Enum):
@@ -89,11 +118,11 @@ class Charge(Enum):
 
 
 class NeedsUsage(NamedTuple):
-    """The judge's question to the store: charge this to that standing's budgets, and say whether there was room.
+    """The judge's question to the store: charge this to these budgets, and say whether there was room.
 
     ``within`` is the verdict where there was, so that the usual answer needs no second hearing.
     """
 
-    standing: Standing
+    allowance: Allowance
     charge: Charge
     within: Verdict

@@ -29,9 +29,10 @@ _LONGEST_SHAPE = 1024
 _LONGEST_HOST = 262
 
 #: Fields that RFC 9110 §5.3 lets a sender repeat and that we read; their lines are joined.
-_LISTS = frozenset(
-    {b"accept", b"accept-language", b"accept-encoding", b"via", b"forwarded", b"x-forwarded-for"}
-)
+JOINED = frozenset({
+    b"accept", b"accept-language", b"accept-encoding", b"via", b"forwarded", b"x-forwarded-for",
+    b"signature", b"signature-input", b"signature-agent",
+})  # fmt: skip
 
 
 class Shape:
@@ -133,7 +134,7 @@ def read_fields(headers: Iterable[tuple[bytes, bytes]]) -> tuple[dict[bytes, byt
         if name == b"host":
             raise RequestError("two Host lines")
         repeated.add(name)
-        if name in _LISTS:
+        if name in JOINED:
             fields[name] += b", " + value
         elif name == b"cookie":  # RFC 9113 §8.2.3: HTTP/2 may split a cookie; "; " joins it
             fields[name] += b"; " + value

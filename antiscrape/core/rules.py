@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from antiscrape.core.account import AccountRules
+from antiscrape.core.networks import NetworkRules
 from antiscrape.core.verdict import Mode, Rendition, Standing
 
 if TYPE_CHECKING:
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Network, IPv6Network
 
     from antiscrape.core.budgets import Limit
+    from antiscrape.core.crawler import Purpose
+    from antiscrape.core.partner import Partner
+    from antiscrape.core.preferences import PreferenceRules
     from antiscrape.core.resource import Kind, Size
 
 
@@ -53,6 +58,36 @@ class Allowance:
     def __post_init__(self) -> None:
         """Single out the usual case of one request limit."""
         object.__setattr__(self, "only", self.requests[0] if len(self.requests) == 1 else None)
+
+
+@dataclass(frozen=True, slots=True)
+class CrawlerRules:
+    """What verified crawlers may have, by purpose, and how they are verified."""
+
+    purposes: Mapping[Purpose, Allowance] = field(default_factory=dict)
+    verify: bool = True
+    ranges: str = ""  # the folder that keeps the lists which operators publish
+    refresh: float = 86_400.0  # seconds after which they are fetched anew
+
+
+@dataclass(frozen=True, slots=True)
+class BotRule:
+    """A bot that signs its requests. ``purpose`` is None where a partner names it."""
+
+    name: str
+    purpose: Purpose | None
+    agent: str = ""  # the origin of its key directory
+    keys: str = ""  # a file of its keys
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureRules:
+    """What bots' signatures must be like. Seconds."""
+
+    window: int = 86_400
+    skew: int = 60
+    paths: bool = False
+    directory_proof: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +129,11 @@ class GrantRules:
 
 @dataclass(frozen=True, slots=True)
 class TrapRules:
-    """Links that no person sees. ``inject``: put one into every HTML page."""
+    """Links that no person sees. ``inject``: put one into every HTML page, and some into the sitemap."""
 
     inject: bool = False
+    pictures: bool = False  # a picture beside the link
+    tagged: bool = False  # links name whom they were given to
     path: str = ""  # derived from the secret when empty
 
 
@@ -137,6 +174,10 @@ class Policy:
     standings: Mapping[Standing, Allowance]
     routes: tuple[Route, ...]
     signals: Mapping[str, SignalRule]
+    crawlers: CrawlerRules = field(default_factory=CrawlerRules)
+    partners: tuple[Partner, ...] = ()
+    bots: tuple[BotRule, ...] = ()
+    signatures: SignatureRules = field(default_factory=SignatureRules)
     mode: Mode = Mode.ENFORCE
     site: str = "site"
     hosts: tuple[str, ...] = ()  # empty: any valid Host is served
@@ -148,6 +189,10 @@ class Policy:
     identity: IdentityRules = field(default_factory=IdentityRules)
     images: ImageRules = field(default_factory=ImageRules)
     grants: GrantRules = field(default_factory=GrantRules)
+    spread: bool = True  # whether clients are judged by what they do together
     traps: TrapRules = field(default_factory=TrapRules)
+    networks: NetworkRules = field(default_factory=NetworkRules)
+    accounts: AccountRules = field(default_factory=AccountRules)
+    preferences: PreferenceRules | None = None  # None: nothing is said about being crawled
     store: StoreRules = field(default_factory=StoreRules)
     record: RecordRules = field(default_factory=RecordRules)

@@ -5,16 +5,17 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
+from antiscrape.core.networks import NOTHING
 from antiscrape.core.verdict import Rendition, Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from antiscrape.core.tokens import KeyRing
     from antiscrape.core.verdict import Action
     from antiscrape.errors import RequestError
     from antiscrape.gate import Passage
-    from antiscrape.ports import EventSink
+    from antiscrape.ports import EventSink, Networks
 
 _WEEK: Final = 7 * 86400
 # Bound once: reading a member off its Enum class costs 0.2 µs in Python 3.11.
@@ -31,7 +32,14 @@ class Recorder:
     """
 
     def __init__(
-        self, sink: EventSink, *, site: str, keys: KeyRing, addresses: str, wall: Callable[[], float]
+        self,
+        sink: EventSink,
+        *,
+        site: str,
+        keys: KeyRing,
+        addresses: str,
+        wall: Callable[[], float],
+        networks: Networks | None = None,
     ) -> None:
         self.verdicts: dict[tuple[Standing, Action, Rendition], int] = {}
         self.plain = dict.fromkeys(Standing, 0)
@@ -41,6 +49,7 @@ class Recorder:
         self._keys = keys
         self._plain = addresses == "plain"
         self._wall = wall
+        self._networks = networks
         self._week = -1
         self._key = b""
 
@@ -70,6 +79,10 @@ class Recorder:
             "signals": [finding._asdict() for finding in findings],
             "user_agent": (passage.value(b"user-agent") or b"").decode("latin-1"),
         }
+        if passage.role.name:
+            event["claim"] = {"name": passage.role.name, "proof": passage.role.proof.value}
+        if self._networks is not None and (facts := self._networks.facts(passage.client)) != NOTHING:
+            event["network"] = {name: value for name, value in facts._asdict().items() if value}
         if passage.resource.subject:
             event["subject"] = passage.resource.subject
         if verdict.exceeded is not None:
@@ -83,6 +96,16 @@ class Recorder:
         if verdict.shadowed:
             event["shadow"] = True
         self._sink.emit(event)
+
+    def tell(self, event: str, problems: Sequence[str]) -> None:
+        """Take note of what went wrong beside the traffic, such as a list that could not be read again."""
+        told = {
+            "event": event,
+            "time": round(self._wall(), 3),
+            "site": self._site,
+            "problems": list(problems),
+        }
+        self._sink.emit(told)
 
     def refuse(self, error: RequestError) -> None:
         """Take note of a request that could not be judged."""

@@ -130,9 +130,16 @@ class AgentBook:
         claim = Agent(AgentKind.BROWSER, "", engine, version, read_platform(text), "Mobile" in text)
         if _PEOPLES.match(text) and "://" not in text:
             return claim._replace(small=claim.engine is Engine.NONE)
-        found = self._set.Match(_NOT_ROBOTS.sub("", text))
+        found = self._set.Match(text)
+        if found:  # of people's browsers next to none: what only looks like a robot's word is taken out and read anew
+            rest = _NOT_ROBOTS.sub("", text)
+            found = found if rest == text else self._set.Match(rest)
         if not found:
-            return claim if _DEVICES.search(text) else claim._replace(kind=AgentKind.TOOL, name=_NO_DEVICE)
+            return (
+                claim
+                if "Mozilla/" in text or _DEVICES.search(text)
+                else claim._replace(kind=AgentKind.TOOL, name=_NO_DEVICE)
+            )
         kind, name = self._entries[min(found)]
         return claim._replace(kind=kind, name=name)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from antiscrape.core.grants import Grants
     from antiscrape.core.request import RequestHead
     from antiscrape.core.resource import Resource
-    from antiscrape.core.rules import Policy
+    from antiscrape.core.rules import Allowance, Policy
     from antiscrape.gate import Gate, Passage
     from antiscrape.operate.pasted import Asked
     from antiscrape.ports import Agents
@@ -242,7 +242,7 @@ class Explainer:
         if verdict.action is not Action.ADMIT:
             return
         if asked.answer == "not-found":
-            passage.history.note_answer(found=False, cookie_offered=False)
+            passage.habits.note_answer(found=False, cookie_offered=False)
         elif asked.answer in _KINDS:
             if resource.kind is Kind.UNTOLD:
                 gate.note_kind(passage, _KINDS[asked.answer])
@@ -274,6 +274,10 @@ class Explainer:
         words = [agent.kind.value, agent.name.strip("^$/ ")]
         words += [f"({claim}{' on ' + agent.platform if agent.platform else ''})" if agent.version else ""]
         told = " ".join(dict.fromkeys(word for word in words if word))
+        role = passage.role
+        if role.name:
+            how = "its signature" if role.signed else "its address"
+            told += f"; says that it is {role.name}, and {how} says: {role.proof.value}"
         return Who(principal.address, principal.key, principal.rollup, found, told)
 
     def _what(self, resource: Resource) -> What:
@@ -303,24 +307,19 @@ class Explainer:
         )
 
     def _ration(self, passage: Passage, standing: Standing) -> Ration:
-        allowance, history = self._policy.standings[standing], passage.history
+        allowance, history = self._allowance(passage, standing), passage.history
         limits = (allowance.requests, allowance.originals, allowance.subjects, allowance.bytes)
         texts = [", ".join([limit.text for limit in some]) or "unlimited" for some in limits]
         taken = {
-            "requests": history.requests,
+            "requests": passage.habits.requests,
             "originals": len(history.originals or ()),
             "subjects": len(history.subjects or ()),
         }
-        return Ration(
-            texts[0],
-            texts[1],
-            texts[2],
-            texts[3],
-            allowance.rendition.value,
-            allowance.beyond.value,
-            allowance.refuse,
-            taken,
-        )
+        ends = allowance.rendition.value, allowance.beyond.value, allowance.refuse
+        return Ration(texts[0], texts[1], texts[2], texts[3], *ends, taken)
+
+    def _allowance(self, passage: Passage, standing: Standing) -> Allowance:
+        return passage.role.allowance or self._policy.standings[standing]
 
     def _grant(self, head: RequestHead, kind: Kind) -> str:
         """Return the state of the grant, or ``unasked`` where the policy asks for none."""
@@ -344,7 +343,7 @@ class Explainer:
         if resource.kind is Kind.EXEMPT:
             return Picture(verdict.rendition.value, "")
         return Picture(
-            self._policy.standings[verdict.standing].rendition.value,
+            self._allowance(passage, verdict.standing).rendition.value,
             "within the budgets, asked for by this client; this is none",
         )
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from antiscrape.core.budgets import parse_limits
 from antiscrape.core.rules import (
     Allowance,
+    CrawlerRules,
     GrantRules,
     IdentityRules,
     ImageRules,
@@ -19,6 +21,7 @@ from antiscrape.core.rules import (
     TrapRules,
 )
 from antiscrape.core.verdict import Standing
+from antiscrape.settings.partners import partners
 from antiscrape.settings.routes import ALWAYS_EXEMPT
 from antiscrape.settings.units import read_network
 
@@ -30,8 +33,8 @@ if TYPE_CHECKING:
     from antiscrape.settings.standings import Standings, StandingTable
 
 
-def build(settings: Settings, secrets: Sequence[bytes]) -> Policy:
-    """Compile ``settings``; ``secrets`` run from oldest to newest."""
+def build(settings: Settings, secrets: Sequence[bytes], folder: Path = Path()) -> Policy:
+    """Compile ``settings``; ``secrets`` run from oldest to newest, relative paths start at ``folder``."""
     site, score = settings.site, settings.score
     return Policy(
         secrets=tuple(secrets),
@@ -48,19 +51,25 @@ def build(settings: Settings, secrets: Sequence[bytes]) -> Policy:
         bot_at=score.bot_at,
         banned_at=score.banned_at,
         ban_seconds=score.ban,
+        crawlers=_crawlers(settings, folder),
+        partners=partners(settings.partners),
+        bots=tuple(line.rule(folder) for line in settings.bots),
+        signatures=settings.signatures.rules(),
         identity=_identity(settings.identity),
+        networks=settings.networks.rules(folder),
+        accounts=settings.accounts.rules(),
         images=ImageRules(**dict(settings.images)),
         grants=_grants(settings.grants),
+        spread=settings.spread.enabled,
         traps=TrapRules(**dict(settings.traps)),
+        preferences=settings.preferences.rules(),
         store=StoreRules(**dict(settings.store)),
         record=RecordRules(**dict(settings.record)),
     )
 
 
 def _standings(tables: Standings) -> Mapping[Standing, Allowance]:
-    return MappingProxyType(
-        {standing: _allowance(standing, getattr(tables, standing.value)) for standing in Standing}
-    )
+    return MappingProxyType({Standing(name): _allowance(Standing(name), table) for name, table in tables})
 
 
 def _allowance(standing: Standing, table: StandingTable) -> Allowance:
@@ -73,6 +82,18 @@ def _allowance(standing: Standing, table: StandingTable) -> Allowance:
         subjects=parse_limits(table.subjects),
         bytes=parse_limits(table.bytes, sizes=True),
         refuse=table.refuse,
+    )
+
+
+def _crawlers(settings: Settings, folder: Path) -> CrawlerRules:
+    table = settings.crawlers
+    return CrawlerRules(
+        purposes=MappingProxyType(
+            {purpose: _allowance(Standing.CRAWLER, row) for purpose, row in settings.crawler.rows()}
+        ),
+        verify=table.verify,
+        ranges=str(folder / table.ranges) if table.ranges else "",
+        refresh=table.refresh,
     )
 
 

@@ -15,7 +15,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from antiscrape.core.signals import SIGNALS
+from antiscrape.settings.crawlers import BotLine, Purposes
 from antiscrape.settings.model import Settings
+from antiscrape.settings.partners import PartnerLine
 from antiscrape.settings.routes import RouteLine
 from antiscrape.settings.signals import Signals, SignalTable, SignalTables
 from antiscrape.settings.standings import Standings, StandingTable
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 TOML_NAME = "antiscrape.toml"
 SCHEMA_NAME = "antiscrape.schema.json"
 WIDTH = 110
+#: The settings that are lists, and what a line of each is.
+LINES: Mapping[str, type[Table]] = {"routes": RouteLine, "partners": PartnerLine, "bots": BotLine}
 
 _HEAD = f"""\
 #:schema ./{SCHEMA_NAME}
@@ -52,11 +56,13 @@ def toml() -> str:
     for name, field in Settings.model_fields.items():
         value: Any = getattr(settings, name)
         if isinstance(value, Standings):
-            parts += _standings(value)
+            parts += _standings("standing", value)
+        elif isinstance(value, Purposes):
+            parts += _standings(name, value)
         elif isinstance(value, SignalTables):
             parts += _signals(value)
         elif isinstance(value, tuple):
-            parts += _routes(value, field.description or "")
+            parts += _lines(name, value, field.description or "")
         else:
             parts.append(_table(name, value))
     return "\n\n".join(parts) + "\n"
@@ -70,6 +76,7 @@ def schema() -> str:
         entry.pop("default", None)  # each setting has its own
         _write_defaults(definitions, getattr(Settings(), name))
     _share(definitions, Standings, StandingTable)
+    _share(definitions, Purposes, StandingTable)
     _share(definitions, Signals, SignalTable)
     head = {"$schema": _Schema.schema_dialect, "title": "antiscrape settings"}
     return json.dumps(head | {**document, "title": head["title"]}, indent=2, ensure_ascii=False) + "\n"
@@ -108,11 +115,11 @@ def _table(name: str, table: Table) -> str:
     return "\n".join(lines).rstrip()
 
 
-def _standings(standings: Standings) -> Iterator[str]:
+def _standings(family: str, standings: Standings | Purposes) -> Iterator[str]:
     yield _family(type(standings), StandingTable)
     for name in type(standings).model_fields:
         table: StandingTable = getattr(standings, name)
-        yield _plain(f"standing.{name}", table, _purpose(type(table)))
+        yield _plain(f"{family}.{name}", table, _purpose(type(table)))
 
 
 def _signals(signals: SignalTables) -> Iterator[str]:
@@ -125,11 +132,12 @@ def _signals(signals: SignalTables) -> Iterator[str]:
         yield heading + _plain(f"signals.{name}", table, f"{row.sentence} ({row.source})")
 
 
-def _routes(lines: tuple[RouteLine, ...], purpose: str) -> Iterator[str]:
-    yield f"{_comment(purpose)}\n#\n{_keys(RouteLine)}"
+def _lines(name: str, lines: tuple[Table, ...], purpose: str) -> Iterator[str]:
+    none = f"\n#\n# [[{name}]]" if not lines else ""
+    yield f"{_comment(purpose)}\n#\n{_keys(LINES[name])}{none}"
     for line in lines:
         written = line.model_dump(mode="json", exclude_defaults=True)
-        yield "\n".join(["[[routes]]", *(f"{key} = {_value(value)}" for key, value in written.items())])
+        yield "\n".join([f"[[{name}]]", *(f"{key} = {_value(value)}" for key, value in written.items())])
 
 
 def _family(tables: type[BaseModel], member: type[BaseModel]) -> str:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import ValidationError
 
+from antiscrape.clock import wall
 from antiscrape.errors import ConfigurationError, SecretError
-from antiscrape.settings import keys, report
+from antiscrape.settings import keys, partners, report
 from antiscrape.settings.build import build
 from antiscrape.settings.files import read_small
 from antiscrape.settings.model import Settings
@@ -77,10 +78,12 @@ def load(
         raise ConfigurationError(*problems, *error.problems) if problems else error from None
     if settings is None:
         raise ConfigurationError(*problems)
-    warnings = [origins.line(where, words) for where, words in settings.doubts()]
+    policy = build(settings, given or (secrets.token_bytes(32),), Path(named).parent)
+    doubts = (*settings.doubts(), *partners.doubts(policy.partners, wall()))
+    warnings = [origins.line(where, words) for where, words in doubts]
     if not given:
         warnings.append("no secret is set; a random one is used, and what it signs ends with this process")
-    return Loaded(build(settings, given or (secrets.token_bytes(32),)), source, tuple(warnings))
+    return Loaded(policy, source, tuple(warnings))
 
 
 def _settings(

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from antiscrape.core.verdict import Mode, Rendition
+from antiscrape.settings.accounts import Accounts
+from antiscrape.settings.crawlers import BotLines, Crawlers, Purposes, Signatures
 from antiscrape.settings.names import (
     Admin,
     FieldName,
@@ -22,6 +24,11 @@ from antiscrape.settings.names import (
     Prefix,
     TrapPath,
 )
+from antiscrape.settings.networks import Networks
+from antiscrape.settings.partners import (
+    PartnerLines,  # noqa: TC001  pydantic reads annotations when it runs
+)
+from antiscrape.settings.preferences import Preferences
 from antiscrape.settings.routes import ROUTES, RouteLines
 from antiscrape.settings.signals import Signals
 from antiscrape.settings.standings import Standings
@@ -252,10 +259,32 @@ class Grants(Table):
     )
 
 
+class Spread(Table):
+    """What many clients do together: one harvester over a thousand addresses is one harvester."""
+
+    enabled: bool = Field(
+        default=True,
+        description="Count what clients of one look, network, owner of networks or stretch of pictures take, and hold "
+        "each to what its group does: first to one shared ration, then by the signals of the family spread.",
+    )
+
+
 class Traps(Table):
     """Links that no person sees; whoever follows one reads the markup, not the page."""
 
-    inject: bool = Field(default=False, description="Put one into every HTML page.")
+    inject: bool = Field(
+        default=False,
+        description="Put one into every HTML page, and some at the end of the sitemap, but for proven crawlers.",
+    )
+    pictures: bool = Field(
+        default=False,
+        description="Put a picture beside the link, which scrapers of pictures fetch. Old browsers do, too, so it weighs little.",
+    )
+    tagged: bool = Field(
+        default=False,
+        description="Let every link name, sealed, whom it was given to: whoever else uses it has it from a machine. Pages "
+        "then belong to whom they were made for, and no shared cache may keep them.",
+    )
     path: TrapPath = Field(
         default="",
         description="Where it leads. Empty: a path derived from the secret, so that no list of trap paths names it.",
@@ -306,6 +335,8 @@ class Settings(Table):
 
     site: Site = Site()
     identity: Identity = Identity()
+    networks: Networks = Networks()
+    accounts: Accounts = Accounts()
     routes: RouteLines = Field(
         default=ROUTES,
         max_length=1000,
@@ -315,10 +346,23 @@ class Settings(Table):
     )
     score: Score = Score()
     standing: Standings = Standings()
+    crawlers: Crawlers = Crawlers()
+    crawler: Purposes = Purposes()
+    signatures: Signatures = Signatures()
+    partners: PartnerLines = Field(
+        default=(), max_length=1000, description="Who is granted access, what for, how much, and until when."
+    )
+    bots: BotLines = Field(
+        default=(),
+        max_length=1000,
+        description="Bots that sign their requests (Web Bot Auth), each with a purpose of [crawler] or named by a partner.",
+    )
     signals: Signals = Signals()
     images: Images = Images()
     grants: Grants = Grants()
+    spread: Spread = Spread()
     traps: Traps = Traps()
+    preferences: Preferences = Preferences()
     store: Store = Store()
     record: Record = Record()
 

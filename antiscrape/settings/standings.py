@@ -1,4 +1,4 @@
-"""The tables ``[standing.<name>]``: what each of the eight standings may have."""
+"""The tables ``[standing.<name>]``: what each standing of the ladder may have."""
 
 from __future__ import annotations
 
@@ -137,19 +137,8 @@ class Member(StandingTable):
     bytes: Volumes = "3GB/hour"
 
 
-class Crawler(StandingTable):
-    """A crawler whose name was verified: it may index, and shows visitors a marked image."""
-
-    requests: Requests = "300/min"
-    rendition: Within = Rendition.MARKED
-
-
-class Partner(StandingTable):
-    """Granted by the operator. Without limits until some are written here."""
-
-
 class Standings(Table):
-    """What each standing may have. The ladder runs from banned to member; crawler and partner stand beside it."""
+    """What each standing may have. What verified crawlers and partners may have, stands in [crawler] and [[partners]]."""
 
     banned: Banned = Banned()
     bot: Bot = Bot()
@@ -157,5 +146,3 @@ class Standings(Table):
     browser: Browser = Browser()
     proven: Proven = Proven()
     member: Member = Member()
-    crawler: Crawler = Crawler()
-    partner: Partner = Partner()

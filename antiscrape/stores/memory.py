@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from antiscrape.core.history import History
 from antiscrape.core.observation import WITHIN, Charge, Usage
-from antiscrape.core.resource import Resource, Size
+from antiscrape.core.resource import Kind, Resource, Size
 from antiscrape.core.spending import bytes_left, spend_bytes, spend_distinct, spend_one, spend_requests
 from antiscrape.core.verdict import Budget
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from antiscrape.core.verdict import Standing
 
 _ORIGINAL: Final = Charge.ORIGINAL
+_IMAGE: Final = Kind.IMAGE
+_THUMBNAIL: Final = Size.THUMBNAIL
 #: The hand looks at so many records per newcomer at most, so that an insertion stays O(1).
 _STEPS = 8
 #: Distinct originals or subjects, or requests, after which a record is worth keeping over a stranger's.
@@ -63,9 +65,9 @@ class MemoryStore:
         known = self._principals.records.get(principal.key)
         if known is not None:
             return known
-        rollup = self._rollups.records.get(principal.rollup)
-        if rollup is None:
-            rollup = History(now)
+        rollup = self._rollups.records.get(principal.rollup) if principal.rollup else None
+        if rollup is None and principal.rollup:
+            rollup = History(now, key=principal.rollup)
             self._rollups.add(principal.rollup, rollup, now)
         history = History(now, rollup, key=principal.key)
         self._principals.add(principal.key, history, now)
@@ -87,7 +89,8 @@ class MemoryStore:
     ) -> Usage:
         """Charge what a resource shows (its subject, its original, bytes), but no request."""
         exceeded = None
-        if resource.subject:
+        # A listing shows many people in small; whom somebody looks at, they see in full or on a page of their own.
+        if resource.subject and (resource.kind is not _IMAGE or resource.size is not _THUMBNAIL):
             subject = hash(resource.subject)
             exceeded = spend_distinct(
                 history, Budget.SUBJECTS, allowance.subjects, subject, now, self._factor, self._keep_subjects

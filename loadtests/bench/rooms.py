@@ -81,7 +81,7 @@ class Rooms:
             head = read(scope)
             responder = Responder()
             responder.tools, responder.passage, responder.to = tools, judge(head), send
-            responder.handle, responder.status = None, 0
+            responder.handle, responder.status, responder.news = None, 0, False
             await app(scope, receive, responder.send)
 
         return serve

@@ -131,7 +131,7 @@ async def _timed_answer(rooms: Rooms, passages: Sequence[Passage]) -> float:
         for passage, start in zip(passages, starts, strict=True):
             responder = Responder()
             responder.tools, responder.passage, responder.to = rooms.tools, passage, send
-            responder.handle, responder.status = None, 0
+            responder.handle, responder.status, responder.news = None, 0, False
             await responder.send(start)
             await responder.send(body)
         middle = time.thread_time_ns()

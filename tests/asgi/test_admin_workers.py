@@ -111,14 +111,13 @@ def started() -> Iterator[list[Running]]:
 
 
 def get(where: str, path: str) -> tuple[int, str]:
-    if where.startswith("unix:"):
-        connection = http.client.HTTPConnection("localhost", timeout=PATIENCE)
-        connection.sock = socket.socket(socket.AF_UNIX)
-        connection.sock.settimeout(PATIENCE)
-        connection.sock.connect(where.removeprefix("unix:"))
-    else:
-        connection = http.client.HTTPConnection(where, timeout=PATIENCE)
+    unix = where.startswith("unix:")
+    connection = http.client.HTTPConnection("localhost" if unix else where, timeout=PATIENCE)
     with contextlib.closing(connection):
+        if unix:
+            connection.sock = socket.socket(socket.AF_UNIX)
+            connection.sock.settimeout(PATIENCE)
+            connection.sock.connect(where.removeprefix("unix:"))
         connection.request("GET", path)
         answer = connection.getresponse()
         return answer.status, answer.read().decode()

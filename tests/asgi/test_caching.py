@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from antiscrape.asgi.caching import etag_matches, keep_private, read_range, tag_window, untag_window
-from tests.house import ends
+from tests.costs import ends
 
 
 def control(value: bytes, **more: int) -> bytes:

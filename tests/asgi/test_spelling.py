@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from antiscrape.asgi.quoted import LONGEST
 from antiscrape.asgi.spelling import HTML, Urls
-from tests.house import ends
+from tests.costs import ends
 
 URLS = Urls(lambda url: url + "?!", ("/p/",), "photos.example", fold=False)
 SPACE = b" \t\n\f\r"

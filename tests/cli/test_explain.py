@@ -133,7 +133,7 @@ def test_a_visit_shows_what_speaks_against_it_when_it_comes_up() -> None:
     steps = [line.split() for line in lines if re.match(r" {0,3}\d+ ", line)]
     assert steps[0] == ["1", "0.0s", "GET", "/media/0.jpg", "image", "browser", "0", "original"]
     assert len(steps) == 60
-    assert (steps[3][5], steps[-1][5], steps[-1][7]) == ("browser", "bot", "preview")
+    assert (steps[1][5], steps[-1][5], steps[-1][7]) == ("browser", "bot", "preview")
     news = [line.strip() for line in lines if line.startswith(" " * 17 + "+ ")]
     assert any("numbers-walked" in line for line in news)
     assert "".join(news).count("images-without-a-page") == 1

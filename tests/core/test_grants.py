@@ -12,7 +12,7 @@ from antiscrape.core.grants import LONGEST_URL, SKEW, Grants, GrantState, path_o
 from antiscrape.core.rules import GrantRules
 from antiscrape.core.tokens import KeyRing
 from antiscrape.errors import ConfigurationError
-from tests.house import calls_of, ends
+from tests.costs import calls_of, ends
 
 SECRET = b"Zr1c0l8-gJ5dVQ2nXw9yT4uHs7bKfEaM3pN6oLiRtYq"
 RULES = GrantRules(prefixes=("/photos/", "/media/large"))

@@ -123,7 +123,7 @@ def test_it_asks_for_what_it_lacks_and_says_what_follows_if_there_is_room(kind: 
     charges_original = kind is Kind.IMAGE and score == 0
     assert asked.charge is (Charge.ORIGINAL if charges_original else Charge.REQUEST)
     assert asked.within == decide(seen._replace(usage=WITHIN), POLICY)
-    assert asked.standing is asked.within.standing
+    assert asked.allowance.standing is asked.within.standing
 
 
 def test_a_refusal_needs_no_usage() -> None:

@@ -9,7 +9,7 @@ from antiscrape.core.resource import Kind, Size
 from antiscrape.core.routes import RouteTable
 from antiscrape.core.rules import Route
 from antiscrape.errors import ConfigurationError
-from tests.house import ends
+from tests.costs import ends
 
 PLAIN = RouteTable([])
 FOLDING = RouteTable([], ignore_case=True)

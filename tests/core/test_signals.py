@@ -1,4 +1,4 @@
-"""Every signal, for and against, through the panel that the gate uses; and whole header sets of people and tools."""
+"""Every signal of a request, for and against, through the panel that the gate uses; and whole header sets of people and tools."""
 
 from __future__ import annotations
 
@@ -6,31 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from antiscrape.core import signals
 from antiscrape.core.agent import AgentKind
-from antiscrape.core.history import History
-from antiscrape.core.resource import Kind, Resource
+from antiscrape.core.resource import Kind
 from antiscrape.core.rules import SignalRule
-from antiscrape.core.signals import OF_REQUEST, OF_VISIT, SIGNALS, Panel
+from antiscrape.core.signals import OF_REQUEST, SIGNALS, Panel
 from antiscrape.core.signals.headers import READ
 from antiscrape.core.traits import Traits, read_traits
 from antiscrape.core.verdict import Mode, Standing
-from tests.core.visits import (
-    ASSET,
-    BARE,
-    PAGE,
-    REFERRED,
-    SAVES,
-    SHOWN,
-    THUMBNAIL,
-    TRAP,
-    head_with,
-    image,
-    offered,
-    shown,
-    unfound,
-    visit,
-    walked,
-)
 from tests.house import (
     Clock,
     agent_book,
@@ -146,49 +129,12 @@ OF_FIELDS: dict[str, tuple[Traits, Traits]] = {
 }  # fmt: skip
 
 
-def test_the_same_image_again_is_no_habit() -> None:
-    """Who reloads one picture twenty times has asked for one."""
-    history = History(0.0)
-    for step in range(20):
-        history.note_request(image(7), head_with(BARE), float(step))
-    assert (history.requests, history.images) == (20, 1)
-
-
-OF_HABITS: dict[str, tuple[History, History]] = {
-    "images-without-a-page": (visit(*[(image(), BARE)] * 5), visit((PAGE, BARE), *[(image(), BARE)] * 20)),
-    "pages-without-rendering": (visit(*[(PAGE, BARE)] * 4), visit(*[(PAGE, BARE)] * 20, (ASSET, BARE))),
-    "originals-without-thumbnails": (
-        visit(*[(PAGE, BARE), (image(), BARE)] * 5),
-        visit(*[(PAGE, BARE), (image(), BARE)] * 30, (THUMBNAIL, BARE)),
-    ),
-    "cookie-never-returned": (offered(4, BARE), offered(9, {b"cookie": b"a=1"})),
-    "much-not-found": (unfound(12, 47), unfound(12, 48)),
-    "numbers-walked": (walked(13, smaller=1), walked(24, smaller=4)),
-    "images-fetched-by-script-again": (
-        visit(*[(image(), shown(b"empty"))] * 3),
-        visit(*[(image(), SHOWN)] * 30, *[(image(), shown(b"empty"))] * 2, *[(image(), SAVES)] * 5),
-    ),
-    "images-opened-as-pages": (
-        visit(*[(image(), shown(b"document"))] * 8, *[(image(), SAVES)] * 8),
-        visit(*[(image(), shown(b"document"))] * 9, *[(image(), SAVES)] * 3),
-    ),
-    "referer-never-sent": (
-        visit(*[(image(), BARE)] * 8),
-        visit(*[(image(), BARE)] * 20, (image(), REFERRED)),
-    ),
-    "pages-faster-than-reading": (
-        visit(*[(PAGE, BARE)] * 60, pause=0.9),
-        visit(*[(PAGE, BARE)] * 60, pause=3.4),
-    ),
-    "trap-followed": (visit((TRAP, BARE)), visit((PAGE, BARE))),
-    "trap-followed-again": (visit(*[(TRAP, BARE)] * 3), visit(*[(TRAP, BARE)] * 2)),
-}
-
-
-def test_every_signal_has_a_case_for_and_a_case_against() -> None:
+def test_every_signal_of_a_request_has_a_case_for_and_a_case_against() -> None:
     assert set(OF_FIELDS) == {signal.name for signal in OF_REQUEST}
-    assert set(OF_HABITS) == {signal.name for signal in OF_VISIT}
-    assert len(SIGNALS) == len(OF_REQUEST) + len(OF_VISIT) == 42
+
+
+def test_no_two_signals_have_one_name() -> None:
+    assert len(SIGNALS) == len(signals._ALL)
 
 
 @pytest.mark.parametrize("name", OF_FIELDS)
@@ -198,51 +144,6 @@ def test_a_signal_of_a_request_fires_where_it_should_and_nowhere_near(name: str)
     assert name not in {finding.name for finding in PANEL.of_request(shows_not)[1]}
 
 
-@pytest.mark.parametrize("name", OF_HABITS)
-def test_a_signal_of_a_visit_fires_where_it_should_and_nowhere_near(name: str) -> None:
-    shows, shows_not = OF_HABITS[name]
-    assert name in {finding.name for finding in PANEL.of_visit(shows)[1]}
-    assert name not in {finding.name for finding in PANEL.of_visit(shows_not)[1]}
-
-
-def found(history: History) -> set[str]:
-    return {finding.name for finding in PANEL.of_visit(history)[1]}
-
-
-@pytest.mark.parametrize(
-    ("name", "history"),
-    [
-        ("images-without-a-page", visit(*[(image(), BARE)] * 4)),
-        ("pages-without-rendering", visit(*[(PAGE, BARE)] * 3)),
-        ("pages-without-rendering", visit(*[(PAGE, BARE)] * 20, (THUMBNAIL, BARE))),
-        ("originals-without-thumbnails", visit(*[(PAGE, BARE), (image(), BARE)] * 4)),
-        ("originals-without-thumbnails", visit(*[(image(), BARE)] * 9)),
-        ("originals-without-thumbnails", visit((PAGE, BARE), *[(image(), BARE)] * 30)),
-        ("numbers-walked", visit((PAGE, BARE), *[(image(number), BARE) for number in range(100, 150)])),
-        ("numbers-walked", visit(*[(image(number), BARE) for number in range(100, 112)])),
-        ("numbers-walked", visit(*[(image(number * 7 % 31), BARE) for number in range(31)])),
-        ("numbers-walked", walked(40, smaller=2)),
-        ("images-opened-as-pages", visit(*[(image(), SAVES)] * 15)),
-    ],
-)
-def test_one_step_short_of_a_signal_is_none(name: str, history: History) -> None:
-    assert name not in found(history)
-
-
-def test_whoever_walks_on_is_no_person_however_much_is_shown_beside_it() -> None:
-    """A driven browser loads every thumbnail of every page; nobody presses "next" forty times without a miss."""
-    assert "numbers-walked" in found(walked(41, smaller=8))
-
-
-def test_a_long_visit_keeps_the_share_of_smaller_pictures_that_it_began_with() -> None:
-    """Counters that stop one after the other would make of a scraper's 1 : 1 anything that it likes."""
-    history = walked(150, smaller=1)
-    assert history.images == 200
-    assert history.thumbnails == 100
-    patient = visit(*[(THUMBNAIL, SHOWN)] * 400, *[(image(number), SHOWN) for number in range(20)])
-    assert patient.thumbnails == patient.images == 200
-
-
 def test_a_person_may_save_what_they_see() -> None:
     """Chromium saves by a navigation to nowhere, without Accept and client hints; a script's request has another mode."""
     assert PANEL.of_request(traits(SAVED)) == (0, ())
@@ -250,25 +151,6 @@ def test_a_person_may_save_what_they_see() -> None:
         findings = PANEL.of_request(traits(changed(SAVED, (b"sec-fetch-mode", mode))))[1]
         names = {finding.name for finding in findings}
         assert names == {"accept-missing", "image-fetched-by-script", "client-hints-missing"}
-
-
-def test_a_person_who_sends_neither_cookies_nor_referers_stays_a_browser() -> None:
-    history = offered(9, BARE)
-    for step in range(30):
-        history.note_request(THUMBNAIL._replace(identity=step), head_with(BARE), 100.0 + step)
-    assert found(history) == {"cookie-never-returned", "referer-never-sent"}
-    assert PANEL.of_visit(history)[0] < policy_of().unknown_at
-
-
-@pytest.mark.parametrize(("name", "steps"), [
-    ("lynx", [PAGE, PAGE, PAGE, PAGE, PAGE, TRAP]), ("w3m", [PAGE] * 9 + [TRAP]), ("elinks", [PAGE, ASSET, PAGE, PAGE, TRAP]),
-])  # fmt: skip
-def test_a_text_browser_that_walks_into_a_trap_is_no_bot(name: str, steps: list[Resource]) -> None:
-    """Text browsers show what style sheets hide and load nothing that is needed to show a page."""
-    profile, _ = PANEL.of_request(traits(visitor(name), "page"))
-    habits, findings = PANEL.of_visit(visit(*[(step, REFERRED) for step in steps]))
-    assert "trap-followed" in {finding.name for finding in findings}
-    assert profile + habits < policy_of().bot_at
 
 
 @pytest.mark.parametrize(
@@ -333,14 +215,6 @@ def test_a_profile_is_remembered_by_every_field_that_a_signal_reads() -> None:
         for seen in (shows, shows_not):
             PANEL.of_request(seen._replace(fields=Spy(seen.fields)))
     assert asked <= set(READ)
-
-
-def test_a_visit_ends_after_half_an_hour_and_its_spending_does_not() -> None:
-    history = visit(*[(TRAP, BARE)] * 3)
-    history.originals = {1: 5.0}
-    history.note_request(PAGE, head_with(BARE), 2000.0)
-    assert (history.traps, history.pages, history.requests) == (0, 1, 1)
-    assert history.originals == {1: 5.0}
 
 
 def first_standing(one: Visitor) -> tuple[Standing, int, list[str]]:

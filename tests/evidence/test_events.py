@@ -12,7 +12,7 @@ import pytest
 from antiscrape.errors import ConfigurationError
 from antiscrape.evidence import events
 from antiscrape.evidence.events import LineSink, NoSink, encode, open_sink
-from tests.house import ends
+from tests.costs import ends
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from antiscrape.images.dimensions import long_side
-from tests.house import ends
+from tests.costs import ends
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,8 @@ from antiscrape.core.agent import AgentKind, Engine, read_claim, read_platform
 from antiscrape.core.resource import Kind
 from antiscrape.core.signals import agents
 from antiscrape.core.traits import read_traits
-from tests.house import agent_book, ends, head_of, visitors
+from tests.costs import ends
+from tests.house import agent_book, head_of, visitors
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,7 +20,8 @@ from antiscrape.core.identity import Identity
 from antiscrape.core.rules import IdentityRules
 from antiscrape.evidence.events import encode
 from antiscrape.settings.units import read_network
-from tests.house import answers, changed, drive, ends, house, person, policy_of, scope_of, tool
+from tests.costs import ends
+from tests.house import answers, changed, drive, house, person, policy_of, scope_of, tool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

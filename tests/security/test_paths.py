@@ -13,7 +13,8 @@ from antiscrape.core.resource import Kind, Size
 from antiscrape.core.routes import RouteTable, read_path
 from antiscrape.core.rules import Route
 from antiscrape.errors import ConfigurationError, RequestError
-from tests.house import ends, policy_of
+from tests.costs import ends
+from tests.house import policy_of
 
 TABLE = RouteTable(policy_of().routes)
 FOLDING = RouteTable(policy_of().routes, ignore_case=True)

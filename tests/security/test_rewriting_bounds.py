@@ -8,7 +8,7 @@ import pytest
 
 from antiscrape.asgi.quoted import LONGEST
 from antiscrape.asgi.rewriting import HtmlSigner, JsonSigner
-from tests.house import ends
+from tests.costs import ends
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

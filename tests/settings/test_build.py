@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from antiscrape.core import rules
+from antiscrape.core.crawler import Purpose
 from antiscrape.core.resource import Kind, Size
 from antiscrape.core.signals import SIGNALS
 from antiscrape.core.verdict import Mode, Rendition, Standing
@@ -26,14 +27,20 @@ def policy_of(tree: dict[str, Any]) -> rules.Policy:
 def test_the_defaults_of_the_settings_are_those_of_the_rules() -> None:
     policy = policy_of({})
     bare = rules.Policy(
-        secrets=SECRETS, standings=policy.standings, routes=policy.routes, signals=policy.signals
+        secrets=SECRETS,
+        standings=policy.standings,
+        routes=policy.routes,
+        signals=policy.signals,
+        crawlers=rules.CrawlerRules(policy.crawlers.purposes),
     )
     assert policy == bare
 
 
 def test_every_standing_has_an_allowance_and_every_signal_a_rule() -> None:
     policy = policy_of({})
-    assert set(policy.standings) == set(Standing)
+    assert set(policy.standings) == set(Standing) - {Standing.CRAWLER, Standing.PARTNER}
+    assert set(policy.crawlers.purposes) == set(Purpose)
+    assert all(row.standing is Standing.CRAWLER for row in policy.crawlers.purposes.values())
     assert all(allowance.standing is standing for standing, allowance in policy.standings.items())
     assert dict(policy.signals) == {name: rules.SignalRule(row.weight) for name, row in SIGNALS.items()}
 
@@ -43,7 +50,7 @@ def test_only_the_trusted_see_originals_and_only_the_banned_are_refused() -> Non
     originals = {
         standing for standing, allowance in standings.items() if allowance.rendition is Rendition.ORIGINAL
     }
-    assert originals == {Standing.BROWSER, Standing.PROVEN, Standing.MEMBER, Standing.PARTNER}
+    assert originals == {Standing.BROWSER, Standing.PROVEN, Standing.MEMBER}
     assert {standing for standing, allowance in standings.items() if allowance.refuse} == {Standing.BANNED}
 
 
@@ -58,9 +65,9 @@ def test_the_ladder_never_gives_less_further_up() -> None:
 
 def test_limits_are_compiled() -> None:
     tree = {
-        "standing": {"crawler": {"requests": "5/s", "originals": 0, "bytes": "1MiB/min", "beyond": "refused"}}
+        "crawler": {"search": {"requests": "5/s", "originals": 0, "bytes": "1MiB/min", "beyond": "refused"}}
     }
-    crawler = policy_of(tree).standings[Standing.CRAWLER]
+    crawler = policy_of(tree).crawlers.purposes[Purpose.SEARCH]
     assert [(limit.amount, limit.window) for limit in crawler.requests] == [(5, 1)]
     assert [limit.amount for limit in crawler.originals] == [0]
     assert [(limit.amount, limit.window) for limit in crawler.bytes] == [(2**20, 60)]
@@ -126,7 +133,19 @@ CHANGED: dict[str, dict[str, Any]] = {
         "rewrite": False,
         "without": "refused",
     },
-    "traps": {"inject": True, "path": "/trap"},
+    "traps": {"inject": True, "pictures": True, "tagged": True, "path": "/trap"},
+    "signatures": {"window": "1h", "skew": "5s", "paths": True, "directory_proof": True},
+    "accounts": {
+        "enabled": True,
+        "cookies": ["sid"],
+        "account_header": "x-user",
+        "created_header": "x-user-since",
+        "owner_header": "x-owner",
+        "ages": "0.1 in the first day",
+        "age_untold": 0.5,
+        "remember": "2min",
+        "max_sessions": 1234,
+    },
     "store": {"max_principals": 1234},
     "record": {"events": "off", "addresses": "plain", "admin": ""},
 }
@@ -135,7 +154,7 @@ CHANGED: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize(
     ("table", "part"),
     [("identity", "identity"), ("images", "images"), ("grants", "grants"), ("traps", "traps"), ("store", "store"),
-     ("record", "record")],
+     ("record", "record"), ("accounts", "accounts"), ("signatures", "signatures")],
 )  # fmt: skip
 def test_every_setting_reaches_its_rule(table: str, part: str) -> None:
     before, after = getattr(policy_of({}), part), getattr(policy_of(CHANGED), part)

@@ -16,7 +16,7 @@ from antiscrape.errors import ConfigurationError, SecretError
 from antiscrape.settings import load_policy
 from antiscrape.settings.load import MOST_BYTES, load
 from antiscrape.settings.positions import LONGEST_STRING, MOST_TOKENS
-from tests.house import ends
+from tests.costs import ends
 
 ROOT = Path(__file__).parents[2]
 DEFAULTS = ROOT / "config" / "antiscrape.toml"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from antiscrape.core.crawler import Purpose
 from antiscrape.core.signals import SIGNALS
 from antiscrape.core.verdict import Mode, Standing
 from antiscrape.settings.model import Settings
@@ -54,7 +55,9 @@ def test_every_table_has_a_purpose_and_is_frozen_closed_and_strict() -> None:
 def test_every_signal_and_every_standing_has_a_table_of_its_own() -> None:
     names = {path for path, _ in tables()}
     assert {f"signals.{name}" for name in SIGNALS} <= names
-    assert {f"standing.{standing.value}" for standing in Standing} <= names
+    ladder = set(Standing) - {Standing.CRAWLER, Standing.PARTNER}
+    assert {f"standing.{standing.value}" for standing in ladder} <= names
+    assert {f"crawler.{purpose.value.replace('-', '_')}" for purpose in Purpose} <= names
 
 
 def test_a_signal_keeps_the_weight_of_its_row_until_it_is_given_another() -> None:

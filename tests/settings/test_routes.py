@@ -10,7 +10,7 @@ from antiscrape.core.resource import Kind
 from antiscrape.core.routes import RouteTable
 from antiscrape.core.rules import Route
 from antiscrape.settings.routes import ROUTES, RouteLine
-from tests.house import ends
+from tests.costs import ends
 
 RIGHT = [
     "/",

@@ -15,7 +15,8 @@ from antiscrape.core.resource import Kind, Resource, Size
 from antiscrape.core.rules import Allowance, IdentityRules
 from antiscrape.core.verdict import Budget, Rendition, Standing
 from antiscrape.stores.memory import MemoryStore
-from tests.house import ends, head_of, person, policy_of
+from tests.costs import ends
+from tests.house import head_of, person, policy_of
 
 PAGE = Resource(Kind.PAGE, "/", 1)
 

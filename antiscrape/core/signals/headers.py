@@ -143,8 +143,17 @@ def _bytes_foreign(t: Traits) -> bool:
     return any(not t.value(name).isascii() for name in READ)
 
 
+#: A partner's; whether it is good, is not told by the name.
+_KEY = b"x-antiscrape-key"
+
+
 def _own_prefix(t: Traits) -> bool:
-    return any(name.replace(b"_", b"-").replace(b".", b"-").startswith(b"x-antiscrape-") for name in t.names)
+    if b"antiscrape" not in b" ".join(t.names):
+        return False
+    return any(
+        name != _KEY and name.replace(b"_", b"-").replace(b".", b"-").startswith(b"x-antiscrape-")
+        for name in t.names
+    )
 
 
 _FETCH = "W3C Fetch Metadata Request Headers §2"

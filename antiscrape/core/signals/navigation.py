@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from antiscrape.core.history import History
 
 _MEASURED = "measured on 161 scraper runs and 66 people's sessions"
+_REPLAYED = "120 scraper runs and 41 people's sessions, judged on their own clock"
+
+#: Pages that followed each other at once, from which on a visit is in a hurry: twice what people came to.
+_HURRY = 8
 
 
 def _one_by_one(h: History) -> bool:
@@ -25,8 +29,8 @@ def _one_by_one(h: History) -> bool:
 
 def _numbers_walked(h: History) -> bool:
     # "Next, next, next" walks too, but each of its pages brings smaller pictures of its own; so does a driven
-    # browser, until it has walked further than anybody's patience.
-    if h.run < 12 or (h.pages and not _one_by_one(h)):
+    # browser, until it has walked further than anybody's patience. Who also hurries is known sooner.
+    if h.run < (12 if h.hurry < _HURRY else 8) or (h.pages and not _one_by_one(h)):
         return False
     return h.run >= 40 or h.thumbnails < 2 * (h.images - h.thumbnails)
 
@@ -35,6 +39,18 @@ def _no_thumbnails(h: History) -> bool:
     if h.thumbnails:
         return False
     return (h.images >= 5 and _one_by_one(h)) if h.pages else h.images >= 10
+
+
+def _subject_after_subject(h: History) -> bool:
+    # Two subjects may share a bit, so that twelve bits are twelve people or some more.
+    subjects = h.ring.bit_count()
+    return subjects >= 12 and h.thumbnails < 2 * subjects
+
+
+def _sitemap_walked(h: History) -> bool:
+    # To read a sitemap is nobody's fault; crawlers of good will do, and so does who looks after a site.
+    taken = h.pages + h.images - h.thumbnails
+    return h.odd.sitemap and taken >= 8 and h.thumbnails < taken
 
 
 SIGNALS: tuple[Signal[History], ...] = (
@@ -62,4 +78,24 @@ SIGNALS: tuple[Signal[History], ...] = (
            "RFC 9110 §10.1.3; " + _MEASURED, lambda h: h.unreferred >= 8 and h.unreferred == h.images),
     Signal("pages-faster-than-reading", "navigation", 25, "Pages were opened faster than anybody reads.",
            _MEASURED + ": people at most 18 pages a minute", lambda h: h.minute_pages > 40),
+    Signal("pages-typed-one-by-one", "navigation", 20, "Page after page was opened as if its address had been typed, few of them by a link.",
+           "W3C Fetch Metadata Request Headers §2.3; " + _REPLAYED + ": 46 runs; people at most 4 such pages",
+           lambda h: h.typed >= 8 and 2 * h.typed > h.pages),
+    Signal("pages-in-a-hurry", "navigation", 20, "Pages were opened at once after one another, and none of them was looked at.",
+           _REPLAYED + ": 98 runs; people at most 4 in a row (tabs opened from one page)",
+           lambda h: h.hurry >= _HURRY),
+    Signal("page-claimed-never-opened", "navigation", 25, "Originals named a page as where they belong that was never asked for.",
+           "RFC 9110 §10.1.3; " + _REPLAYED + ": 1 run, at each of its 12 addresses; no person",
+           lambda h: h.odd.claimed >= 3 and not (h.pages or h.thumbnails)),
+    Signal("originals-out-of-nowhere", "navigation", 15, "Originals were asked for one by one, and nothing of the site before them.",
+           _REPLAYED + ": 13 runs; no person", lambda h: h.odd.abrupt >= 3 and not (h.pages or h.thumbnails)),
+    Signal("subject-after-subject", "navigation", 15, "The pages of many people were opened, and few of their pictures shown.",
+           _REPLAYED + ": 4 runs; people at most one such page a session", _subject_after_subject),
+    Signal("sitemap-walked", "navigation", 15, "The sitemap was read, and what it lists asked for without the pictures around it.",
+           "sitemaps.org, protocol 0.9; " + _REPLAYED + ": 2 runs, the only two that read it", _sitemap_walked),
+    Signal("refusals-ignored", "navigation", 15, "Page after page was asked for although they were refused.",
+           "RFC 6585 §4; " + _REPLAYED + " (which could not know that they were refused): 29 runs; no person",
+           lambda h: h.odd.refused >= 8),
+    Signal("robots-disobeyed", "navigation", 20, "A crawler fetched what robots.txt asks one of its name not to.",
+           "RFC 9309 §2.2; twice may be a prefetch, or a link from elsewhere", lambda h: h.odd.disobeyed >= 3),
 )  # fmt: skip

@@ -9,32 +9,39 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from antiscrape.core.crawler import Answer
 from antiscrape.core.identity import Identity, Principal
 from antiscrape.core.judge import decide
 from antiscrape.core.memo import Memo
-from antiscrape.core.observation import CLEAN, WITHIN, Face, NeedsUsage, Observation, Profile, Usage
-from antiscrape.core.request import RequestHead
+from antiscrape.core.observation import CLEAN, WITHIN, Charge, NeedsUsage, Observation, Profile, Usage
 from antiscrape.core.resource import Kind, Resource, Size
+from antiscrape.core.role import UNASKED
 from antiscrape.core.routes import RouteTable
 from antiscrape.core.signals import Panel
-from antiscrape.core.traits import read_traits
+from antiscrape.core.spread import ALONE, share_ration
 from antiscrape.core.verdict import Mode, Standing, Verdict
+from antiscrape.gate.faces import Faces
+from antiscrape.gate.members import Members
+from antiscrape.gate.passage import Passage, Place, taking_of
+from antiscrape.gate.visits import Visits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from antiscrape.core.account import Account
     from antiscrape.core.budgets import Limit
     from antiscrape.core.grants import Grants, GrantState
     from antiscrape.core.history import History
-    from antiscrape.core.observation import Charge
+    from antiscrape.core.networks import NetworkFacts
+    from antiscrape.core.obedience import RobotsBook
+    from antiscrape.core.request import RequestHead
     from antiscrape.core.rules import Allowance, Policy
-    from antiscrape.ports import Agents, UsageStore
+    from antiscrape.core.spread import GroupFacts, Spread
+    from antiscrape.core.traps import TrapTags
+    from antiscrape.ports import Agents, Networks, Roles, UsageStore
 
     _Charge = Callable[[History, Charge, Allowance, Resource, float], Usage]
 
-#: The looks of one site's visitors are some thousands; longer ones are worked out each time.
-_FACES = 8192
-_LONGEST_FACE = 2048
 #: Paths that are asked for again; the long tail of a large site is worked out anew in microseconds.
 _PATHS = 32_768
 _LONGEST_PATH = 512
@@ -50,54 +57,12 @@ _REVIEW = 7
 _IMAGE: Final = Kind.IMAGE
 _TRAP: Final = Kind.TRAP
 _ORIGINAL_SIZE: Final = Size.ORIGINAL
-_HANDSHAKES: Final = frozenset({"ws", "wss"})
 _SHADOW: Final = Mode.SHADOW
+_YES: Final = Answer.YES
+_CHARGE_ORIGINAL: Final = Charge.ORIGINAL
 _BANNED: Final = Standing.BANNED
 
 Named = TypeVar("Named", str, bytes)
-
-
-class Passage(RequestHead):
-    """One request on its way through: it comes as a head and goes with a verdict.
-
-    ``history`` is where its account is kept. One object and not two: every request makes one.
-    """
-
-    __slots__ = ("find", "grant", "history", "profile", "resource", "verdict")
-
-    resource: Resource
-    history: History
-    profile: Profile
-    verdict: Verdict
-    grant: GrantState | None  # set for images only
-    find: Callable[[RequestHead], Principal]
-
-    @property
-    def principal(self) -> Principal:
-        """Whom the budgets are kept for."""
-        return self.find(self)
-
-    @property
-    def client(self) -> str:
-        """The client's canonical address, as the policy believes it."""
-        return self.principal.address
-
-
-class Place:
-    """What the gate knows of one path before anybody asks for it.
-
-    ``within`` is the verdict where nothing speaks against a request and ``limit`` has room (None: there is
-    nothing to charge); it is None where more has to be asked first. ``watched`` tells that the visit is
-    reviewed at each request.
-    """
-
-    __slots__ = ("limit", "resource", "watched", "within")
-
-    def __init__(self, resource: Resource, limit: Limit | None, within: Verdict | None) -> None:
-        self.resource = resource
-        self.limit = limit
-        self.within = None if resource.kind is _IMAGE or resource.subject else within
-        self.watched = resource.kind is _TRAP or resource.size is _ORIGINAL_SIZE
 
 
 class Gate:
@@ -112,13 +77,23 @@ class Gate:
         grants: Grants | None,
         clock: Callable[[], float],
         wall: Callable[[], float],
+        networks: Networks | None = None,
+        roles: Roles | None = None,
+        account_key: bytes = b"",
+        spread: Spread | None = None,
+        trap_tags: TrapTags | None = None,
+        robots: RobotsBook | None = None,
     ) -> None:
         self.policy = policy
         self._store = store
-        self._agents = agents
         self._grants = grants
-        self._clock = clock
+        self.clock = self._clock = clock
         self._wall = wall
+        self._networks = networks
+        self._roles = roles
+        self._spread = spread
+        self._trap_tags = trap_tags
+        self._robots = robots
         self._routes = RouteTable(policy.routes, ignore_case=policy.ignore_case)
         self._identity = Identity(policy.identity)
         self._chain = policy.identity.header.lower().encode("latin-1")
@@ -130,7 +105,9 @@ class Gate:
         self._charge = store.charge
         self._charge_request = store.charge_request
         self._panel = Panel(policy.signals)
-        self._faces: Memo[tuple[object, ...], Face] = Memo(_FACES)
+        self._visit_of = Visits(self._review).find
+        self._members = Members(policy, self._panel, store=store, key=account_key, wall=wall)
+        self._face = Faces(self._panel, agents, roles).find
         self._usual = {kind: self._usual_answer(kind) for kind in Kind}
         self._places: Memo[bytes, Place] = Memo(_PATHS)
 
@@ -143,13 +120,17 @@ class Gate:
         answer = decide(clean, self.policy)
         if not isinstance(answer, NeedsUsage):
             return None, answer
-        allowance = self.policy.standings[answer.standing]
+        allowance = answer.allowance
         several = allowance.requests and allowance.only is None
         return allowance.only, None if several else answer.within
 
-    def judge(self, passage: Passage) -> Passage:
-        """Return the passage with its verdict, charged; raise ``RequestError`` where it has no single reading."""
+    def judge(self, passage: Passage, account: Account | None = None, owner: str = "") -> Passage:  # noqa: C901  every request comes through here, where a call costs more than a branch
+        """Return the passage with its verdict, charged; raise ``RequestError`` where it has no single reading.
+
+        ``account`` is whose request it is, ``owner`` whose picture it is for, where the site says so.
+        """
         passage.find = self._find
+        passage.account = account
         shape = passage.shape
         place = self._places.young.get(passage.raw_path) or self._place(passage.raw_path)
         passage.resource = resource = place.resource
@@ -162,6 +143,10 @@ class Gate:
         now = self._clock()
         if history is None or history.gone:
             history = self._history(passage, now)
+        within = place.within
+        if account is not None or owner:
+            history, within = self._told(passage, history, account, owner, now), None
+            resource = passage.resource
         passage.history = history
         face, picked, kind = history.face, shape.pick(passage.values), resource.kind
         if (
@@ -175,19 +160,38 @@ class Gate:
             face = self._face(passage, kind, picked)
             if face.kept:
                 history.face = face
-        passage.profile = profile = face.profile
-        history.note_request(resource, passage, now)
-        visit = history.visit
-        if history.news and (place.watched or not history.requests & _REVIEW):
-            visit = self._review(history)
-        within = place.within
-        if within is None or profile.score or visit.score or history.banned_until > now:
+        passage.profile = face.profile
+        passage.role = face.role
+        passage.look = look = face.look
+        passage.habits = habits = history if look == history.look else self._visit_of(history, look, now)
+        if kind is _TRAP and self._trap_tags is not None:
+            self._note_tag(passage, habits, self._trap_tags, now)
+        habits.note_request(resource, passage, now)
+        visit = habits.visit
+        if habits.news and (place.watched or not habits.requests & _REVIEW):
+            visit = self._review(habits)
+        if within is None or face.odd or visit.score or history.banned_until > now:
             self._decide(passage, now, self._charge)
         elif place.limit is None or (exceeded := self._charge_request(history, place.limit, now)) is None:
             passage.verdict = within
         else:
-            passage.verdict = self._finish(passage, self._ask(passage, None, now, Usage(exceeded)), now)
+            passage.verdict = self._finish(
+                passage, self._ask(passage, visit, None, now, Usage(exceeded)), now
+            )
         return passage
+
+    def name(self, passage: Passage, account: Account) -> bool:
+        """Charge what is still to come to the account that the answer names; tell whether that is news."""
+        if passage.account is not None and passage.account.name == account.name:
+            return False
+        passage.account = account
+        passage.history = passage.habits = self._members.find(passage, account, self._clock())
+        return True
+
+    def forget_networks(self) -> None:
+        """Look every address up anew at its next request: the lists have changed."""
+        self._direct = Memo(_CLIENTS)
+        self._relayed.clear()
 
     def judge_image(self, passage: Passage, size: Size) -> Verdict:
         """Judge again, now that the answer turned out to be an image of ``size``; charge only the image."""
@@ -195,7 +199,7 @@ class Gate:
         untold = passage.resource.kind is Kind.UNTOLD
         self.note_image(passage, size)
         if size is _ORIGINAL_SIZE:
-            self._review(passage.history)
+            self._review(passage.habits)
         if untold:
             passage.profile = self._face(passage, _IMAGE, passage.shape.pick(passage.values)).profile
         self._decide(passage, now, self._store.charge_image)
@@ -206,7 +210,7 @@ class Gate:
         told = passage.resource
         passage.resource = told._replace(kind=Kind.IMAGE, size=size)
         if told.kind is Kind.UNTOLD or told.size is Size.UNTOLD:
-            passage.history.note_kind(passage.resource, passage, self._clock())
+            passage.habits.note_kind(passage.resource, passage, self._clock())
 
     def learn(self, passage: Passage, kind: Kind, size: Size = Size.UNTOLD) -> None:
         """Remember what a path that no route names turned out to hold, for the next request to it.
@@ -225,19 +229,29 @@ class Gate:
 
     def note_kind(self, passage: Passage, kind: Kind) -> None:
         """Add to the visit what an untold resource turned out to be."""
-        passage.history.note_kind(passage.resource._replace(kind=kind), passage, self._clock())
+        passage.habits.note_kind(passage.resource._replace(kind=kind), passage, self._clock())
 
     def note_bytes(self, passage: Passage, amount: int) -> None:
         """Charge the bytes of an original that is being sent."""
-        allowance = self.policy.standings[passage.verdict.standing]
+        allowance = passage.allowance
         if allowance.bytes:
-            self._store.charge_bytes(passage.history, allowance, amount, self._clock())
+            now = self._clock()
+            payer = self._payer(passage, now) if passage.role.payer else passage.history
+            self._store.charge_bytes(payer, allowance, amount, now)
 
     def site_query(self, head: RequestHead) -> bytes:
         """Return the query that the site is given: the request's, without the grant that only we read."""
         if self._grants is None or not head.query or not self._grants.covers(head.raw_path):
             return head.query
         return self._grants.strip(head.query)
+
+    def _told(
+        self, passage: Passage, history: History, account: Account | None, owner: str, now: float
+    ) -> History:
+        """Take what the site says of a request; return the history that it belongs to."""
+        if owner and not passage.resource.subject:
+            passage.resource = passage.resource._replace(subject=owner)
+        return history if account is None else self._members.find(passage, account, now)
 
     def _place(self, raw_path: bytes) -> Place:
         place = self._places.get(raw_path)
@@ -251,8 +265,16 @@ class Gate:
     def _review(self, history: History) -> Profile:
         """Read a visit's signals anew."""
         history.news = False
-        history.visit = visit = Profile(*self._panel.of_visit(history))
+        history.visit = visit = Profile(*self._panel.of_visit(history)).joined(history.outside)
         return visit
+
+    def _place_in_network(self, history: History, facts: NetworkFacts) -> None:
+        """Hold against a client what its network tells."""
+        history.asn = facts.asn
+        outside = Profile(*self._panel.of_address(facts))
+        if outside != history.outside:
+            history.outside = outside
+            self._review(history)
 
     def _principal(self, head: RequestHead) -> Principal:
         shape = head.shape
@@ -275,29 +297,13 @@ class Gate:
         once = bool(head.shape.repeated) or len(name) > _LONGEST_NAME
         known = None if once else memo.get(name)
         if known is None or known.gone:
-            known = self._store.find(self._principal(head), now)
+            principal = self._principal(head)
+            known = self._store.find(principal, now)
+            if self._networks is not None:
+                self._place_in_network(known, self._networks.facts(principal.address))
             if not once:
                 memo.put(name, known)
         return known
-
-    def _face(self, head: RequestHead, kind: Kind, picked: object) -> Face:
-        """Return how a request looks; what was seen before costs a look-up."""
-        key = (head.shape, kind, head.secure, head.scheme, head.http_version, picked)
-        known = self._faces.get(key)
-        if known is None:
-            # What nobody else sends is not worth its room.
-            kept = head.shape.kept and len(str(picked)) <= _LONGEST_FACE
-            known = Face(head, kind, picked, self._read_profile(head, kind), kept=kept)
-            if kept:
-                self._faces.put(key, known)
-        return known
-
-    def _read_profile(self, head: RequestHead, kind: Kind) -> Profile:
-        agent = self._agents.read(head.value(b"user-agent"))
-        traits = read_traits(head, agent, kind)
-        if head.scheme in _HANDSHAKES:
-            return Profile(*self._panel.of_handshake(traits))
-        return Profile(*self._panel.of_request(traits))
 
     def _with_query(self, resource: Resource, query: bytes) -> Resource:
         """Tell ``/photo?id=1`` from ``/photo?id=2``; a grant makes no other picture."""
@@ -310,26 +316,72 @@ class Gate:
 
     def _decide(self, passage: Passage, now: float, charge: _Charge) -> None:
         """Ask the judge, and the store what the judge asks for."""
-        resource, history = passage.resource, passage.history
-        grant = None
+        resource, grant = passage.resource, None
         if self._grants is not None and resource.kind is _IMAGE and self._grants.covers(passage.raw_path):
             grant = self._grants.check(passage.raw_path, passage.query, now=self._wall())
-        answer = self._ask(passage, grant, now, None)
+        if self._roles is not None:
+            self._prove(passage, self._roles, now)
+        payer = self._payer(passage, now) if passage.role.payer else passage.history
+        if passage.query and resource.kind is _IMAGE:
+            resource = self._with_query(resource, passage.query)
+        facts, visit = ALONE, passage.habits.visit
+        if self._spread is not None and resource.size is _ORIGINAL_SIZE and resource.kind is _IMAGE:
+            facts = self._grouped(passage, self._spread, resource, now)
+            if facts is not ALONE:
+                visit = visit.joined(Profile(*self._panel.of_group(facts)))
+        answer = self._ask(passage, visit, grant, now, None)
         while isinstance(answer, NeedsUsage):
-            if passage.query and resource.kind is _IMAGE:
-                resource = self._with_query(resource, passage.query)
-            allowance = self.policy.standings[answer.standing]
-            usage = charge(history, answer.charge, allowance, resource, now)
-            answer = answer.within if usage is WITHIN else self._ask(passage, grant, now, usage)
+            passage.allowance = answer.allowance
+            spent = None
+            if facts.ration is not None and answer.charge is _CHARGE_ORIGINAL:
+                spent = share_ration(facts, answer.allowance.originals, resource.identity, now)
+            usage = Usage(spent) if spent else charge(payer, answer.charge, answer.allowance, resource, now)
+            answer = answer.within if usage is WITHIN else self._ask(passage, visit, grant, now, usage)
         passage.grant = grant
         passage.verdict = self._finish(passage, answer, now)
 
-    def _ask(
-        self, passage: Passage, grant: GrantState | None, now: float, usage: Usage | None
-    ) -> Verdict | NeedsUsage:
+    def _grouped(self, passage: Passage, spread: Spread, resource: Resource, now: float) -> GroupFacts:
+        """Tell the groups of an original that is asked for; nobody who has proven who they are is in one."""
         history = passage.history
-        banned = history.banned_until > now
-        seen = Observation(passage.resource, passage.profile, history.visit, banned, grant, usage)
+        if passage.account is not None or passage.role.allowance is not None or history.rollup is None:
+            return ALONE
+        return spread.note(taking_of(passage, resource), now)
+
+    def _note_tag(self, passage: Passage, habits: History, tags: TrapTags, now: float) -> None:
+        """Look whom a trap's link was given to: whoever else follows it, has it from a machine."""
+        found = tags.read(passage.resource.path, self._wall(), passage.principal.key, habits.key)
+        if found is None:
+            return
+        if found.borrowed:
+            habits.note_borrowed()
+        if self._spread is not None:
+            self._spread.note_token(found.tag.encode(), habits.key, passage.principal.rollup, now)
+
+    def _payer(self, passage: Passage, now: float) -> History:
+        """Return the history of a partner's budgets: one, from wherever the partner asks."""
+        name = passage.role.payer
+        return self._store.find(Principal(name, name, name), now)
+
+    def _prove(self, passage: Passage, roles: Roles, now: float) -> None:
+        """Ask once what is in a request's claim to be somebody; hold against it what is disproven."""
+        if passage.role is not UNASKED:  # a signature's nonce is good for one look
+            return
+        passage.role = role = roles.find(passage, passage.client, now)
+        if role.token and self._robots is not None and passage.resource.kind is not _TRAP:
+            target = passage.raw_path + (b"?" + passage.query if passage.query else b"")
+            if self._robots.disallowed(passage.host, role.token, target, now) is _YES:
+                passage.habits.note_disobeyed(passage.resource)
+        score, findings = self._panel.of_claim(role)
+        if findings:
+            passage.profile = passage.profile.joined(Profile(score, findings))
+
+    def _ask(
+        self, passage: Passage, visit: Profile, grant: GrantState | None, now: float, usage: Usage | None
+    ) -> Verdict | NeedsUsage:
+        banned = passage.history.banned_until > now
+        role, account = passage.role.allowance, passage.account
+        member = None if account is None else self._members.allowance(account)
+        seen = Observation(passage.resource, passage.profile, visit, banned, grant, usage, role, member)
         return decide(seen, self.policy)
 
     def _finish(self, passage: Passage, answer: Verdict | NeedsUsage, now: float) -> Verdict:

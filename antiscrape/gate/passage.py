@@ -1,0 +1,103 @@
+"""What passes the gate: a request on its way, and what is known beforehand of where it goes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from antiscrape.core.request import RequestHead
+from antiscrape.core.resource import Kind, Resource, Size
+from antiscrape.core.spread import Taking, from_elsewhere
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from antiscrape.core.account import Account
+    from antiscrape.core.budgets import Limit
+    from antiscrape.core.grants import GrantState
+    from antiscrape.core.history import History
+    from antiscrape.core.identity import Principal
+    from antiscrape.core.observation import Profile
+    from antiscrape.core.role import Role
+    from antiscrape.core.rules import Allowance
+    from antiscrape.core.verdict import Verdict
+
+_IMAGE: Final = Kind.IMAGE
+_TRAP: Final = Kind.TRAP
+_ORIGINAL_SIZE: Final = Size.ORIGINAL
+
+
+class Passage(RequestHead):
+    """One request on its way through: it comes as a head and goes with a verdict.
+
+    ``history`` is where its account is kept. One object and not two: every request makes one.
+    """
+
+    __slots__ = (
+        "account",
+        "allowance",
+        "find",
+        "grant",
+        "habits",
+        "history",
+        "look",
+        "profile",
+        "resource",
+        "role",
+        "verdict",
+    )
+
+    resource: Resource
+    history: History
+    habits: History  # of the visit: the same record, but where several share an address
+    profile: Profile
+    verdict: Verdict
+    account: Account | None  # whose it is, as the site says
+    role: Role  # what became of its claim to be somebody, as far as anybody asked
+    # set only where more than the usual was asked
+    allowance: Allowance
+    grant: GrantState | None
+    look: bytes
+    find: Callable[[RequestHead], Principal]
+
+    @property
+    def principal(self) -> Principal:
+        """Whom the budgets are kept for."""
+        return self.find(self)
+
+    @property
+    def client(self) -> str:
+        """The client's canonical address, as the policy believes it."""
+        return self.principal.address
+
+
+class Place:
+    """What the gate knows of one path before anybody asks for it.
+
+    ``within`` is the verdict where nothing speaks against a request and ``limit`` has room (None: there is
+    nothing to charge); it is None where more has to be asked first. ``watched`` tells that the visit is
+    reviewed at each request.
+    """
+
+    __slots__ = ("limit", "resource", "watched", "within")
+
+    def __init__(self, resource: Resource, limit: Limit | None, within: Verdict | None) -> None:
+        self.resource = resource
+        self.limit = limit
+        self.within = None if resource.kind is _IMAGE or resource.subject else within
+        self.watched = resource.kind is _TRAP or resource.size is _ORIGINAL_SIZE
+
+
+def taking_of(passage: Passage, resource: Resource) -> Taking:
+    """Return what groups are told of a request for an original; ``resource`` is named with its query."""
+    history = passage.history
+    return Taking(
+        principal=history.key,
+        network=history.rollup.key if history.rollup is not None else "",
+        look=passage.look,
+        image=resource.identity,
+        number=resource.number,
+        asn=history.asn,
+        shown=bool(passage.habits.thumbnails or passage.habits.assets),
+        paged=bool(passage.habits.pages),
+        elsewhere=from_elsewhere(passage),
+    )

@@ -1,0 +1,48 @@
+"""Visits: whose habits a request adds to, where several share an address."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from antiscrape.core.history import History
+from antiscrape.core.memo import Memo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from antiscrape.core.observation import Profile
+
+#: Visits that are recorded beside an address's first, in all and at one address.
+_VISITS: Final = 65_536
+_LOOKS: Final = 64
+
+
+class Visits:
+    """Keeps the visits of different client software at one address apart. ``review`` reads a visit's signals.
+
+    Habits add up to evidence, and those of a hundred people behind one address would add up to a bot's.
+    What is spent stays in one account, so to come with many looks buys nothing; whoever comes with very
+    many has the rest of them counted as one.
+    """
+
+    def __init__(self, review: Callable[[History], Profile]) -> None:
+        self._review = review
+        self._known: Memo[tuple[str, bytes], History] = Memo(_VISITS)
+
+    def find(self, history: History, look: bytes, now: float) -> History:
+        """Return the record of what the software ``look`` does at the address of ``history``."""
+        if not history.look:
+            history.look = look
+            return history
+        known = self._known.get((history.key, look))
+        if known is None:
+            if history.looks >= _LOOKS:
+                return history
+            history.looks += 1
+            known = History(now, key=history.key)
+            self._known.put((history.key, look), known)
+        history.last, history.touched = now, True
+        if known.outside is not history.outside:
+            known.outside = history.outside
+            self._review(known)
+        return known

@@ -1,0 +1,211 @@
+"""Who stands beside the ladder: crawlers that are who they say, bots that sign, partners with a key.
+
+Three claims are looked at, the surest first: a partner's key, a signature, a name. None of them waits:
+what has to be asked of others is asked in the background, and until the answer comes the claim is
+unproven.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from antiscrape.core.crawler import Proof, Purpose
+from antiscrape.core.partner import BEARER_FIELD, KEY_FIELD, PartnerBook, find_key
+from antiscrape.core.request import JOINED
+from antiscrape.core.role import NOBODY, Role
+from antiscrape.core.signature import Message
+from antiscrape.errors import ConfigurationError
+from antiscrape.lookups.bot_auth import BotAuth, BotAuthRules
+from antiscrape.lookups.bot_keys import Bot, BotKeys, load_keys
+from antiscrape.lookups.crawlers import Verifier, load_book, refresh
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
+
+    from antiscrape.core.partner import Partner
+    from antiscrape.core.request import RequestHead
+    from antiscrape.core.rules import Allowance, CrawlerRules, Policy
+    from antiscrape.lookups.crawlers import CrawlerBook
+    from antiscrape.lookups.resolver import Resolver
+
+    Keeper = Callable[[], Coroutine[object, object, None]]
+    Tell = Callable[[str, Sequence[str]], None]
+
+_LOG: Final = logging.getLogger("antiscrape")
+#: They fetch what a person has just pointed at, which robots.txt is not about.
+_FOR_SOMEBODY: Final = frozenset({Purpose.PREVIEW, Purpose.AI_ASSISTANT, Purpose.FEDERATION})
+_SIGNED: Final = b"signature-input"
+_KEYS: Final = frozenset({KEY_FIELD, BEARER_FIELD})
+
+
+class RoleBook:
+    """Finds the role of a request. ``purposes`` is what a proven crawler of each purpose may have.
+
+    ``wall`` is the clock of signatures, in seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        purposes: Mapping[Purpose, Allowance],
+        *,
+        verifier: Verifier | None,
+        bots: BotAuth | None,
+        wall: Callable[[], float],
+        partners: PartnerBook | None = None,
+    ) -> None:
+        self._purposes = purposes
+        self._verifier = verifier
+        self._bots = bots
+        self.partners = partners
+        self._partners = partners or None
+        self._wall = wall
+
+    def claimed(self, head: RequestHead) -> bool:
+        """Tell whether a request of this order of names and this User-Agent may claim to be somebody."""
+        if self._partners is not None and not _KEYS.isdisjoint(head.shape.at):
+            return True
+        if self._bots is not None and _SIGNED in head.shape.at:
+            return True
+        verifier = self._verifier
+        return verifier is not None and verifier.book.claim(head.value(b"user-agent")) is not None
+
+    def find(self, head: RequestHead, address: str, now: float) -> Role:
+        """Return what became of a request's claim; never wait, never raise."""
+        if self._partners is not None:
+            key = find_key(lambda name: None if name in head.repeated else head.value(name))
+            partner = None if key is None else self._partners.by_key(key, self._wall())
+            if partner is not None:
+                return _granted(partner, signed=False)
+        if self._bots is not None and _SIGNED in head.shape.at:
+            signed = self._signed(head, self._bots)
+            if signed.proof is not Proof.UNVERIFIED:
+                return signed
+        return NOBODY if self._verifier is None else self._named(head, self._verifier, address, now)
+
+    def _signed(self, head: RequestHead, bots: BotAuth) -> Role:
+        message = Message(
+            method=head.method,
+            scheme="https" if head.secure else head.scheme,
+            authority=(head.value(b"host") or b"").decode("latin-1"),
+            path=head.raw_path,
+            query=head.query,
+            fields=head.fields,
+            lost=head.repeated - JOINED,
+        )
+        claim = bots.check(message, self._wall())
+        if claim is None or claim.bot is None:
+            return NOBODY
+        bot = claim.bot
+        if claim.proof is not Proof.VERIFIED:
+            return Role(bot.name, claim.proof, None, signed=True)
+        if bot.purpose is not None:
+            return Role(bot.name, Proof.VERIFIED, self._purposes.get(bot.purpose), signed=True)
+        partner = None if self._partners is None else self._partners.by_identity(bot.name, self._wall())
+        if partner is None:
+            return Role(bot.name, Proof.VERIFIED, None, signed=True)
+        return _granted(partner, signed=True)
+
+    def _named(self, head: RequestHead, verifier: Verifier, address: str, now: float) -> Role:
+        crawler = verifier.book.claim(head.value(b"user-agent"))
+        if crawler is None:
+            return NOBODY
+        proof = verifier.proof(crawler, address, now) or Proof.UNVERIFIED
+        allowance = self._purposes.get(crawler.purpose) if proof is Proof.VERIFIED else None
+        token = "" if crawler.purpose in _FOR_SOMEBODY else crawler.tokens[0]
+        return Role(crawler.name, proof, allowance, token=token)
+
+
+def _granted(partner: Partner, *, signed: bool) -> Role:
+    return Role(partner.name, Proof.VERIFIED, partner.allowance, signed, f"partner:{partner.name}")
+
+
+def open_roles(
+    policy: Policy, *, clock: Callable[[], float], wall: Callable[[], float], tell: Tell
+) -> tuple[RoleBook, tuple[Keeper, ...]]:
+    """Return the roles of a policy, and what keeps their lists and keys fresh beside the traffic.
+
+    ``tell`` takes what went wrong there. Raise ``ConfigurationError`` where a bot's keys are wrong.
+    """
+    keepers: list[Keeper] = []
+    verifier = bots = None
+    if policy.crawlers.verify:
+        verifier = _open_verifier(policy.crawlers, clock, wall, tell, keepers)
+    if policy.bots:
+        bots = _open_bots(policy, wall, tell, keepers)
+    partners = PartnerBook(policy.partners)
+    book = RoleBook(policy.crawlers.purposes, verifier=verifier, bots=bots, wall=wall, partners=partners)
+    return book, tuple(keepers)
+
+
+def crawler_tokens() -> dict[Purpose, list[str]]:
+    """Return the words by which the known crawlers of each purpose are named in robots.txt."""
+    named: dict[Purpose, list[str]] = {}
+    for crawler in load_book(crawlers_folder(), now=0.0, wall=0.0).crawlers:
+        named.setdefault(crawler.purpose, []).extend(crawler.tokens)
+    return named
+
+
+def crawlers_folder() -> Path:
+    """Return the folder that says who the known crawlers are: the package's, or the checkout's."""
+    packed = Path(__file__).parent.parent / "data" / "crawlers"
+    return packed if packed.is_dir() else Path(__file__).parents[2] / "config" / "crawlers"
+
+
+def _open_verifier(
+    rules: CrawlerRules,
+    clock: Callable[[], float],
+    wall: Callable[[], float],
+    tell: Tell,
+    keepers: list[Keeper],
+) -> Verifier:
+    ranges = Path(rules.ranges) if rules.ranges else None
+
+    def read() -> CrawlerBook:
+        return load_book(crawlers_folder(), ranges, now=clock(), wall=wall())
+
+    verifier = Verifier(read(), _resolver())
+
+    async def keep() -> None:
+        while ranges is not None:
+            found = await refresh(verifier.book.sources, ranges)
+            problems = [f"{one.source.file}: {one.problem}" for one in found if one.problem]
+            if problems:
+                tell("crawlers", problems)
+            verifier.renew(await asyncio.to_thread(read))
+            await asyncio.sleep(rules.refresh)
+
+    if ranges is not None:
+        keepers.append(keep)
+    return verifier
+
+
+def _resolver() -> Resolver | None:
+    try:
+        from antiscrape.lookups.resolver import Resolver  # noqa: PLC0415  of the extra "verify"
+    except ImportError:
+        _LOG.warning("antiscrape[verify] is not installed, so no crawler's name is looked up in DNS")
+        return None
+    return Resolver()
+
+
+def _open_bots(policy: Policy, wall: Callable[[], float], tell: Tell, keepers: list[Keeper]) -> BotAuth:
+    known: list[Bot] = []
+    problems: list[str] = []
+    for bot in policy.bots:
+        try:
+            pinned = load_keys(Path(bot.keys)) if bot.keys else ()
+            known.append(Bot(bot.name, bot.purpose, bot.agent, pinned))
+        except ConfigurationError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigurationError(*problems)
+    rules, keys = policy.signatures, BotKeys(known)
+    if keys.agents:
+        from antiscrape.lookups.bot_directory import Directories  # noqa: PLC0415  of the extra "serve"
+
+        directories = Directories(keys, proof=rules.directory_proof)
+        keepers.append(lambda: directories.keep_fresh(wall, lambda sentence: tell("directory", [sentence])))
+    return BotAuth(keys, BotAuthRules(window=rules.window, skew=rules.skew, paths=rules.paths))
