@@ -187,6 +187,10 @@ class Accounts:
             return scope
         return {**scope, "headers": [pair for pair in scope["headers"] if not self._is_ours(pair[0])]}
 
+    def without(self, headers: Headers) -> Headers:
+        """Return fields of a request or an answer without those by which the site names an account or an owner."""
+        return [pair for pair in headers if not self._is_ours(pair[0])]
+
     def _is_ours(self, name: bytes) -> bool:
         folded = name.lower().replace(b"_", b"-").replace(b".", b"-")
         return folded.startswith(_PREFIX) or folded in self._fields

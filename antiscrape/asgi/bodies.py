@@ -76,7 +76,7 @@ class Rewriters:
             + "://"
             + (passage.value(b"host") or b"").decode("latin-1")
         )
-        entries = trap.entries(origin, passage.history.key, self._wall())
+        entries = trap.entries(origin, self._holder(passage, trap), self._wall())
         return SitemapWriter(entries, found=passage.habits.note_sitemap)
 
     def writer(self, content_type: bytes, headers: Headers, head: Passage) -> BodyWriter | None:
@@ -87,8 +87,15 @@ class Rewriters:
         host = head.fields.get(b"host", b"").decode("latin-1")
         if kind == "json":
             return JsonSigner(self._sign, self._prefixes, host, ignore_case=self._ignore_case)
-        insert = b"" if self._trap is None else self._trap.snippet(head.history.key, self._wall())
+        insert = (
+            b"" if self._trap is None else self._trap.snippet(self._holder(head, self._trap), self._wall())
+        )
         return HtmlSigner(self._sign, self._prefixes, host, insert=insert, ignore_case=self._ignore_case)
+
+    @staticmethod
+    def _holder(passage: Passage, trap: TrapLinks) -> str:
+        """Return whom a trap's link names: the address, which is all that is known of whoever follows it."""
+        return passage.principal.key if trap.tags is not None else ""
 
     def _sign(self, url: str) -> str:
         return url if self._grants is None else self._grants.sign(url, now=self._wall())

@@ -11,7 +11,7 @@ from antiscrape.asgi.preferences import Speaker
 from antiscrape.asgi.responder import Responder, Tools
 from antiscrape.asgi.traps import answers_itself, send_trap
 from antiscrape.core.judge import PLAIN
-from antiscrape.core.partner import BEARER_FIELD, KEY_FIELD, key_in
+from antiscrape.core.partner import keys_within
 from antiscrape.core.resource import Kind
 from antiscrape.core.verdict import Action, Mode, Rendition, Standing
 from antiscrape.errors import ConfigurationError, RequestError
@@ -47,7 +47,6 @@ _PARTIAL = frozenset({
     b"if-none-match", b"if-modified-since", b"if-match", b"if-unmodified-since", b"if-range", b"range", b"accept-encoding",
 })  # fmt: skip
 _CONDITIONS = frozenset({b"if-none-match", b"if-modified-since", b"accept-encoding"})
-_KEYS: Final = frozenset({KEY_FIELD, BEARER_FIELD})
 #: With these a server sends a file that we would never see.
 _SHORTCUTS = frozenset({"http.response.pathsend", "http.response.zerocopysend"})
 #: Kinds whose bodies are never rewritten.
@@ -122,6 +121,8 @@ class Middleware:
         if self._maze is not None and passage.resource.kind is _TRAP and answers_itself(passage):
             self._recorder.record(passage, await send_trap(send, passage, self._maze, self._gate.clock()))
             return
+        if self._partners is not None:
+            scope = _without_key(scope, self._partners)
         if self._preferences is not None:
             if passage.raw_path in self._documents:
                 await self._preferences.serve(self.app, scope, receive, send)
@@ -137,8 +138,6 @@ class Middleware:
         responder.news = False
         if self._changes or passage.query or verdict.rendition is not _ORIGINAL:
             scope = self._inner_scope(scope, passage)
-        if self._partners is not None:
-            scope = _without_key(scope, passage, self._partners)
         if "extensions" in scope:
             scope = _without_shortcuts(scope)
         try:
@@ -151,13 +150,29 @@ class Middleware:
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._off:
-            await self.app(scope, receive, send)
+            await self._off_duty(scope, receive, send)
         elif scope["type"] == "websocket":
             await self._websocket(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
         else:
             await self.app(scope, receive, send)
+
+    async def _off_duty(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve without judging; what is between the site, its partners and us goes no further all the same."""
+        accounts = self._accounts
+        if scope["type"] in {"http", "websocket"}:
+            if self._partners is not None:
+                scope = _without_key(scope, self._partners)
+            if accounts is not None:
+                scope, to = {**scope, "headers": accounts.without(scope["headers"])}, send
+
+                async def send(message: Message) -> None:
+                    if "headers" in message:
+                        message = {**message, "headers": accounts.without(message["headers"])}
+                    await to(message)
+
+        await self.app(scope, receive, send)
 
     def _inner_scope(self, scope: Scope, passage: Passage) -> Scope:
         """Return the scope that the site is given: the same one, wherever nothing has to differ."""
@@ -211,7 +226,7 @@ class Middleware:
         if verdict.action is _ADMIT or verdict.shadowed:
             self._recorder.record(passage, 101)
             if self._partners is not None:
-                scope = _without_key(scope, passage, self._partners)
+                scope = _without_key(scope, self._partners)
             await self.app(scope, receive, send)
             return
         self._recorder.record(passage, 429 if verdict.action is Action.LIMIT else 403)
@@ -249,16 +264,11 @@ class Middleware:
         await self.app(scope, receive, last)
 
 
-def _without_key(scope: Scope, passage: Passage, partners: PartnerBook) -> Scope:
+def _without_key(scope: Scope, partners: PartnerBook) -> Scope:
     """Return the scope without a partner's key, which is between the partner and us."""
-    if _KEYS.isdisjoint(passage.shape.at):
-        return scope
-    kept = [
-        (name, value)
-        for name, value in scope["headers"]
-        if name not in _KEYS or (key := key_in(name, value)) is None or not partners.holds(key)
-    ]
-    return {**scope, "headers": kept}
+    headers = scope["headers"]
+    kept = [pair for pair in headers if not any(partners.holds(key) for key in keys_within(*pair))]
+    return scope if len(kept) == len(headers) else {**scope, "headers": kept}
 
 
 def _without_shortcuts(scope: Scope) -> Scope:

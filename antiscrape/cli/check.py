@@ -67,7 +67,7 @@ def summary(policy: Policy) -> Iterator[str]:
     yield f"networks  {_networks(policy)}"
     yield f"crawlers  {_crawlers(policy)}"
     yield f"says      {'how it wants to be crawled' if policy.preferences else 'nothing about crawling'}"
-    yield f"traps     {'one link in every page' if policy.traps.inject else 'none'}"
+    yield f"traps     {_traps(policy)}"
     yield f"preview   {policy.images.preview_cells} cells, {policy.images.preview_size} pixels"
     yield f"record    events to {policy.record.events}, admin at {policy.record.admin or 'no address'}"
     yield ""
@@ -83,6 +83,18 @@ _MODES = {
 
 def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+
+
+def _traps(policy: Policy) -> str:
+    rules = policy.traps
+    if not rules.inject:
+        return "none"
+    more = [
+        words
+        for on, words in ((rules.pictures, "with a picture"), (rules.tagged, "tagged, so pages are private"))
+        if on
+    ]
+    return ", ".join(["one link in every page", *more])
 
 
 def _networks(policy: Policy) -> str:

@@ -47,6 +47,8 @@ _REMEMBERED: Final = 256
 _KEY = rb"ask_[A-Za-z0-9_-]{22,196}"
 _ALONE = re.compile(_KEY)
 # RFC 6750 §2.1; the scheme's case does not matter (RFC 9110 §11.1), a key's does.
+_FIELDS = frozenset({KEY_FIELD, BEARER_FIELD})
+_ANYWHERE = re.compile(rb"(?<![A-Za-z0-9_-])" + _KEY)
 _BEARER = re.compile(rb"(?i:bearer) +(" + _KEY + rb")")
 
 
@@ -183,6 +185,11 @@ def key_in(name: bytes, value: bytes) -> bytes | None:
         return value if is_key(value) else None
     found = _BEARER.fullmatch(value) if name == BEARER_FIELD else None
     return found[1] if found else None
+
+
+def keys_within(name: bytes, value: bytes) -> list[bytes]:
+    """Return all that has the form of a key in a field in which one may stand, accepted there or not."""
+    return _ANYWHERE.findall(value[:_LONGEST_FIELD]) if name in _FIELDS else []
 
 
 def find_key(value_of: Callable[[bytes], bytes | None]) -> bytes | None:

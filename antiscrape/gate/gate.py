@@ -6,7 +6,6 @@ answers at once, and what a request of a known client costs is a few dictionary 
 
 from __future__ import annotations
 
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from antiscrape.core.crawler import Answer
@@ -185,7 +184,9 @@ class Gate:
         if passage.account is not None and passage.account.name == account.name:
             return False
         passage.account = account
-        passage.history = passage.habits = self._members.find(passage, account, self._clock())
+        # The habits stay where they were noted; what speaks against the account comes beside them.
+        passage.history = history = self._members.find(passage, account, self._clock())
+        passage.beside = history.outside
         return True
 
     def forget_networks(self) -> None:
@@ -251,7 +252,12 @@ class Gate:
         """Take what the site says of a request; return the history that it belongs to."""
         if owner and not passage.resource.subject:
             passage.resource = passage.resource._replace(subject=owner)
-        return history if account is None else self._members.find(passage, account, now)
+        if account is None:
+            return history
+        passage.beside = (
+            history.outside
+        )  # an account outranks its network's budget, not what the operator denies
+        return self._members.find(passage, account, now)
 
     def _place(self, raw_path: bytes) -> Place:
         place = self._places.get(raw_path)
@@ -305,15 +311,6 @@ class Gate:
                 memo.put(name, known)
         return known
 
-    def _with_query(self, resource: Resource, query: bytes) -> Resource:
-        """Tell ``/photo?id=1`` from ``/photo?id=2``; a grant makes no other picture."""
-        if self._grants is not None:
-            query = self._grants.strip(query)
-        if not query:
-            return resource
-        digest = blake2b(query, digest_size=8, key=resource.identity.to_bytes(8, "big")).digest()
-        return resource._replace(identity=int.from_bytes(digest, "big"))
-
     def _decide(self, passage: Passage, now: float, charge: _Charge) -> None:
         """Ask the judge, and the store what the judge asks for."""
         resource, grant = passage.resource, None
@@ -323,8 +320,11 @@ class Gate:
             self._prove(passage, self._roles, now)
         payer = self._payer(passage, now) if passage.role.payer else passage.history
         if passage.query and resource.kind is _IMAGE:
-            resource = self._with_query(resource, passage.query)
+            query = passage.query if self._grants is None else self._grants.strip(passage.query)
+            resource = resource.asked_with(query)
         facts, visit = ALONE, passage.habits.visit
+        if passage.account is not None:
+            visit = visit.joined(passage.beside)
         if self._spread is not None and resource.size is _ORIGINAL_SIZE and resource.kind is _IMAGE:
             facts = self._grouped(passage, self._spread, resource, now)
             if facts is not ALONE:

@@ -35,6 +35,7 @@ class Passage(RequestHead):
     __slots__ = (
         "account",
         "allowance",
+        "beside",
         "find",
         "grant",
         "habits",
@@ -53,6 +54,7 @@ class Passage(RequestHead):
     verdict: Verdict
     account: Account | None  # whose it is, as the site says
     role: Role  # what became of its claim to be somebody, as far as anybody asked
+    beside: Profile  # what speaks against it beside its habits: set where there is an account
     # set only where more than the usual was asked
     allowance: Allowance
     grant: GrantState | None

@@ -276,7 +276,7 @@ class Explainer:
         told = " ".join(dict.fromkeys(word for word in words if word))
         role = passage.role
         if role.name:
-            how = "its signature" if role.signed else "its address"
+            how = "its signature" if role.signed else "its key" if role.payer else "its address"
             told += f"; says that it is {role.name}, and {how} says: {role.proof.value}"
         return Who(principal.address, principal.key, principal.rollup, found, told)
 

@@ -27,6 +27,10 @@ _STANDINGS: Final = {
     "bot": "a program, or taken for one",
     "unknown": "too much speaks against a browser, too little for a bot",
     "browser": "looks like a browser in every way that can be seen, and has proven nothing",
+    "proven": "a browser that has done the check",
+    "member": "signed in to the site",
+    "crawler": "a crawler that is who it says",
+    "partner": "a partner of the operator's, with a budget of its own",
 }
 _RENDITIONS: Final = {
     Rendition.ORIGINAL.value: "the original",

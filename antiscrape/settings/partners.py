@@ -219,6 +219,7 @@ def doubts(found: Sequence[Partner], now: float) -> Iterator[Remark]:
         allowance = partner.allowance
         if partner.ended(now):
             yield ("partners", number, "until"), f'has passed, so "{partner.name}" is nobody any more'
+            continue
         bound = allowance.originals or allowance.subjects or allowance.bytes
         if allowance.rendition in {Rendition.ORIGINAL, Rendition.MARKED} and not bound:
             words = f'"{partner.name}" may take every picture of the site, and so may whoever finds its key'
