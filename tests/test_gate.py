@@ -226,3 +226,37 @@ def test_a_signed_url_is_learned_like_an_unsigned_one_but_another_query_is_anoth
     gate.learn(passage, Kind.IMAGE, Size.ORIGINAL)
     known = gate.judge(head_of(url, person())).resource
     assert (known.kind, known.size) == (Kind.IMAGE, learned)
+
+
+SHARED = (
+    Route("/media/**", Kind.IMAGE, Size.ORIGINAL),
+    Route("/page", Kind.PAGE, Size.UNTOLD),
+    Route("/static/**", Kind.ASSET, Size.UNTOLD),
+)
+
+
+def looks(number: int) -> Pairs:
+    return changed(person(), (b"accept-language", f"en-US,en;q=0.{number + 1}".encode()))
+
+
+@pytest.mark.parametrize("drawn", [True, False])
+def test_browsers_behind_one_address_have_budgets_of_their_own_if_they_draw_pages(drawn: bool) -> None:  # noqa: FBT001 - a table's column
+    """And a harvester that only changes its headers has one for all of them."""
+    gate = gate_of(replace(browsers(originals="5/day"), routes=SHARED), Clock())
+    granted = 0
+    for number in range(6):
+        ask(gate, "/page", looks(number))
+        if drawn:
+            ask(gate, "/static/site.css", looks(number))
+        for photo in range(8):
+            verdict = ask(gate, f"/media/{number}-{7919 * photo % 1000}.jpg", looks(number))
+            granted += verdict.rendition is Rendition.ORIGINAL
+    assert granted == (30 if drawn else 5)
+
+
+def test_what_one_browser_does_is_not_held_against_another_at_its_address() -> None:
+    gate = gate_of(policy_of(routes=SHARED), Clock())
+    for photo in range(30):
+        ask(gate, f"/media/{photo}.jpg", looks(1))
+    assert ask(gate, "/media/99.jpg", looks(1)).standing is not Standing.BROWSER
+    assert ask(gate, "/media/99.jpg", looks(2)).standing is Standing.BROWSER

@@ -21,7 +21,7 @@ from antiscrape.core.spread import ALONE, share_ration
 from antiscrape.core.verdict import Mode, Standing, Verdict
 from antiscrape.gate.faces import Faces
 from antiscrape.gate.members import Members
-from antiscrape.gate.passage import Passage, Place, taking_of
+from antiscrape.gate.passage import Passage, Place, purse_of, taking_of
 from antiscrape.gate.visits import Visits
 
 if TYPE_CHECKING:
@@ -169,9 +169,10 @@ class Gate:
         visit = habits.visit
         if habits.news and (place.watched or not habits.requests & _REVIEW):
             visit = self._review(habits)
+        payer = history if habits is history else purse_of(passage)
         if within is None or face.odd or visit.score or history.banned_until > now:
             self._decide(passage, now, self._charge)
-        elif place.limit is None or (exceeded := self._charge_request(history, place.limit, now)) is None:
+        elif place.limit is None or (exceeded := self._charge_request(payer, place.limit, now)) is None:
             passage.verdict = within
         else:
             passage.verdict = self._finish(
@@ -237,7 +238,7 @@ class Gate:
         allowance = passage.allowance
         if allowance.bytes:
             now = self._clock()
-            payer = self._payer(passage, now) if passage.role.payer else passage.history
+            payer = self._payer(passage, now) if passage.role.payer else purse_of(passage)
             self._store.charge_bytes(payer, allowance, amount, now)
 
     def site_query(self, head: RequestHead) -> bytes:
@@ -318,7 +319,7 @@ class Gate:
             grant = self._grants.check(passage.raw_path, passage.query, now=self._wall())
         if self._roles is not None:
             self._prove(passage, self._roles, now)
-        payer = self._payer(passage, now) if passage.role.payer else passage.history
+        payer = self._payer(passage, now) if passage.role.payer else purse_of(passage)
         if passage.query and resource.kind is _IMAGE:
             query = passage.query if self._grants is None else self._grants.strip(passage.query)
             resource = resource.asked_with(query)

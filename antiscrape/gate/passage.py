@@ -89,6 +89,18 @@ class Place:
         self.watched = resource.kind is _TRAP or resource.size is _ORIGINAL_SIZE
 
 
+def purse_of(passage: Passage) -> History:
+    """Return the record that pays for a request: the address's, or that of a visit which has drawn pages beside others.
+
+    Hundreds of people behind one address have hundreds of browsers; a harvester that would have as many budgets
+    has to draw as many pages, and still meets the budget of the network around the address.
+    """
+    habits, history = passage.habits, passage.history
+    if habits is history or passage.account is not None or not (habits.thumbnails or habits.assets):
+        return history
+    return habits
+
+
 def taking_of(passage: Passage, resource: Resource) -> Taking:
     """Return what groups are told of a request for an original; ``resource`` is named with its query."""
     history = passage.history

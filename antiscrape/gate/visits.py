@@ -20,8 +20,9 @@ _LOOKS: Final = 64
 class Visits:
     """Keeps the visits of different client software at one address apart. ``review`` reads a visit's signals.
 
-    Habits add up to evidence, and those of a hundred people behind one address would add up to a bot's.
-    What is spent stays in one account, so to come with many looks buys nothing; whoever comes with very
+    Habits add up to evidence, and those of a hundred people behind one address would add up to a bot's. A visit
+    that has drawn pages has a budget of its own, too (``purse_of``), under the wider network's; one that has not
+    shares the address's, so that to come with many looks and nothing else buys nothing. Whoever comes with very
     many has the rest of them counted as one.
     """
 
@@ -39,7 +40,7 @@ class Visits:
             if history.looks >= _LOOKS:
                 return history
             history.looks += 1
-            known = History(now, key=history.key)
+            known = History(now, history.rollup, key=history.key)
             self._known.put((history.key, look), known)
         history.last, history.touched = now, True
         if known.outside is not history.outside:

@@ -153,6 +153,7 @@ def found(history: History) -> set[str]:
         ("numbers-walked", visit(*[(image(number * 7 % 31), BARE) for number in range(31)])),
         ("numbers-walked", walked(40, smaller=2)),
         ("images-opened-as-pages", visit(*[(image(), SAVES)] * 15)),
+        ("images-opened-as-pages", visit(*[(image(), SAVES), (THUMBNAIL, SHOWN), (THUMBNAIL, SHOWN)] * 40)),
         ("pages-typed-one-by-one", visit(*[(PAGE, TYPED)] * 7)),
         ("pages-typed-one-by-one", visit(*[(PAGE, PREFETCHED)] * 80)),
         ("pages-in-a-hurry", visit(*[(PAGE, LINKED)] * 8, pause=0.1)),

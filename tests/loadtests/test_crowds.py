@@ -76,6 +76,14 @@ def test_recorded_people_behind_a_nat_lose_nothing_to_spread() -> None:
     assert after.people_grouped == 0
 
 
+def test_five_hundred_recorded_people_behind_four_addresses_lose_a_picture_in_forty_at_most() -> None:
+    if not crowds._recorded():
+        pytest.skip("no recordings: ANTISCRAPE_SHARED names no folder that holds redteam/corpus")
+    after = play(behind_nat(500), spread=True)
+    assert after.people_asked > 1000
+    assert after.people_lost * 40 <= after.people_asked
+
+
 def test_the_table_is_printed_and_people_decide_the_exit_status(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
