@@ -26,6 +26,7 @@ from antiscrape.lookups.roles import RoleBook, crawlers_folder
 from tests.house import Clock, answers, changed, house, person, photo, policy_of
 from tests.lookups import signers
 from tests.lookups.nameserver import ADDRESS, NAME, Zone, serving
+from tests.lookups.test_federation import cavage
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -306,5 +307,20 @@ def test_a_named_crawler_is_held_to_the_robots_txt_that_the_site_serves() -> Non
                 await site.ask("/media/1.jpg", crawler(), peer=peer)
                 found = {one["name"] for one in last(site)["signals"]}
                 assert ("robots-disobeyed" in found) is (folder == "private")
+
+    run(job())
+
+
+def test_a_server_of_the_fediverse_is_named_and_not_believed() -> None:
+    """The form of its signature is right; whose key made it, nobody has looked."""
+    signed = cavage()
+    fields = [(name, value) for name, value in signed.fields.items() if name != b"host"]
+
+    async def job() -> None:
+        policy, clock = policy_of(ROUTES), Clock(epoch=signers.NOW)
+        async with house(answers(PHOTO), policy, clock, roles=roles_of(policy, clock)) as site:
+            await site.ask("/media/1001.jpg?w=320", [*crawler(b"Mastodon/4.5 (http.rb/5.2)"), *fields])
+            assert last(site)["claim"] == {"name": "social.example", "proof": "unverified"}
+            assert last(site)["rendition"] == "preview"
 
     run(job())

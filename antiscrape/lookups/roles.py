@@ -21,6 +21,7 @@ from antiscrape.errors import ConfigurationError
 from antiscrape.lookups.bot_auth import BotAuth, BotAuthRules
 from antiscrape.lookups.bot_keys import Bot, BotKeys, load_keys
 from antiscrape.lookups.crawlers import Verifier, load_book, refresh
+from antiscrape.lookups.federation import read_fetcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 _LOG: Final = logging.getLogger("antiscrape")
 #: They fetch what a person has just pointed at, which robots.txt is not about.
 _FOR_SOMEBODY: Final = frozenset({Purpose.PREVIEW, Purpose.AI_ASSISTANT, Purpose.FEDERATION})
-_SIGNED: Final = b"signature-input"
+_SIGNATURE: Final = b"signature"
 _KEYS: Final = frozenset({KEY_FIELD, BEARER_FIELD})
 
 
@@ -67,7 +68,7 @@ class RoleBook:
         """Tell whether a request of this order of names and this User-Agent may claim to be somebody."""
         if self._partners is not None and not _KEYS.isdisjoint(head.shape.at):
             return True
-        if self._bots is not None and _SIGNED in head.shape.at:
+        if _SIGNATURE in head.shape.at:
             return True
         verifier = self._verifier
         return verifier is not None and verifier.book.claim(head.value(b"user-agent")) is not None
@@ -79,22 +80,19 @@ class RoleBook:
             partner = None if key is None else self._partners.by_key(key, self._wall())
             if partner is not None:
                 return _granted(partner, signed=False)
-        if self._bots is not None and _SIGNED in head.shape.at:
-            signed = self._signed(head, self._bots)
-            if signed.proof is not Proof.UNVERIFIED:
-                return signed
-        return NOBODY if self._verifier is None else self._named(head, self._verifier, address, now)
+        role = NOBODY
+        if _SIGNATURE in head.shape.at:
+            message = _message_of(head)
+            role = NOBODY if self._bots is None else self._signed(message, self._bots)
+            if role.proof is not Proof.UNVERIFIED:
+                return role
+            fetcher = read_fetcher(message, self._wall())
+            if fetcher is not None and fetcher.fetcher is not None:
+                # Its form proves nothing; whose server it says it is, is worth knowing.
+                return Role(fetcher.fetcher.host, Proof.UNVERIFIED, None, signed=True)
+        return role if self._verifier is None else self._named(head, self._verifier, address, now)
 
-    def _signed(self, head: RequestHead, bots: BotAuth) -> Role:
-        message = Message(
-            method=head.method,
-            scheme="https" if head.secure else head.scheme,
-            authority=(head.value(b"host") or b"").decode("latin-1"),
-            path=head.raw_path,
-            query=head.query,
-            fields=head.fields,
-            lost=head.repeated - JOINED,
-        )
+    def _signed(self, message: Message, bots: BotAuth) -> Role:
         claim = bots.check(message, self._wall())
         if claim is None or claim.bot is None:
             return NOBODY
@@ -116,6 +114,18 @@ class RoleBook:
         allowance = self._purposes.get(crawler.purpose) if proof is Proof.VERIFIED else None
         token = "" if crawler.purpose in _FOR_SOMEBODY else crawler.tokens[0]
         return Role(crawler.name, proof, allowance, token=token)
+
+
+def _message_of(head: RequestHead) -> Message:
+    return Message(
+        method=head.method,
+        scheme="https" if head.secure else head.scheme,
+        authority=(head.value(b"host") or b"").decode("latin-1"),
+        path=head.raw_path,
+        query=head.query,
+        fields=head.fields,
+        lost=head.repeated - JOINED,
+    )
 
 
 def _granted(partner: Partner, *, signed: bool) -> Role:
