@@ -10,16 +10,34 @@ import pytest
 
 from antiscrape.asgi.accounts import Accounts
 from antiscrape.core.budgets import parse_limits
+from antiscrape.core.crawler import Purpose
+from antiscrape.core.history import History
 from antiscrape.core.networks import Label, ListRule
 from antiscrape.core.partner import Partner, PartnerBook, hash_key, new_key
-from antiscrape.core.rules import Allowance
-from antiscrape.core.verdict import Rendition, Standing
+from antiscrape.core.rules import Allowance, SignalRule
+from antiscrape.core.signals import SIGNALS
+from antiscrape.core.spread import GroupFacts, Level, Spread, Taking
+from antiscrape.core.verdict import Action, Rendition, Standing
+from antiscrape.gate.visits import Visits
+from antiscrape.lookups.bot_keys import Bot, read_key
 from antiscrape.lookups.networks import NetworkBook
 from antiscrape.lookups.roles import RoleBook
 from antiscrape.operate.prose import _STANDINGS
 from antiscrape.settings.partners import doubts
-from tests.house import Clock, answers, changed, house, person, photo, policy_of, visitor
-from tests.test_who import ROUTES, crawler, last
+from tests.house import (
+    Clock,
+    answers,
+    changed,
+    gate_of,
+    head_of,
+    house,
+    person,
+    photo,
+    policy_of,
+    visitor,
+)
+from tests.lookups import signers
+from tests.test_who import ROUTES, crawler, last, roles_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -136,3 +154,50 @@ def test_every_standing_has_words() -> None:
 def test_of_a_partner_whose_time_is_over_nothing_else_is_said() -> None:
     over = partner(until=5.0, allowance=replace(partner().allowance, originals=()))
     assert [words for _, words in doubts([over], 10.0)] == ['has passed, so "press" is nobody any more']
+
+
+def test_a_forged_signature_speaks_against_a_path_that_no_route_names_too() -> None:
+    """Such an image is judged twice: at its request and at its first bytes; the forgery counts both times."""
+    signer = signers.ed25519()
+    bot = Bot("archive", Purpose.ARCHIVE, keys=(read_key(signer.jwk),))
+    fields = signer.signed('("@authority")', signers.REQUEST, nonce='"once"')
+    quiet = {name: SignalRule(0) for name in SIGNALS if name != "signature-false"}
+
+    async def job() -> None:
+        policy, clock = policy_of(signals=quiet, routes=()), Clock(epoch=signers.NOW)
+        async with house(answers(PHOTO), policy, clock, roles=roles_of(policy, clock, None, bot)) as site:
+            headers = [*person(), *fields.items()]
+            await site.ask("/page", headers)
+            for number in range(3):
+                assert (await site.ask(f"/media/{number}.jpg", headers)).body != PHOTO
+                assert last(site)["standing"] == "bot"
+            assert (await site.ask("/media/9.jpg", person())).body == PHOTO
+
+    asyncio.run(job())
+
+
+def test_what_a_group_may_not_have_still_costs_a_request() -> None:
+    """Else the members of a group that has spent its ration could ask for previews without end."""
+    quiet = dict.fromkeys(SIGNALS, SignalRule(0))
+    policy = policy_of({**ROUTES, "ANTISCRAPE__STANDING__BROWSER__REQUESTS": "40/min"}, signals=quiet)
+    spent = History(0.0)
+    spent.originals = dict.fromkeys(range(10_000), 1000.0)
+
+    class Spent(Spread):
+        def note(self, taking: Taking, now: float) -> GroupFacts:
+            return GroupFacts(beginners=Level.SUSPECTED, group="look", ration=spent)
+
+    gate = gate_of(policy, Clock(), spread=Spent(key=bytes(32), started=0.0))
+    verdicts = [gate.judge(head_of(f"/media/{n * 7919 % 1000}.jpg", person())).verdict for n in range(60)]
+    assert {verdict.rendition for verdict in verdicts[:5]} == {Rendition.PREVIEW}
+    assert verdicts[-1].action is Action.LIMIT
+
+
+def test_an_address_has_room_for_new_looks_again_after_a_while() -> None:
+    """One that is never idle would else have had its last new browser weeks ago."""
+    visits = Visits(lambda history: history.visit)
+    address = History(0.0)
+    assert visits.find(address, b"first", 0.0) is address
+    seen = [visits.find(address, b"%d" % number, 1.0) for number in range(80)]
+    assert sum(one is address for one in seen) == 16
+    assert visits.find(address, b"later", 2000.0) is not address

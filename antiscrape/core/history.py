@@ -80,11 +80,12 @@ class History(_Account):
     opened by themselves or saved, ``scripted`` those that a script fetched. ``typed`` counts the pages that
     no link led to, ``hurry`` the latest that followed each other at once, and ``ring`` has a bit for each
     subject that was opened (two may share one). ``face`` is what the latest request looked like: the next one
-    mostly looks the same.
+    mostly looks the same. ``look`` names the client software whose visit this is; the visits of others at the
+    address, ``looks`` of them since ``looked``, are recorded apart (``gate.visits``).
     """
 
     __slots__ = (
-        "asn", "assets", "cookies_offered", "hurry", "image", "images", "key", "looks", "minute", "minute_pages", "number", "odd", "opened",
+        "asn", "assets", "cookies_offered", "hurry", "image", "images", "key", "looked", "looks", "minute", "minute_pages", "number", "odd", "opened",
         "originals", "outside", "page_at", "pages", "ring", "run", "scripted", "subjects", "tats", "thumbnails", "traps",
         "typed", "unfound", "unreferred",
     )  # fmt: skip
@@ -94,7 +95,7 @@ class History(_Account):
         self.gone = False
         self.asn = 0
         self.look = b""
-        self.looks = 0
+        self.looks, self.looked = 0, now
         self.rollup = rollup
         self.tat = now
         self.tats: dict[str, float] | None = None

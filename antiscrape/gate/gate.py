@@ -186,7 +186,8 @@ class Gate:
             return False
         passage.account = account
         # The habits stay where they were noted; what speaks against the account comes beside them.
-        passage.history = history = self._members.find(passage, account, self._clock())
+        network = passage.principal.rollup
+        passage.history = history = self._members.find(passage, account, network, self._clock())
         passage.beside = history.outside
         return True
 
@@ -255,10 +256,10 @@ class Gate:
             passage.resource = passage.resource._replace(subject=owner)
         if account is None:
             return history
-        passage.beside = (
-            history.outside
-        )  # an account outranks its network's budget, not what the operator denies
-        return self._members.find(passage, account, now)
+        # An account outranks its network's budget, not what the operator denies.
+        passage.beside = history.outside
+        network = history.rollup.key if history.rollup is not None else ""
+        return self._members.find(passage, account, network, now)
 
     def _place(self, raw_path: bytes) -> Place:
         place = self._places.get(raw_path)
@@ -319,13 +320,16 @@ class Gate:
             grant = self._grants.check(passage.raw_path, passage.query, now=self._wall())
         if self._roles is not None:
             self._prove(passage, self._roles, now)
-        payer = self._payer(passage, now) if passage.role.payer else purse_of(passage)
+        role = passage.role
+        payer = self._payer(passage, now) if role.payer else purse_of(passage)
         if passage.query and resource.kind is _IMAGE:
             query = passage.query if self._grants is None else self._grants.strip(passage.query)
             resource = resource.asked_with(query)
         facts, visit = ALONE, passage.habits.visit
         if passage.account is not None:
             visit = visit.joined(passage.beside)
+        if role.name:
+            visit = visit.joined(Profile(*self._panel.of_claim(role)))
         if self._spread is not None and resource.size is _ORIGINAL_SIZE and resource.kind is _IMAGE:
             facts = self._grouped(passage, self._spread, resource, now)
             if facts is not ALONE:
@@ -333,10 +337,10 @@ class Gate:
         answer = self._ask(passage, visit, grant, now, None)
         while isinstance(answer, NeedsUsage):
             passage.allowance = answer.allowance
-            spent = None
-            if facts.ration is not None and answer.charge is _CHARGE_ORIGINAL:
+            usage = charge(payer, answer.charge, answer.allowance, resource, now)
+            if usage is WITHIN and facts.ration is not None and answer.charge is _CHARGE_ORIGINAL:
                 spent = share_ration(facts, answer.allowance.originals, resource.identity, now)
-            usage = Usage(spent) if spent else charge(payer, answer.charge, answer.allowance, resource, now)
+                usage = WITHIN if spent is None else Usage(spent)
             answer = answer.within if usage is WITHIN else self._ask(passage, visit, grant, now, usage)
         passage.grant = grant
         passage.verdict = self._finish(passage, answer, now)
@@ -364,7 +368,7 @@ class Gate:
         return self._store.find(Principal(name, name, name), now)
 
     def _prove(self, passage: Passage, roles: Roles, now: float) -> None:
-        """Ask once what is in a request's claim to be somebody; hold against it what is disproven."""
+        """Ask once what is in a request's claim to be somebody."""
         if passage.role is not UNASKED:  # a signature's nonce is good for one look
             return
         passage.role = role = roles.find(passage, passage.client, now)
@@ -372,9 +376,6 @@ class Gate:
             target = passage.raw_path + (b"?" + passage.query if passage.query else b"")
             if self._robots.disallowed(passage.host, role.token, target, now) is _YES:
                 passage.habits.note_disobeyed(passage.resource)
-        score, findings = self._panel.of_claim(role)
-        if findings:
-            passage.profile = passage.profile.joined(Profile(score, findings))
 
     def _ask(
         self, passage: Passage, visit: Profile, grant: GrantState | None, now: float, usage: Usage | None

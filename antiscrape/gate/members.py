@@ -46,8 +46,8 @@ class Members:
         """Return what an account may have at its age."""
         return self._shares[age_factor(account, self._wall(), self._rules)]
 
-    def find(self, passage: Passage, account: Account, now: float) -> History:
-        """Return the history of an account that asks, with what its habits over days tell."""
+    def find(self, passage: Passage, account: Account, network: str, now: float) -> History:
+        """Return the history of an account that asks from ``network``, with what its habits over days tell."""
         history = self._known.get(account.name)
         if history is None or history.gone:
             key = account_key(account.name, self._key)
@@ -58,7 +58,7 @@ class Members:
         looked = resource.kind is not _IMAGE or resource.size is _ORIGINAL
         facts = self._book.seen(
             account.name,
-            passage.principal.rollup,
+            network,
             now,
             age=age_of(account, self._wall()),
             subject=resource.subject if looked else "",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from antiscrape.core.history import History
+from antiscrape.core.history import VISIT, History
 from antiscrape.core.memo import Memo
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from antiscrape.core.observation import Profile
 
-#: Visits that are recorded beside an address's first, in all and at one address.
+#: Visits that are recorded beside an address's first: in all, and at one address within a visit's time.
 _VISITS: Final = 65_536
 _LOOKS: Final = 64
 
@@ -37,6 +37,8 @@ class Visits:
             return history
         known = self._known.get((history.key, look))
         if known is None:
+            if now - history.looked > VISIT:
+                history.looks, history.looked = 0, now
             if history.looks >= _LOOKS:
                 return history
             history.looks += 1
