@@ -26,6 +26,10 @@ CDN_FIELDS = frozenset(
 #: Sites say a handful of things in Cache-Control, each with every picture.
 _PRIVATE: Memo[tuple[bytes, int | None], bytes] = Memo(256)
 _SHORT = 256
+#: Request fields that would make the site answer with less than a whole body, or with other bytes than its own.
+PARTIAL = frozenset({
+    b"if-none-match", b"if-modified-since", b"if-match", b"if-unmodified-since", b"if-range", b"range", b"accept-encoding",
+})  # fmt: skip
 
 
 def keep_private(headers: Headers, *, most: int | None = None) -> Headers:

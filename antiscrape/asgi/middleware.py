@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from antiscrape.asgi.answers import send_error, send_verdict
+from antiscrape.asgi.caching import PARTIAL
 from antiscrape.asgi.head import HeadReader
 from antiscrape.asgi.preferences import Speaker
 from antiscrape.asgi.responder import Responder, Tools
@@ -42,10 +43,6 @@ _BROWSER: Final = Standing.BROWSER
 #: Kinds whose answer may be a picture that is not for this client.
 _PICTURES: Final = frozenset({Kind.IMAGE, Kind.UNTOLD})
 
-#: What would make the site answer with less than the whole image that a rendition is made of.
-_PARTIAL = frozenset({
-    b"if-none-match", b"if-modified-since", b"if-match", b"if-unmodified-since", b"if-range", b"range", b"accept-encoding",
-})  # fmt: skip
 _CONDITIONS = frozenset({b"if-none-match", b"if-modified-since", b"accept-encoding"})
 #: With these a server sends a file that we would never see.
 _SHORTCUTS = frozenset({"http.response.pathsend", "http.response.zerocopysend"})
@@ -184,7 +181,7 @@ class Middleware:
         if query != passage.query:
             changed["query_string"] = query
         if verdict.rendition is not _ORIGINAL and kind in _PICTURES:
-            changed["headers"] = [pair for pair in scope["headers"] if pair[0] not in _PARTIAL]
+            changed["headers"] = [pair for pair in scope["headers"] if pair[0] not in PARTIAL]
             if passage.method == "HEAD":
                 changed["method"] = "GET"
         elif self._rewriters is not None and self._rewriters.signs and kind not in _AS_THEY_ARE:

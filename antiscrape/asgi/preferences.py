@@ -18,7 +18,7 @@ from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from antiscrape.asgi.caching import etag_matches
+from antiscrape.asgi.caching import PARTIAL, etag_matches
 from antiscrape.asgi.media import KINDS, read_media
 from antiscrape.core.memo import Memo
 from antiscrape.core.request import read_host
@@ -36,10 +36,6 @@ if TYPE_CHECKING:
 
 TDMREP_PATH: Final = b"/.well-known/tdmrep.json"
 
-#: What would make the site answer with less than the whole document, or with other bytes than its text.
-_PARTIAL: Final = frozenset({
-    b"if-none-match", b"if-modified-since", b"if-match", b"if-unmodified-since", b"if-range", b"range", b"accept-encoding",
-})  # fmt: skip
 #: By these a body goes around us, or has fields behind it that speak of other bytes.
 _SHORTCUTS: Final = frozenset(
     {"http.response.pathsend", "http.response.zerocopysend", "http.response.trailers"}
@@ -256,7 +252,7 @@ class _Exchange:
 
 def _whole(scope: Scope) -> Scope:
     """Return the request by which the site is asked for the whole document, in plain bytes."""
-    headers = [pair for pair in scope["headers"] if pair[0] not in _PARTIAL]
+    headers = [pair for pair in scope["headers"] if pair[0] not in PARTIAL]
     headers.append((b"accept-encoding", b"identity"))
     extensions = scope.get("extensions") or {}
     kept = {name: value for name, value in extensions.items() if name not in _SHORTCUTS}

@@ -11,12 +11,8 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from bisect import bisect_right
 from enum import Enum
-from typing import TYPE_CHECKING, Final, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from typing import Final, NamedTuple
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -85,43 +81,6 @@ class Crawler(NamedTuple):
         if answer is Answer.YES:
             return Proof.VERIFIED
         return Proof.IMPOSTOR if answer is Answer.NO and self.complete else Proof.UNVERIFIED
-
-
-class Prefixes:
-    """Some hundreds of networks, merged and sorted; a look-up is a bisection in one of two tables."""
-
-    __slots__ = ("_ends", "_starts", "count")
-
-    def __init__(self, networks: Iterable[Network]) -> None:
-        merged = list(networks)
-        self._starts: dict[int, list[int]] = {}
-        self._ends: dict[int, list[int]] = {}
-        self.count = 0
-        for version, found in ((4, _merged_v4(merged)), (6, _merged_v6(merged))):
-            self._starts[version] = [int(network.network_address) for network in found]
-            self._ends[version] = [int(network.broadcast_address) for network in found]
-            self.count += len(found)
-
-    def __contains__(self, address: Address) -> bool:
-        value = int(address)
-        index = bisect_right(self._starts[address.version], value) - 1
-        return index >= 0 and value <= self._ends[address.version][index]
-
-
-def _merged_v4(networks: list[Network]) -> list[ipaddress.IPv4Network]:
-    return sorted(
-        ipaddress.collapse_addresses(
-            network for network in networks if isinstance(network, ipaddress.IPv4Network)
-        )
-    )
-
-
-def _merged_v6(networks: list[Network]) -> list[ipaddress.IPv6Network]:
-    return sorted(
-        ipaddress.collapse_addresses(
-            network for network in networks if isinstance(network, ipaddress.IPv6Network)
-        )
-    )
 
 
 #: The longest list known, of Google's fetchers, has about a thousand entries.

@@ -47,6 +47,11 @@ _TOKEN = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _MOST_PADDING: Final = 2_000
 
 
+def is_url(text: str) -> bool:
+    """Tell whether ``text`` is an absolute URL that can stand in a header field, in JSON and in robots.txt."""
+    return _URL.fullmatch(text) is not None
+
+
 class Wish(Enum):
     """What the operator says of one use."""
 
@@ -81,7 +86,7 @@ class PreferenceRules:
         problems = [
             f"preferences.{name}: {url!r} is not an absolute http or https URL in ASCII without spaces, quotes or #"
             for name, url in (("tdm_policy", self.tdm_policy), ("license", self.license))
-            if url and not _URL.fullmatch(url)
+            if url and not is_url(url)
         ]
         if problems:
             raise ConfigurationError(*problems)

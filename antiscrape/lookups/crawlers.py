@@ -26,7 +26,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from antiscrape.core.crawler import (
     Answer,
     Crawler,
-    Prefixes,
     Proof,
     Purpose,
     Source,
@@ -35,6 +34,7 @@ from antiscrape.core.crawler import (
 )
 from antiscrape.core.identity import read_address
 from antiscrape.core.memo import Memo
+from antiscrape.core.networks import PrefixTable
 from antiscrape.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class _CrawlerRow(BaseModel):
 class Published(NamedTuple):
     """An operator's lists, merged; the times on the monotonic clock until which they disprove and prove."""
 
-    prefixes: Prefixes
+    prefixes: PrefixTable
     fresh_until: float
     valid_until: float
 
@@ -178,7 +178,7 @@ class Verifier:
         where = read_address(address)
         if published is None or where is None or now >= published.valid_until:
             return Answer.UNKNOWN, now + _DAY
-        if where in published.prefixes:
+        if published.prefixes.find(where):
             return Answer.YES, published.valid_until
         if now < published.fresh_until:
             return Answer.NO, published.fresh_until
@@ -268,7 +268,7 @@ def _load_lists(
         if found:
             oldest = min(fetched for _, fetched in found)
             whole = len(found) == len(crawler.sources)
-            prefixes = Prefixes(network for networks, _ in found for network in networks)
+            prefixes = PrefixTable.of(network for networks, _ in found for network in networks)
             published[crawler.name] = Published(prefixes, oldest + FRESH if whole else 0.0, oldest + VALID)
     return published
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, Strict
 
 from antiscrape.core.crawler import Purpose
-from antiscrape.core.preferences import PreferenceRules, Wish
+from antiscrape.core.preferences import PreferenceRules, Wish, is_url
 from antiscrape.settings.names import Listed
 from antiscrape.settings.table import Table
 
 
 def _url(text: str) -> str:
-    if text and not re.fullmatch(r"https?://[A-Za-z0-9][!$-;=?-Z_a-z~]{0,2000}", text):
+    if text and not is_url(text):
         msg = 'is not an absolute URL; expected "https://" and ASCII without spaces, quotes or "#"'
         raise ValueError(msg)
     return text

@@ -7,25 +7,23 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from antiscrape.core.crawler import (
     MOST_PREFIXES,
     Answer,
     Crawler,
-    Prefixes,
     Proof,
     Purpose,
     judge_list,
     read_list,
 )
+from antiscrape.core.networks import PrefixTable
 from tests.costs import ends
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from antiscrape.core.crawler import Address, Network
+    from antiscrape.core.crawler import Network
 
 
 def networks(*texts: str) -> list[Network]:
@@ -57,39 +55,6 @@ def test_only_what_the_operator_rules_out_is_an_impostor(
     assert crawler.conclude(answer) is proof
 
 
-def test_prefixes_hold_their_first_and_last_address_and_not_their_neighbours() -> None:
-    prefixes = Prefixes(networks("66.249.64.0/27", "66.249.64.32/27", "17.0.0.0/8", "2001:4860:4801:10::/64"))
-    assert prefixes.count == 3
-    for text, held in (
-        ("66.249.64.0", True), ("66.249.64.63", True), ("66.249.64.64", False), ("66.249.63.255", False),
-        ("17.0.0.0", True), ("17.255.255.255", True), ("16.255.255.255", False), ("0.0.0.0", False),
-        ("255.255.255.255", False), ("2001:4860:4801:10::", True), ("2001:4860:4801:10:ffff:ffff:ffff:ffff", True),
-        ("2001:4860:4801:11::", False), ("::42f9:4000", False), ("::", False),
-    ):  # fmt: skip
-        assert (ipaddress.ip_address(text) in prefixes) is held, text
-    assert ipaddress.ip_address("66.249.64.0") not in Prefixes([])
-
-
-@given(
-    st.lists(st.tuples(st.integers(0, 2**32 - 1), st.integers(8, 32)), max_size=30),
-    st.lists(st.tuples(st.integers(0, 2**128 - 1), st.integers(19, 128)), max_size=30),
-    st.integers(0, 2**32 - 1),
-    st.integers(0, 2**128 - 1),
-)
-def test_prefixes_say_what_a_walk_over_all_networks_says(
-    v4: list[tuple[int, int]], v6: list[tuple[int, int]], low: int, high: int
-) -> None:
-    held: list[Network] = [ipaddress.ip_network((value, length), strict=False) for value, length in v4]
-    held += [
-        ipaddress.IPv6Network((ipaddress.IPv6Address(value), length), strict=False) for value, length in v6
-    ]
-    prefixes = Prefixes(held)
-    asked: list[Address] = [ipaddress.IPv4Address(low), ipaddress.IPv6Address(high)]
-    asked += [network.broadcast_address for network in held] + [network.network_address for network in held]
-    for address in asked:
-        assert (address in prefixes) is any(address in network for network in held)
-
-
 def test_prefixes_agree_with_the_lists_of_real_operators(shared: Path) -> None:
     folder = shared / "corpora/ip-lists/lord-alfred"
     for name in ("googlebot", "duckduckbot", "facebook", "amazon"):
@@ -98,10 +63,10 @@ def test_prefixes_agree_with_the_lists_of_real_operators(shared: Path) -> None:
             for path in sorted((folder / name).glob("ipv*.txt"))
             for network in read_list(path.read_text())
         ]
-        prefixes = Prefixes(held)
-        assert all(network.network_address in prefixes for network in held)
-        assert all(network.broadcast_address in prefixes for network in held)
-        assert ipaddress.ip_address("94.102.55.17") not in prefixes
+        prefixes = PrefixTable.of(held)
+        assert all(prefixes.find(network.network_address) for network in held)
+        assert all(prefixes.find(network.broadcast_address) for network in held)
+        assert not prefixes.find(ipaddress.ip_address("94.102.55.17"))
 
 
 @pytest.mark.security("H5")
