@@ -39,16 +39,16 @@ class Stage(NamedTuple):
 
 _COVERS = {
     "head": "HeadReader.read: the scope's fields, host, scheme",
-    "judge": "Gate.judge: the next five together",
-    "principal": "Identity.find: the client behind the trusted proxy",
-    "history": "MemoryStore.find_known and History.note_request",
+    "judge": "Gate.judge, of a known client",
+    "principal": "Identity.find: a chain of addresses that is new; a known one is a look-up of judge's rest",
+    "history": "History.note_request",
     "budgets": "MemoryStore.charge: requests of the client and of its network",
-    "verdict": "decide: the pure judge, once",
+    "verdict": "decide: the pure judge; what is usual stands ready and asks nobody",
     "signals": "the rest of Gate.judge: path and profile memos, the visit's review",
     "answer": "Responder: made, and two messages of the site passed on",
     "record": "Recorder.record of a plain allow",
 }
-_WITHIN = ("principal", "history", "budgets", "verdict")
+_WITHIN = ("history", "budgets")
 
 
 async def stages(target: str, *, rounds: int, clients: int = CLIENTS) -> list[Stage]:
@@ -73,13 +73,11 @@ async def stages(target: str, *, rounds: int, clients: int = CLIENTS) -> list[St
 
 async def _one_batch(rooms: Rooms, target: str, numbers: Sequence[int]) -> dict[str, float]:
     read, judge, find = rooms.reader.read, rooms.gate.judge, rooms.identity.find
-    known, charge, record = rooms.store.find_known, rooms.store.charge, rooms.recorder.record
+    charge, record = rooms.store.charge, rooms.recorder.record
     policy, now = rooms.policy, clock.monotonic()
 
     def note(passage: Passage) -> None:
-        history = known(passage.principal.key)
-        if history is not None:
-            history.note_request(passage.resource, passage, now)
+        passage.habits.note_request(passage.resource, passage, now)
 
     def spend(passage: Passage) -> None:
         allowance = policy.standings[passage.verdict.standing]
