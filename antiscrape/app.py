@@ -127,6 +127,7 @@ def protect(app: ASGIApp, policy: Policy | None = None) -> AntiscrapeMiddleware:
 def _store(policy: Policy) -> MemoryStore:
     return MemoryStore(
         max_principals=policy.store.max_principals,
+        line_factor=policy.identity.line_factor,
         rollup_factor=policy.identity.rollup_factor,
         standings=policy.standings,
     )

@@ -40,12 +40,49 @@ _RING = 30
 _LONGEST_ORIGIN = 280
 
 
-class _Account:
-    """What is read and written at every request, kept together: two lines of a processor's cache instead of six."""
+class Purse:
+    """What was spent, by one principal or by all of a network: what every store keeps, and every budget is held against.
 
-    __slots__ = (
-        "banned_until", "cookies_returned", "face", "gone", "last", "look", "news", "requests", "rollup", "tat", "touched", "visit",
-    )  # fmt: skip
+    ``key`` is the store's name for it, ``gone`` tells that the store has let it go, ``touched`` that it was used since
+    the store last looked, ``banned_until`` the end of a ban. ``rollup`` is the next wider network, which is charged with it. ``tat`` is the theoretical
+    arrival time of requests (``gcra``), ``tats`` those of several limits and of bytes; ``originals`` and ``subjects``
+    map identities to the time they were charged. What a request asks for stands in its first two cache lines.
+    """
+
+    __slots__ = ("banned_until", "gone", "key", "originals", "rollup", "subjects", "tat", "tats", "touched")
+
+    def __init__(self, now: float, rollup: Network | None = None, *, key: str = "") -> None:
+        self.key = key
+        self.gone = False
+        self.touched = True
+        self.banned_until = 0.0
+        self.rollup = rollup
+        self.tat = now
+        self.tats: dict[str, float] | None = None
+        self.originals: dict[int, float] | None = None
+        self.subjects: dict[int, float] | None = None
+
+    @property
+    def network(self) -> str:
+        """The key of the widest network around it, ``""`` where there is none."""
+        wider = self.rollup
+        if wider is None:
+            return ""
+        while wider.rollup is not None:
+            wider = wider.rollup
+        return wider.key
+
+
+class Network(Purse):
+    """A wider network's record: the budgets of its members, ``factor`` times as large."""
+
+    __slots__ = ("factor",)
+
+    def __init__(
+        self, now: float, rollup: Network | None = None, *, key: str = "", factor: float = 1.0
+    ) -> None:
+        super().__init__(now, rollup, key=key)
+        self.factor = factor
 
 
 class Oddities:
@@ -70,12 +107,11 @@ class Oddities:
 _NONE: Final = Oddities()
 
 
-class History(_Account):
+class History(Purse):
     """One principal's record.
 
-    ``key`` is the store's name for it, and ``gone`` tells that the store has let it go. ``originals``
-    and ``subjects`` map identities to the time they were charged; ``visit`` is the score and findings
-    of the visit when it was last reviewed, ``news`` that something was added since, ``outside`` what
+    ``visit`` is the score and findings of the visit when it was last reviewed, ``news`` that something was added
+    since, ``outside`` what
     speaks against the principal whatever it does: its network. ``opened`` counts the originals that were
     opened by themselves or saved, ``scripted`` those that a script fetched. ``typed`` counts the pages that
     no link led to, ``hurry`` the latest that followed each other at once, and ``ring`` has a bit for each
@@ -85,26 +121,18 @@ class History(_Account):
     """
 
     __slots__ = (
-        "asn", "assets", "cookies_offered", "hurry", "image", "images", "key", "looked", "looks", "minute", "minute_pages", "number", "odd", "opened",
-        "originals", "outside", "page_at", "pages", "ring", "run", "scripted", "subjects", "tats", "thumbnails", "traps",
-        "typed", "unfound", "unreferred",
+        "asn", "assets", "cookies_offered", "cookies_returned", "face", "hurry", "image", "images", "last", "look", "looked",
+        "looks", "minute", "minute_pages", "news", "number", "odd", "opened", "outside", "page_at", "pages", "requests", "ring",
+        "run", "scripted", "thumbnails", "traps", "typed", "unfound", "unreferred", "visit",
     )  # fmt: skip
 
-    def __init__(self, now: float, rollup: History | None = None, *, key: str = "") -> None:
-        self.key = key
-        self.gone = False
+    def __init__(self, now: float, rollup: Network | None = None, *, key: str = "") -> None:
+        super().__init__(now, rollup, key=key)
         self.asn = 0
         self.look = b""
         self.looks, self.looked = 0, now
-        self.rollup = rollup
-        self.tat = now
-        self.tats: dict[str, float] | None = None
-        self.originals: dict[int, float] | None = None
-        self.subjects: dict[int, float] | None = None
-        self.banned_until = 0.0
         self.face: Face = STRANGER
         self.outside = CLEAN
-        self.touched = True
         self.last = now
         self.begin_visit()
 

@@ -42,11 +42,16 @@ _FORWARDED_FOR = re.compile(
 
 
 class Principal(NamedTuple):
-    """Whom budgets are kept for. ``key`` and ``rollup`` are store keys; ``address`` is for people to read."""
+    """Whom budgets are kept for. ``key``, ``line`` and ``rollup`` are store keys; ``address`` is for people to read.
+
+    ``rollup`` is the widest network around the principal, ``line`` the one between: of IPv6, what one household or
+    office is given (RFC 6177 §2). Either is ``""`` where there is none.
+    """
 
     key: str
     rollup: str
     address: str
+    line: str = ""
 
 
 class Identity:
@@ -95,8 +100,12 @@ class Identity:
         rules = self._rules
         if isinstance(address, ipaddress.IPv4Address):
             return Principal(str(address), _prefix(address, rules.ipv4_rollup), str(address))
+        between = rules.ipv6_rollup < rules.ipv6_line < rules.ipv6_prefix
         return Principal(
-            _prefix(address, rules.ipv6_prefix), _prefix(address, rules.ipv6_rollup), str(address)
+            key=_prefix(address, rules.ipv6_prefix),
+            rollup=_prefix(address, rules.ipv6_rollup),
+            address=str(address),
+            line=_prefix(address, rules.ipv6_line) if between else "",
         )
 
     def _vouches(self, address: Address) -> bool:

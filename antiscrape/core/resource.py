@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -32,6 +33,10 @@ class Size(Enum):
     __hash__ = object.__hash__
 
 
+#: Names of subjects are short; longer ones are hashed each time, so that what is remembered stays small.
+_LONGEST_NAME = 128
+
+
 class Resource(NamedTuple):
     """One resource, in exactly one reading.
 
@@ -54,3 +59,15 @@ class Resource(NamedTuple):
             return self
         digest = blake2b(query, digest_size=8, key=self.identity.to_bytes(8, "big")).digest()
         return self._replace(identity=int.from_bytes(digest, "big"))
+
+
+def subject_identity(subject: str) -> int:
+    """Return a stable 64-bit name of a subject: the same in every process, as a shared store needs it."""
+    return _name_subject(subject) if len(subject) <= _LONGEST_NAME else _name_subject.__wrapped__(subject)
+
+
+@lru_cache(maxsize=8192)
+def _name_subject(subject: str) -> int:
+    # A site may hand over any str as an owner's name, halves of surrogate pairs too.
+    name = subject.encode("utf-8", "surrogatepass")
+    return int.from_bytes(blake2b(name, digest_size=8, person=b"subject").digest(), "big")

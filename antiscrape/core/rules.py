@@ -146,8 +146,10 @@ class IdentityRules:
     header: str = "x-forwarded-for"  # "x-forwarded-for", "forwarded", "x-real-ip" or another header's name
     ipv4_rollup: int = 24
     ipv6_prefix: int = 64
+    ipv6_line: int = 56  # what one household is given; none of its own unless it lies between the two
     ipv6_rollup: int = 48
-    rollup_factor: float = 20.0  # the roll-up network has this many times a principal's budgets
+    line_factor: float = 4.0  # a line has this many times a principal's budgets
+    rollup_factor: float = 20.0  # and the roll-up network this many
 
 
 @dataclass(frozen=True, slots=True)

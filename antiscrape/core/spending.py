@@ -2,10 +2,14 @@
 
 Requests and bytes are rates (GCRA). Originals and subjects are counted distinct: each is
 remembered with the time it was charged, and within the window asking for it again costs nothing.
+
+A charge is made to the principal and to every network around it (``Purse.rollup``), each of which has the same limits
+``factor`` times as large: at all of these levels or, where one has no room, at none.
 """
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from antiscrape.core.budgets import MOST_DISTINCT
@@ -13,8 +17,10 @@ from antiscrape.core.gcra import spend
 from antiscrape.core.verdict import Budget, Exceeded
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from antiscrape.core.budgets import Limit
-    from antiscrape.core.history import History
+    from antiscrape.core.history import Network, Purse
     from antiscrape.core.rules import Allowance
 
 _REQUESTS: Final = Budget.REQUESTS
@@ -22,52 +28,80 @@ _BYTES: Final = Budget.BYTES
 _ORIGINALS: Final = Budget.ORIGINALS
 
 
-def spend_requests(history: History, allowance: Allowance, now: float, factor: float) -> Exceeded | None:
-    """Charge one request to the principal and to its roll-up network; return the budget that has no room."""
+def spend_requests(purse: Purse, allowance: Allowance, now: float) -> Exceeded | None:
+    """Charge one request at every level; return the budget that has no room, the narrowest level's first."""
     limit = allowance.only
     if limit is not None:
-        return spend_one(factor, history, limit, now)
+        return spend_one(purse, limit, now)
     limits = allowance.requests
     if not limits:
         return None
-    moved, wait = _try_rate(history, limits, 1.0, now)
+    moved, wait = _try_rate(purse, limits, 1.0, now)
     if wait:
         return Exceeded(_REQUESTS, _text(limits), wait)
-    if history.rollup is not None:
-        wide, wait = _try_rate(history.rollup, limits, 1.0 / factor, now)
+    charged: list[tuple[Purse, dict[str, float]]] = [(purse, moved)]
+    for network in _around(purse):
+        moved, wait = _try_rate(network, limits, 1.0 / network.factor, now)
         if wait:
             return Exceeded(_REQUESTS, _text(limits), wait, shared=True)
-        history.rollup.tats = {**(history.rollup.tats or {}), **wide}
-    history.tats = {**(history.tats or {}), **moved}
+        charged.append((network, moved))
+    for level, moved in charged:
+        level.tats = {**(level.tats or {}), **moved}
     return None
 
 
-def spend_one(factor: float, history: History, limit: Limit, now: float) -> Exceeded | None:
+def spend_one(purse: Purse, limit: Limit, now: float) -> Exceeded | None:
     """Charge one request where there is but one limit: the usual case, whose TAT is kept in the record itself.
 
-    This is ``gcra.spend`` written out twice; a test holds them together.
+    This is ``gcra.spend`` written out for each level; a test holds them together.
     """
     interval, latest = limit.interval, now + limit.window
-    tat = history.tat
+    tat = purse.tat
     tat = (tat if tat > now else now) + interval  # noqa: FURB136  a call of max() costs as much as the rest
     if tat > latest or not interval:
         return Exceeded(_REQUESTS, limit.text, tat - latest if interval else limit.window)
-    rollup = history.rollup
+    rollup = purse.rollup
     if rollup is not None:
         wide = rollup.tat
-        wide = (wide if wide > now else now) + interval / factor  # noqa: FURB136  the same
+        wide = (wide if wide > now else now) + interval / rollup.factor  # noqa: FURB136  the same
         if wide > latest:
             return Exceeded(_REQUESTS, limit.text, wide - latest, shared=True)
+        if rollup.rollup is not None:
+            exceeded = _spend_around(rollup.rollup, limit, now)
+            if exceeded is not None:
+                return exceeded
         rollup.tat = wide
-    history.tat = tat
+    purse.tat = tat
     return None
 
 
+def _spend_around(network: Network, limit: Limit, now: float) -> Exceeded | None:
+    """Charge one request to a network that lies around another, and to those around it, or to none."""
+    latest = now + limit.window
+    wide = max(network.tat, now) + limit.interval / network.factor
+    if wide > latest:
+        return Exceeded(_REQUESTS, limit.text, wide - latest, shared=True)
+    if network.rollup is not None:
+        exceeded = _spend_around(network.rollup, limit, now)
+        if exceeded is not None:
+            return exceeded
+    network.tat = wide
+    return None
+
+
+def _around(purse: Purse) -> Iterator[Network]:
+    """Yield the networks around a principal, from narrow to wide."""
+    network = purse.rollup
+    while network is not None:
+        yield network
+        network = network.rollup
+
+
 def _try_rate(
-    history: History, limits: tuple[Limit, ...], cost: float, now: float
+    purse: Purse, limits: tuple[Limit, ...], cost: float, now: float
 ) -> tuple[dict[str, float], float]:
     """Return what spending ``cost`` on all of ``limits`` would come to, and the longest wait; charge nothing."""
-    tats = history.tats or {}
+    tats = purse.tats or {}
     moved: dict[str, float] = {}
     longest = 0.0
     for limit in limits:
@@ -77,43 +111,61 @@ def _try_rate(
     return moved, longest
 
 
-def spend_bytes(history: History, allowance: Allowance, amount: int, now: float) -> None:
+def spend_bytes(purse: Purse, allowance: Allowance, amount: int, now: float) -> None:
     """Charge bytes that were sent, even beyond the budget: it is a picture's end that tells its size."""
     if not allowance.bytes:
         return
-    tats = history.tats if history.tats is not None else {}
-    for limit in allowance.bytes:
+    _add_bytes(purse, allowance.bytes, amount, now)
+    for network in _around(purse):
+        _add_bytes(network, allowance.bytes, amount / network.factor, now)
+
+
+def _add_bytes(purse: Purse, limits: tuple[Limit, ...], amount: float, now: float) -> None:
+    tats = purse.tats if purse.tats is not None else {}
+    for limit in limits:
         key = "bytes " + limit.text
         tats[key] = max(now, tats.get(key, now)) + amount * limit.interval
-    history.tats = tats
+    purse.tats = tats
 
 
-def bytes_left(history: History, allowance: Allowance, now: float) -> Exceeded | None:
-    """Return the byte budget that has no room left, without charging anything."""
-    for limit in allowance.bytes:
-        tat = (history.tats or {}).get("bytes " + limit.text, now)
+def bytes_left(purse: Purse, allowance: Allowance, now: float) -> Exceeded | None:
+    """Return the byte budget that has no room left at some level, without charging anything."""
+    if not allowance.bytes:
+        return None
+    exceeded = _no_bytes(purse, allowance.bytes, now)
+    if exceeded is not None:
+        return exceeded
+    for network in _around(purse):
+        exceeded = _no_bytes(network, allowance.bytes, now)
+        if exceeded is not None:
+            return exceeded._replace(shared=True)
+    return None
+
+
+def _no_bytes(purse: Purse, limits: tuple[Limit, ...], now: float) -> Exceeded | None:
+    for limit in limits:
+        tat = (purse.tats or {}).get("bytes " + limit.text, now)
         if not limit.amount or tat - now >= limit.window:
             return Exceeded(_BYTES, limit.text, max(tat - now - limit.window, limit.interval))
     return None
 
 
 def spend_distinct(
-    history: History,
+    purse: Purse,
     budget: Budget,
     limits: tuple[Limit, ...],
     identity: int,
     now: float,
-    factor: float,
     keep: float = 0.0,
 ) -> Exceeded | None:
-    """Charge one distinct thing to the principal and to its roll-up network, or to neither.
+    """Charge one distinct thing at every level that does not have it yet, or at none.
 
     ``identity`` names the thing; ``keep`` (seconds) is the longest window of any standing, since a
     principal whose standing changes has still had what it had. Return the budget that has no room.
     """
     if not limits:
         return None
-    own = _kept(history, budget)
+    own = _kept(purse, budget)
     if not own and not limits[0].amount:
         return Exceeded(budget, limits[0].text, limits[0].window)
     horizon = now - max(keep, *[limit.window for limit in limits])
@@ -123,35 +175,43 @@ def spend_distinct(
     exceeded = _room(own, budget, limits, now, 1.0)
     if exceeded is not None:
         return exceeded
-    if history.rollup is not None:
-        wide = _kept(history.rollup, budget)
+    charged = [own]
+    for network in _around(purse):
+        wide = _kept(network, budget)
         _expire(wide, horizon)
         if identity not in wide:
-            exceeded = _room(wide, budget, limits, now, factor)
+            exceeded = _room(wide, budget, limits, now, network.factor)
             if exceeded is not None:
                 return exceeded._replace(shared=True)
-            wide[identity] = now
-    own[identity] = now
+            charged.append(wide)
+    for kept in charged:
+        if len(kept) >= MOST_DISTINCT:  # there is room, so the oldest lies outside every window asked of now
+            del kept[next(iter(kept))]
+        kept[identity] = now
     return None
 
 
-def _kept(history: History, budget: Budget) -> dict[int, float]:
+def _kept(purse: Purse, budget: Budget) -> dict[int, float]:
     if budget is _ORIGINALS:
-        if history.originals is None:
-            history.originals = {}
-        return history.originals
-    if history.subjects is None:
-        history.subjects = {}
-    return history.subjects
+        if purse.originals is None:
+            purse.originals = {}
+        return purse.originals
+    if purse.subjects is None:
+        purse.subjects = {}
+    return purse.subjects
 
 
 def _expire(kept: dict[int, float], horizon: float) -> None:
     """Forget what lies before ``horizon``; insertion order is the order of time."""
-    while kept:
-        oldest = next(iter(kept))
-        if kept[oldest] > horizon:
-            return
-        del kept[oldest]
+    over = 0
+    for charged in kept.values():
+        if charged > horizon:
+            break
+        over += 1
+    for thing in list(
+        islice(kept, over)
+    ):  # one pass: a dictionary steps over all that was deleted at its front
+        del kept[thing]
 
 
 def _room(

@@ -24,7 +24,7 @@ from hashlib import blake2b
 from operator import add
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from antiscrape.core.history import VISIT, History, names_host
+from antiscrape.core.history import VISIT, Purse, names_host
 from antiscrape.core.memo import Memo
 from antiscrape.core.spending import spend_distinct
 from antiscrape.core.verdict import Budget
@@ -81,7 +81,7 @@ class GroupFacts(NamedTuple):
     takers: Level = Level.NONE
     passers: Level = Level.NONE
     group: str = ""
-    ration: History | None = None
+    ration: Purse | None = None
 
 
 #: Nothing is known.
@@ -194,7 +194,7 @@ class _Group:
         self.name = name
         self.half = half
         self.new, self.old = _Half(), _NONE
-        self.ration: History | None = None
+        self.ration: Purse | None = None
         self.networks: tuple[str, ...] = ()
 
     def at(self, half: int) -> _Half:
@@ -362,7 +362,7 @@ class Spread:
                 worst, level = group, max(begun, took)
         if worst is None:
             return facts._replace(beginners=beginners, takers=takers) if beginners or takers else facts
-        worst.ration = worst.ration or History(now)
+        worst.ration = worst.ration or Purse(now)
         return GroupFacts(beginners, takers, facts.passers, worst.name, worst.ration)
 
 
@@ -370,7 +370,7 @@ def share_ration(facts: GroupFacts, limits: tuple[Limit, ...], image: int, now: 
     """Charge an original to the ration that the group shares; return the budget that has no room, or None."""
     if facts.ration is None:
         return None
-    exceeded = spend_distinct(facts.ration, Budget.ORIGINALS, limits, image, now, 1.0)
+    exceeded = spend_distinct(facts.ration, Budget.ORIGINALS, limits, image, now)
     return None if exceeded is None else exceeded._replace(shared=True)
 
 
@@ -378,6 +378,6 @@ def _passing(member: _Member, now: float) -> GroupFacts:
     token = member.token
     if token is None or len(token.networks) < _PASSED[0]:
         return ALONE
-    token.ration = token.ration or History(now)
+    token.ration = token.ration or Purse(now)
     level = Level.CONVICTED if len(token.networks) >= _PASSED[1] else Level.SUSPECTED
     return GroupFacts(passers=level, group="token", ration=token.ration)

@@ -258,8 +258,7 @@ class Gate:
             return history
         # An account outranks its network's budget, not what the operator denies.
         passage.beside = history.outside
-        network = history.rollup.key if history.rollup is not None else ""
-        return self._members.find(passage, account, network, now)
+        return self._members.find(passage, account, history.network, now)
 
     def _place(self, raw_path: bytes) -> Place:
         place = self._places.get(raw_path)

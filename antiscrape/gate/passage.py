@@ -106,7 +106,7 @@ def taking_of(passage: Passage, resource: Resource) -> Taking:
     history = passage.history
     return Taking(
         principal=history.key,
-        network=history.rollup.key if history.rollup is not None else "",
+        network=history.network,
         look=passage.look,
         image=resource.identity,
         number=resource.number,

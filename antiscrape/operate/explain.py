@@ -73,6 +73,7 @@ class Who(NamedTuple):
     rollup: str
     found: str
     agent: str
+    line: str = ""
 
 
 class What(NamedTuple):
@@ -278,7 +279,7 @@ class Explainer:
         if role.name:
             how = "its signature" if role.signed else "its key" if role.payer else "its address"
             told += f"; says that it is {role.name}, and {how} says: {role.proof.value}"
-        return Who(principal.address, principal.key, principal.rollup, found, told)
+        return Who(principal.address, principal.key, principal.rollup, found, told, principal.line)
 
     def _what(self, resource: Resource) -> What:
         flags = re.DOTALL | (re.IGNORECASE | re.ASCII if self._policy.ignore_case else 0)

@@ -148,7 +148,8 @@ def _who_and_what(story: Story) -> Iterator[str]:
     who, what = story.who, story.what
     if who is None or what is None:
         return
-    counted = f"Counted as {who.counted_as}, and with its neighbours as {who.rollup}."
+    line = f"with its household as {who.line}, " if who.line else ""
+    counted = f"Counted as {who.counted_as}, {line}and with its neighbours as {who.rollup}."
     yield from _paragraph(
         "who", f"{who.address}: {who.found}.", counted, f"Its User-Agent says: {who.agent}."
     )

@@ -28,7 +28,8 @@ from antiscrape.settings.units import read_network
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from antiscrape.settings.model import Grants, Identity, Settings
+    from antiscrape.settings.identity import Identity
+    from antiscrape.settings.model import Grants, Settings
     from antiscrape.settings.routes import RouteLine
     from antiscrape.settings.standings import Standings, StandingTable
 
@@ -121,6 +122,8 @@ def _identity(table: Identity) -> IdentityRules:
         header=table.header,
         ipv4_rollup=table.ipv4_rollup,
         ipv6_prefix=table.ipv6_prefix,
+        ipv6_line=table.ipv6_line,
         ipv6_rollup=table.ipv6_rollup,
+        line_factor=table.line_factor,
         rollup_factor=table.rollup_factor,
     )

@@ -14,9 +14,9 @@ from pydantic import Field
 from antiscrape.core.verdict import Mode, Rendition
 from antiscrape.settings.accounts import Accounts
 from antiscrape.settings.crawlers import BotLines, Crawlers, Purposes, Signatures
+from antiscrape.settings.identity import Identity
 from antiscrape.settings.names import (
     Admin,
-    FieldName,
     Host,
     Line,
     Listed,
@@ -33,7 +33,7 @@ from antiscrape.settings.routes import ROUTES, RouteLines
 from antiscrape.settings.signals import Signals
 from antiscrape.settings.standings import Standings
 from antiscrape.settings.table import ModeName, Remark, RenditionName, Table
-from antiscrape.settings.units import Bytes, Duration, Trusted, lasting, sized, trusts_everyone
+from antiscrape.settings.units import Bytes, Duration, lasting, sized
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,64 +74,6 @@ class Site(Table):
         "commas: the newest signs, all verify. A relative path starts at this file's folder. The secret itself "
         "never stands here; the environment's ANTISCRAPE_SECRET or ANTISCRAPE_SECRET_FILE goes before this.",
     )
-
-
-class Identity(Table):
-    """Whose word is taken for a client's address, and how wide one client is."""
-
-    trusted_proxies: Annotated[tuple[Trusted, ...], Listed] = Field(
-        default=(),
-        description='Addresses and networks of your own proxies, such as "127.0.0.1" or "10.0.0.0/8". Only their '
-        "forwarding headers are read, from the right. Empty: nobody is trusted, the peer is the client.",
-    )
-    trust_unix: bool = Field(
-        default=False,
-        description="Trust a peer on a unix socket as one of your proxies. Right where only your proxy may open it.",
-    )
-    unsafe_trust_everyone: bool = Field(
-        default=False,
-        description='Allow "*" and networks that hold every address among trusted_proxies. Then every client '
-        "chooses its own address; right only where nothing but your proxy can connect.",
-    )
-    header: FieldName = Field(
-        default="x-forwarded-for",
-        description="The header that your proxies set: x-forwarded-for, forwarded (RFC 7239), x-real-ip or another "
-        "that holds one address.",
-    )
-    ipv4_rollup: int = Field(
-        default=24,
-        ge=8,
-        le=32,
-        description="Bits of the wider IPv4 network whose clients share a second budget, rollup_factor times as large.",
-    )
-    ipv6_prefix: int = Field(
-        default=64,
-        ge=32,
-        le=128,
-        description="Bits of an IPv6 address that are one client: providers give each customer a /64 at least, so "
-        "one person has 2^64 addresses.",
-    )
-    ipv6_rollup: int = Field(
-        default=48,
-        ge=16,
-        le=128,
-        description="Bits of the wider IPv6 network, as ipv4_rollup; a site's usual share.",
-    )
-    rollup_factor: float = Field(
-        default=20.0,
-        ge=1,
-        le=100_000,
-        description="How many times a client's budgets the wider network has. A carrier puts thousands of people "
-        "behind a few addresses, so this is generous.",
-    )
-
-    def contradictions(self) -> Iterator[Remark]:
-        """Yield a trust in everyone that nobody signed, and a roll-up narrower than what it rolls up."""
-        if not self.unsafe_trust_everyone and trusts_everyone(self.trusted_proxies):
-            words = "trusts every address, so each client would choose its own; set unsafe_trust_everyone to mean it"
-            yield ("trusted_proxies",), words
-        if self.ipv6_rollup > self.ipv6_prefix:
-            yield ("ipv6_rollup",), f"is narrower than ipv6_prefix, which is {self.ipv6_prefix}"
 
 
 class Score(Table):

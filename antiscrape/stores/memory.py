@@ -9,13 +9,12 @@ store forget the one client that is limited, which lets it back in at once in se
 from __future__ import annotations
 
 from collections import deque
-from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from antiscrape.core.history import History
+from antiscrape.core.history import History, Network
 from antiscrape.core.observation import WITHIN, Charge, Usage
-from antiscrape.core.resource import Kind, Resource, Size
+from antiscrape.core.resource import Kind, Resource, Size, subject_identity
 from antiscrape.core.spending import bytes_left, spend_bytes, spend_distinct, spend_one, spend_requests
 from antiscrape.core.verdict import Budget
 
@@ -45,17 +44,19 @@ class MemoryStore:
         *,
         max_principals: int,
         rollup_factor: float,
+        line_factor: float = 4.0,
         standings: Mapping[Standing, Allowance] = MappingProxyType({}),
     ) -> None:
-        self._principals = _Table(max_principals)
-        self._rollups = _Table(max(16, max_principals // 4))
-        self._factor = rollup_factor
+        self._principals: _Table[History] = _Table(max_principals)
+        self._networks: _Table[Network] = _Table(max(16, max_principals // 4))
+        self._rollup_factor = rollup_factor
+        self._line_factor = line_factor
         # A principal whose standing changes has still had what it had, for as long as any standing asks.
         rows = standings.values()
         self._keep_originals = max([limit.window for row in rows for limit in row.originals], default=0.0)
         self._keep_subjects = max([limit.window for row in rows for limit in row.subjects], default=0.0)
         self.find_known = self._principals.records.get
-        self.charge_request = partial(spend_one, rollup_factor)
+        self.charge_request = spend_one
 
     def __len__(self) -> int:
         return len(self._principals.records)
@@ -65,19 +66,27 @@ class MemoryStore:
         known = self._principals.records.get(principal.key)
         if known is not None:
             return known
-        rollup = self._rollups.records.get(principal.rollup) if principal.rollup else None
-        if rollup is None and principal.rollup:
-            rollup = History(now, key=principal.rollup)
-            self._rollups.add(principal.rollup, rollup, now)
+        rollup = None
+        if principal.rollup:
+            rollup = self._network(principal.rollup, None, self._rollup_factor, now)
+        if principal.line:
+            rollup = self._network(principal.line, rollup, self._line_factor, now)
         history = History(now, rollup, key=principal.key)
         self._principals.add(principal.key, history, now)
         return history
+
+    def _network(self, key: str, rollup: Network | None, factor: float, now: float) -> Network:
+        known = self._networks.records.get(key)
+        if known is None:
+            known = Network(now, rollup, key=key, factor=factor)
+            self._networks.add(key, known, now)
+        return known
 
     def charge(
         self, history: History, charge: Charge, allowance: Allowance, resource: Resource, now: float
     ) -> Usage:
         """Charge one request that is about to be admitted, and say which budget had no room."""
-        exceeded = spend_requests(history, allowance, now, self._factor)
+        exceeded = spend_requests(history, allowance, now)
         if exceeded is not None:
             return Usage(exceeded)
         if resource.subject or charge is _ORIGINAL:
@@ -91,17 +100,15 @@ class MemoryStore:
         exceeded = None
         # A listing shows many people in small; whom somebody looks at, they see in full or on a page of their own.
         if resource.subject and (resource.kind is not _IMAGE or resource.size is not _THUMBNAIL):
-            subject = hash(resource.subject)
+            subject = subject_identity(resource.subject)
             exceeded = spend_distinct(
-                history, Budget.SUBJECTS, allowance.subjects, subject, now, self._factor, self._keep_subjects
+                history, Budget.SUBJECTS, allowance.subjects, subject, now, self._keep_subjects
             )
         if exceeded is None and charge is _ORIGINAL:
             exceeded = bytes_left(history, allowance, now)
             if exceeded is None and resource.size is Size.ORIGINAL:
                 name, keep = resource.identity, self._keep_originals
-                exceeded = spend_distinct(
-                    history, Budget.ORIGINALS, allowance.originals, name, now, self._factor, keep
-                )
+                exceeded = spend_distinct(history, Budget.ORIGINALS, allowance.originals, name, now, keep)
         return WITHIN if exceeded is None else Usage(exceeded)
 
     def charge_bytes(self, history: History, allowance: Allowance, amount: int, now: float) -> None:
@@ -113,16 +120,19 @@ class MemoryStore:
         history.banned_until = until
 
 
-class _Table:
+Record = TypeVar("Record", History, Network)
+
+
+class _Table(Generic[Record]):
     """Records by key, with the clock hand that makes room."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._order: deque[str] = deque()
         self._barred: deque[str] = deque()  # banned: out of the hand's way until the ban is over
-        self.records: dict[str, History] = {}
+        self.records: dict[str, Record] = {}
 
-    def add(self, key: str, record: History, now: float) -> None:
+    def add(self, key: str, record: Record, now: float) -> None:
         if len(self.records) >= self._most:
             self._make_room(now)
         self.records[key] = record
@@ -162,12 +172,13 @@ class _Table:
             barred.append(key)
 
 
-def _worth_keeping(record: History, now: float) -> bool:
+def _worth_keeping(record: History | Network, now: float) -> bool:
     spent_until = max(record.tat, *record.tats.values()) if record.tats else record.tat
     # Of a limit such as "10/hour" a stranger's first request takes minutes to earn back.
+    spender = isinstance(record, History) and record.requests >= _SPENDER
     return (
         record.banned_until > now
-        or spent_until - now > (1.0 if record.requests >= _SPENDER else 60.0)
+        or spent_until - now > (1.0 if spender else 60.0)
         or len(record.originals or ()) >= _SPENDER
         or len(record.subjects or ()) >= _SPENDER
     )

@@ -219,7 +219,8 @@ def test_the_address_is_told_with_whose_word_it_is(tmp_path: Path) -> None:
     ignored = paragraphs(explain(head, "--config", str(path)))["who"]
     assert ignored.startswith(f"{PEER}: the peer of the connection; its x-forwarded-for is not believed")
     v6 = paragraphs(explain(CHROMIUM, "--peer", "2001:db8:1:2::3"))["who"]
-    assert "Counted as 2001:db8:1:2::/64, and with its neighbours as 2001:db8:1::/48." in v6
+    assert "Counted as 2001:db8:1:2::/64, with its household as 2001:db8:1::/56, and with" in v6
+    assert "its neighbours as 2001:db8:1::/48." in v6
 
 
 def test_a_grant_is_told_by_its_state(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -11,10 +11,13 @@ from hypothesis import strategies as st
 
 from antiscrape.core.budgets import MOST_DISTINCT, parse_limits
 from antiscrape.core.gcra import spend
-from antiscrape.core.history import History
+from antiscrape.core.history import History, Network, Purse
 from antiscrape.core.rules import Allowance
 from antiscrape.core.spending import bytes_left, spend_bytes, spend_distinct, spend_one, spend_requests
 from antiscrape.core.verdict import Budget, Exceeded, Rendition, Standing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 steps = st.lists(
     st.tuples(st.floats(0.0, 120.0, allow_nan=False), st.integers(0, 40)), min_size=1, max_size=80
@@ -28,6 +31,14 @@ def allow(**limits: str) -> Allowance:
     return Allowance(Standing.BROWSER, Rendition.ORIGINAL, Rendition.PREVIEW, **parsed)
 
 
+def chain(*factors: float) -> tuple[History, list[Network]]:
+    """Return a principal and the networks around it, from narrow to wide."""
+    networks: list[Network] = []
+    for factor in reversed(factors):
+        networks.insert(0, Network(0.0, networks[0] if networks else None, factor=factor))
+    return History(0.0, networks[0]), networks
+
+
 @given(steps, st.sampled_from(["5/min", "1/s", "7/2min", "40/hour"]), st.booleans())
 def test_one_limit_is_spent_as_by_the_algorithm(
     steps: list[tuple[float, int]],
@@ -36,14 +47,14 @@ def test_one_limit_is_spent_as_by_the_algorithm(
 ) -> None:
     """``spend_one`` is gcra.spend written out twice; here they are held together."""
     (limit,) = parse_limits(text)
-    rollup = History(0.0) if with_rollup else None
+    rollup = Network(0.0, factor=FACTOR) if with_rollup else None
     history = History(0.0, rollup)
     tat, wide, now = 0.0, 0.0, 0.0
     for gap, _ in steps:
         now += gap
         after, wait = spend(now, tat, 1.0, limit.interval, limit.window)
         wide_after, wide_wait = spend(now, wide, 1.0 / FACTOR, limit.interval, limit.window)
-        got = spend_one(FACTOR, history, limit, now)
+        got = spend_one(history, limit, now)
         if wait:
             assert got is not None
             assert not got.shared
@@ -75,7 +86,7 @@ def test_distinct_things_are_counted_as_a_sliding_log_counts_them(
             sum(at > now - window for at, _ in charged) < most
             for most, window in ((few, short), (many, long))
         )
-        got = spend_distinct(history, Budget.ORIGINALS, limits, identity, now, FACTOR)
+        got = spend_distinct(history, Budget.ORIGINALS, limits, identity, now)
         assert (got is None) == (known or room)
         if not known and got is None:
             charged.append((now, identity))
@@ -91,7 +102,7 @@ def test_no_spacing_takes_more_distinct_things_than_the_budget_in_any_window(
         now += gap
         before = set(history.originals or ())
         if (
-            spend_distinct(history, Budget.ORIGINALS, limits, identity, now, FACTOR) is None
+            spend_distinct(history, Budget.ORIGINALS, limits, identity, now) is None
             and identity not in before
         ):
             taken.append((now, identity))
@@ -102,29 +113,29 @@ def test_no_spacing_takes_more_distinct_things_than_the_budget_in_any_window(
 def test_the_same_thing_again_costs_nothing(things: list[int]) -> None:
     history, limits = History(0.0), parse_limits("6/hour")
     for now, thing in enumerate(things):
-        assert spend_distinct(history, Budget.SUBJECTS, limits, thing, float(now), FACTOR) is None
+        assert spend_distinct(history, Budget.SUBJECTS, limits, thing, float(now)) is None
     assert len(history.subjects or ()) == len(set(things))
 
 
 def test_the_wait_of_a_distinct_budget_is_honest() -> None:
     history, limits = History(0.0), parse_limits("2/10min, 3/hour")
     for now, thing in ((0.0, 1), (100.0, 2)):
-        assert spend_distinct(history, Budget.ORIGINALS, limits, thing, now, FACTOR) is None
-    refused = spend_distinct(history, Budget.ORIGINALS, limits, 3, 200.0, FACTOR)
+        assert spend_distinct(history, Budget.ORIGINALS, limits, thing, now) is None
+    refused = spend_distinct(history, Budget.ORIGINALS, limits, 3, 200.0)
     assert refused == Exceeded(Budget.ORIGINALS, "2/10min", 400.0)
-    assert spend_distinct(history, Budget.ORIGINALS, limits, 3, 599.9, FACTOR) is not None
-    assert spend_distinct(history, Budget.ORIGINALS, limits, 3, 600.1, FACTOR) is None
-    assert spend_distinct(history, Budget.ORIGINALS, limits, 4, 1300.0, FACTOR) == Exceeded(
+    assert spend_distinct(history, Budget.ORIGINALS, limits, 3, 599.9) is not None
+    assert spend_distinct(history, Budget.ORIGINALS, limits, 3, 600.1) is None
+    assert spend_distinct(history, Budget.ORIGINALS, limits, 4, 1300.0) == Exceeded(
         Budget.ORIGINALS, "3/hour", 2300.0
     )
 
 
 def test_a_budget_of_nothing_has_no_room_and_says_when_to_ask_again() -> None:
     limits = parse_limits("0")
-    got = spend_distinct(History(0.0), Budget.ORIGINALS, limits, 1, 5.0, FACTOR)
+    got = spend_distinct(History(0.0), Budget.ORIGINALS, limits, 1, 5.0)
     assert got is not None
     assert got.wait > 0
-    refused = spend_requests(History(0.0), allow(requests="0"), 0.0, FACTOR)
+    refused = spend_requests(History(0.0), allow(requests="0"), 0.0)
     assert refused is not None
     assert refused.wait > 0
 
@@ -133,20 +144,18 @@ def test_a_standing_with_a_short_window_does_not_forget_for_one_with_a_long_one(
     """A client may sink and rise between standings; else one odd header a minute would renew a day's budget."""
     history, day, minute = History(0.0), parse_limits("3/day"), parse_limits("1/min")
     for now in range(3):
-        assert spend_distinct(history, Budget.ORIGINALS, day, now, float(now), FACTOR) is None
-    spend_distinct(history, Budget.ORIGINALS, minute, 77, 300.0, FACTOR, DAY)
-    assert spend_distinct(history, Budget.ORIGINALS, day, 99, 301.0, FACTOR, DAY) is not None
+        assert spend_distinct(history, Budget.ORIGINALS, day, now, float(now)) is None
+    spend_distinct(history, Budget.ORIGINALS, minute, 77, 300.0, DAY)
+    assert spend_distinct(history, Budget.ORIGINALS, day, 99, 301.0, DAY) is not None
 
 
 @pytest.mark.parametrize("text", ["10/min", "10/min, 100/hour"])
 def test_a_network_has_a_budget_of_its_own_that_is_so_many_times_wider(text: str) -> None:
-    rollup, allowance = History(0.0), allow(requests=text)
+    rollup, allowance = Network(0.0, factor=3.0), allow(requests=text)
     members = [History(0.0, rollup) for _ in range(50)]
-    admitted = sum(
-        spend_requests(member, allowance, 0.0, 3.0) is None for member in members for _ in range(10)
-    )
+    admitted = sum(spend_requests(member, allowance, 0.0) is None for member in members for _ in range(10))
     assert admitted == 30
-    refused = spend_requests(members[-1], allowance, 0.0, 3.0)
+    refused = spend_requests(members[-1], allowance, 0.0)
     assert refused is not None
     assert refused.shared
     assert members[-1].tats in (None, {}) or max((members[-1].tats or {}).values()) == 0.0, (
@@ -155,13 +164,11 @@ def test_a_network_has_a_budget_of_its_own_that_is_so_many_times_wider(text: str
 
 
 def test_a_network_shares_distinct_originals_and_counts_one_thing_once() -> None:
-    rollup, limits = History(0.0), parse_limits("2/hour")
+    rollup, limits = Network(0.0, factor=2.0), parse_limits("2/hour")
     members = [History(0.0, rollup) for _ in range(9)]
     for member in members:
-        assert spend_distinct(member, Budget.ORIGINALS, limits, 1, 0.0, 2.0) is None
-    got = [
-        spend_distinct(member, Budget.ORIGINALS, limits, 10 + n, 1.0, 2.0) for n, member in enumerate(members)
-    ]
+        assert spend_distinct(member, Budget.ORIGINALS, limits, 1, 0.0) is None
+    got = [spend_distinct(member, Budget.ORIGINALS, limits, 10 + n, 1.0) for n, member in enumerate(members)]
     assert [exceeded is None for exceeded in got] == [True] * 3 + [False] * 6
     assert got[-1] is not None
     assert got[-1].shared
@@ -174,8 +181,8 @@ def test_several_limits_are_charged_together_or_not_at_all() -> None:
     outcomes = []
     for _ in range(4):
         outcomes += [
-            spend_requests(history, allowance, now, FACTOR),
-            spend_requests(history, allowance, now, FACTOR),
+            spend_requests(history, allowance, now),
+            spend_requests(history, allowance, now),
         ]
         now += 2.0
     assert [exceeded is None for exceeded in outcomes].count(True) == 3
@@ -196,5 +203,72 @@ def test_bytes_are_charged_when_sent_and_bar_the_next_picture() -> None:
 def test_what_is_remembered_of_one_client_is_bounded() -> None:
     history, limits = History(0.0), parse_limits("1000000/31day")
     for thing in range(MOST_DISTINCT + 500):
-        spend_distinct(history, Budget.ORIGINALS, limits, thing, float(thing) / 100, FACTOR)
+        spend_distinct(history, Budget.ORIGINALS, limits, thing, float(thing) / 100)
     assert len(history.originals or ()) == MOST_DISTINCT
+
+
+def test_what_is_dropped_for_the_bound_is_the_oldest_and_outside_every_window() -> None:
+    """A day is remembered for a standing's sake that asks for a day; this one asks for a minute."""
+    history, limits = History(0.0), parse_limits("100/min")
+    for thing in range(MOST_DISTINCT + 500):
+        assert spend_distinct(history, Budget.ORIGINALS, limits, thing, float(thing), DAY) is None
+    assert list(history.originals or ()) == list(range(500, MOST_DISTINCT + 500))
+
+
+#: What is spent of each budget, and on how many levels that shows.
+SPENDINGS: dict[str, Callable[[History, float], Exceeded | None]] = {
+    "one limit": lambda history, now: spend_requests(history, allow(requests="4/min"), now),
+    "two limits": lambda history, now: spend_requests(history, allow(requests="4/min, 40/hour"), now),
+    "originals": lambda history, now: spend_distinct(
+        history, Budget.ORIGINALS, parse_limits("4/min"), int(now * 1000), now
+    ),
+    "subjects": lambda history, now: spend_distinct(
+        history, Budget.SUBJECTS, parse_limits("4/min"), int(now * 1000), now
+    ),
+}
+
+
+def spent(purse: Purse) -> tuple[object, ...]:
+    return (
+        purse.tat, dict(purse.tats or {}), dict(purse.originals or {}), dict(purse.subjects or {}),
+    )  # fmt: skip
+
+
+@pytest.mark.security("A11")
+@pytest.mark.parametrize("full", [0, 1, 2, 3])
+@pytest.mark.parametrize("name", SPENDINGS)
+def test_a_charge_is_made_at_every_level_or_at_none(name: str, full: int) -> None:
+    """One level after the other has no room: level 0 is the principal, 3 the widest network."""
+    spend_it, now = SPENDINGS[name], 1.0
+    history, networks = chain(4.0, 20.0, 90.0)
+    levels = [history, *networks]
+    before = [spent(level) for level in levels]
+    assert spend_it(history, now) is None
+    assert all(spent(level) != was for level, was in zip(levels, before, strict=True))
+    refused = None
+    while refused is None:  # strangers to all narrower levels spend what this one has
+        now += 0.001
+        refused = spend_it(History(now, networks[full - 1]) if full else history, now)
+    before = [spent(level) for level in levels]
+    refused = spend_it(history, now)
+    assert refused is not None
+    assert refused.shared == (full > 0)
+    assert [spent(level) for level in levels] == before
+
+
+@pytest.mark.security("A11")
+@pytest.mark.parametrize("full", [1, 2])
+def test_bytes_are_charged_at_every_level_and_asked_for_at_every_level(full: int) -> None:
+    allowance = allow(bytes="1MB/hour")
+    history, networks = chain(4.0, 20.0)
+    factor = (4, 20)[full - 1]
+    for member in [History(0.0, networks[full - 1]) for _ in range(factor)]:
+        assert bytes_left(history, allowance, 0.0) is None
+        spend_bytes(member, allowance, 1_000_001, 0.0)
+    barred = bytes_left(history, allowance, 0.0)
+    assert barred is not None
+    assert (barred.budget, barred.shared) == (Budget.BYTES, True)
+    spend_bytes(history, allowance, 4_000_000, 0.0)
+    own = bytes_left(history, allowance, 0.0)
+    assert own is not None
+    assert not own.shared

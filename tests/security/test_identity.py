@@ -259,6 +259,8 @@ def test_keys_of_neighbours_meet_where_the_policy_says() -> None:
     assert keys("::ffff:198.51.100.4") == keys("198.51.100.4")
     assert keys("2001:db8:1:2::9") == keys("2001:db8:1:2:ffff::") == ("2001:db8:1:2::/64", "2001:db8:1::/48")
     assert keys("2001:db8:1:3::9")[1] == "2001:db8:1::/48"
+    assert find("2001:db8:1:2ff::9").line == "2001:db8:1:200::/56"
+    assert find("198.51.100.4").line == ""
 
 
 @pytest.mark.security("A11")
@@ -266,7 +268,13 @@ def test_the_widths_are_settings() -> None:
     wide = IdentityRules(ipv4_rollup=16, ipv6_prefix=56, ipv6_rollup=32)
     found = Identity(wide).find("2001:db8:1:2ff::9")
     assert (found.key, found.rollup) == ("2001:db8:1:200::/56", "2001:db8::/32")
+    assert found.line == "", "a line as wide as the client is none"
     assert Identity(wide).find("198.51.100.4").rollup == "198.51.0.0/16"
+    narrow = IdentityRules(ipv6_prefix=64, ipv6_line=60, ipv6_rollup=44)
+    found = Identity(narrow).find("2001:db8:1f:2ff::9")
+    assert (found.key, found.line, found.rollup) == (
+        "2001:db8:1f:2ff::/64", "2001:db8:1f:2f0::/60", "2001:db8:10::/44",
+    )  # fmt: skip
 
 
 @pytest.mark.security("A14")

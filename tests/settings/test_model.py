@@ -110,6 +110,9 @@ def test_nothing_is_coerced(table: str, key: str, value: object) -> None:
         ({"standing": {"banned": {"beyond": "decoy"}}}, "standing.banned.beyond"),
         ({"standing": {"browser": {"rendition": "decoy"}}}, "standing.browser.beyond"),
         ({"identity": {"ipv6_rollup": 96}}, "identity.ipv6_rollup"),
+        ({"identity": {"ipv6_line": 96}}, "identity.ipv6_line"),
+        ({"identity": {"ipv6_line": 40}}, "identity.ipv6_line"),
+        ({"identity": {"line_factor": 21}}, "identity.line_factor"),
         ({"images": {"preview_cells": 64, "preview_size": 48}}, "images.preview_cells"),
         ({"images": {"max_pixels": 200_000_000}}, "images.max_pixels"),
         (

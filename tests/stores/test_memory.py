@@ -157,7 +157,38 @@ def test_one_ipv6_network_is_one_client_and_its_neighbours_share_a_wider_budget(
         admitted += sum(
             store.charge(history, Charge.REQUEST, allowance, PAGE, 0.0).exceeded is None for _ in range(10)
         )
-    assert admitted == 200
+    assert admitted == 4 * 40, "four /56 of a /48, each with four times the budget"
+
+
+@pytest.mark.security("A11")
+def test_a_household_shares_one_budget_and_its_neighbours_a_wider_one() -> None:
+    identity, asked = Identity(IdentityRules()), []
+    allowance = replace(policy_of().standings[Standing.BROWSER], requests=parse_limits("10/min"))
+    store = MemoryStore(max_principals=200_000, rollup_factor=20.0, line_factor=4.0)
+
+    def ask(peer: str) -> bool:
+        asked.append(peer)
+        exceeded = store.charge(
+            store.find(identity.find(peer), 0.0), Charge.REQUEST, allowance, PAGE, 0.0
+        ).exceeded
+        assert exceeded is None or exceeded.shared
+        return exceeded is None
+
+    # 256 /64 make a /56; RFC 6177 gives a home site that much.
+    assert sum(ask(f"2001:db8:0:7{number % 256:02x}::{number:x}") for number in range(1000)) == 40
+    # 256 /56 make a /48: one request each, of which the /48 has 200, 40 of them spent.
+    assert sum(ask(f"2001:db8:0:{number:x}00::1") for number in range(256) if number != 7) == 160
+    assert sum(ask(f"2001:db8:1:{number:x}::1") for number in range(1000)) == 160, "another /48"
+    assert sum(ask(f"198.51.100.{number % 256}") for number in range(1000)) == 200, "IPv4 has one level"
+
+
+@pytest.mark.security("A11")
+def test_who_asks_for_the_network_of_a_record_is_told_the_widest() -> None:
+    identity = Identity(IdentityRules())
+    store = MemoryStore(max_principals=100, rollup_factor=20.0)
+    for peer, network in (("2001:db8:1:2::3", "2001:db8:1::/48"), ("198.51.100.7", "198.51.100.0/24")):
+        assert store.find(identity.find(peer), 0.0).network == network
+    assert store.find(Principal("account", "", "198.51.100.7"), 0.0).network == ""
 
 
 def test_a_subject_counts_once_and_its_budget_is_told() -> None:
