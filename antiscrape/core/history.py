@@ -14,6 +14,7 @@ from antiscrape.core.resource import Kind, Resource, Size
 from antiscrape.core.traps import PICTURE
 
 if TYPE_CHECKING:
+    from antiscrape.core.journal import Journal
     from antiscrape.core.observation import Face
     from antiscrape.core.request import RequestHead
 
@@ -47,9 +48,14 @@ class Purse:
     the store last looked, ``banned_until`` the end of a ban. ``rollup`` is the next wider network, which is charged with it. ``tat`` is the theoretical
     arrival time of requests (``gcra``), ``tats`` those of several limits and of bytes; ``originals`` and ``subjects``
     map identities to the time they were charged. What a request asks for stands in its first two cache lines.
+
+    A store that shares its counts writes a ``journal`` of what it has yet to tell, and keeps the ``name`` of the record
+    there and when all of it was last ``seen`` (on that store's clock).
     """
 
-    __slots__ = ("banned_until", "gone", "key", "originals", "rollup", "subjects", "tat", "tats", "touched")
+    __slots__ = (
+        "banned_until", "gone", "journal", "key", "name", "originals", "rollup", "seen", "subjects", "tat", "tats", "touched",
+    )  # fmt: skip
 
     def __init__(self, now: float, rollup: Network | None = None, *, key: str = "") -> None:
         self.key = key
@@ -61,6 +67,9 @@ class Purse:
         self.tats: dict[str, float] | None = None
         self.originals: dict[int, float] | None = None
         self.subjects: dict[int, float] | None = None
+        self.journal: Journal | None = None
+        self.name = b""
+        self.seen = 0.0
 
     @property
     def network(self) -> str:

@@ -38,12 +38,12 @@ def spend_requests(purse: Purse, allowance: Allowance, now: float) -> Exceeded |
         return None
     moved, wait = _try_rate(purse, limits, 1.0, now)
     if wait:
-        return Exceeded(_REQUESTS, _text(limits), wait)
+        return Exceeded(_REQUESTS, text_of(limits), wait)
     charged: list[tuple[Purse, dict[str, float]]] = [(purse, moved)]
-    for network in _around(purse):
+    for network in around(purse):
         moved, wait = _try_rate(network, limits, 1.0 / network.factor, now)
         if wait:
-            return Exceeded(_REQUESTS, _text(limits), wait, shared=True)
+            return Exceeded(_REQUESTS, text_of(limits), wait, shared=True)
         charged.append((network, moved))
     for level, moved in charged:
         level.tats = {**(level.tats or {}), **moved}
@@ -89,12 +89,17 @@ def _spend_around(network: Network, limit: Limit, now: float) -> Exceeded | None
     return None
 
 
-def _around(purse: Purse) -> Iterator[Network]:
+def around(purse: Purse) -> Iterator[Network]:
     """Yield the networks around a principal, from narrow to wide."""
     network = purse.rollup
     while network is not None:
         yield network
         network = network.rollup
+
+
+def levels_of(purse: Purse) -> list[tuple[Purse, float]]:
+    """Return the records that a charge is made to, from narrow to wide, each with how many times the budgets it has."""
+    return [(purse, 1.0), *[(network, network.factor) for network in around(purse)]]
 
 
 def _try_rate(
@@ -116,7 +121,7 @@ def spend_bytes(purse: Purse, allowance: Allowance, amount: int, now: float) -> 
     if not allowance.bytes:
         return
     _add_bytes(purse, allowance.bytes, amount, now)
-    for network in _around(purse):
+    for network in around(purse):
         _add_bytes(network, allowance.bytes, amount / network.factor, now)
 
 
@@ -135,7 +140,7 @@ def bytes_left(purse: Purse, allowance: Allowance, now: float) -> Exceeded | Non
     exceeded = _no_bytes(purse, allowance.bytes, now)
     if exceeded is not None:
         return exceeded
-    for network in _around(purse):
+    for network in around(purse):
         exceeded = _no_bytes(network, allowance.bytes, now)
         if exceeded is not None:
             return exceeded._replace(shared=True)
@@ -165,7 +170,7 @@ def spend_distinct(
     """
     if not limits:
         return None
-    own = _kept(purse, budget)
+    own = kept_of(purse, budget)
     if not own and not limits[0].amount:
         return Exceeded(budget, limits[0].text, limits[0].window)
     horizon = now - max(keep, *[limit.window for limit in limits])
@@ -176,8 +181,8 @@ def spend_distinct(
     if exceeded is not None:
         return exceeded
     charged = [own]
-    for network in _around(purse):
-        wide = _kept(network, budget)
+    for network in around(purse):
+        wide = kept_of(network, budget)
         _expire(wide, horizon)
         if identity not in wide:
             exceeded = _room(wide, budget, limits, now, network.factor)
@@ -191,7 +196,8 @@ def spend_distinct(
     return None
 
 
-def _kept(purse: Purse, budget: Budget) -> dict[int, float]:
+def kept_of(purse: Purse, budget: Budget) -> dict[int, float]:
+    """Return the originals or subjects that were charged to a record, by when; to be added to."""
     if budget is _ORIGINALS:
         if purse.originals is None:
             purse.originals = {}
@@ -232,5 +238,6 @@ def _room(
     return None
 
 
-def _text(limits: tuple[Limit, ...]) -> str:
+def text_of(limits: tuple[Limit, ...]) -> str:
+    """Return what policy calls all of several limits."""
     return ", ".join([limit.text for limit in limits])

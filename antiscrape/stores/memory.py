@@ -19,15 +19,17 @@ from antiscrape.core.spending import bytes_left, spend_bytes, spend_distinct, sp
 from antiscrape.core.verdict import Budget
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from antiscrape.core.budgets import Limit
     from antiscrape.core.identity import Principal
     from antiscrape.core.rules import Allowance
-    from antiscrape.core.verdict import Standing
+    from antiscrape.core.verdict import Exceeded, Standing
 
 _ORIGINAL: Final = Charge.ORIGINAL
 _IMAGE: Final = Kind.IMAGE
 _THUMBNAIL: Final = Size.THUMBNAIL
+_ORIGINALS: Final = Budget.ORIGINALS
 #: The hand looks at so many records per newcomer at most, so that an insertion stays O(1).
 _STEPS = 8
 #: Distinct originals or subjects, or requests, after which a record is worth keeping over a stranger's.
@@ -53,10 +55,12 @@ class MemoryStore:
         self._line_factor = line_factor
         # A principal whose standing changes has still had what it had, for as long as any standing asks.
         rows = standings.values()
-        self._keep_originals = max([limit.window for row in rows for limit in row.originals], default=0.0)
-        self._keep_subjects = max([limit.window for row in rows for limit in row.subjects], default=0.0)
+        keep_originals = max([limit.window for row in rows for limit in row.originals], default=0.0)
+        keep_subjects = max([limit.window for row in rows for limit in row.subjects], default=0.0)
+        #: Seconds for which originals and subjects are remembered.
+        self.keep = (keep_originals, keep_subjects)
         self.find_known = self._principals.records.get
-        self.charge_request = spend_one
+        self.charge_request: Callable[[History, Limit, float], Exceeded | None] = spend_one
 
     def __len__(self) -> int:
         return len(self._principals.records)
@@ -86,7 +90,7 @@ class MemoryStore:
         self, history: History, charge: Charge, allowance: Allowance, resource: Resource, now: float
     ) -> Usage:
         """Charge one request that is about to be admitted, and say which budget had no room."""
-        exceeded = spend_requests(history, allowance, now)
+        exceeded = self._spend_requests(history, allowance, now)
         if exceeded is not None:
             return Usage(exceeded)
         if resource.subject or charge is _ORIGINAL:
@@ -101,14 +105,11 @@ class MemoryStore:
         # A listing shows many people in small; whom somebody looks at, they see in full or on a page of their own.
         if resource.subject and (resource.kind is not _IMAGE or resource.size is not _THUMBNAIL):
             subject = subject_identity(resource.subject)
-            exceeded = spend_distinct(
-                history, Budget.SUBJECTS, allowance.subjects, subject, now, self._keep_subjects
-            )
+            exceeded = self._spend_distinct(history, Budget.SUBJECTS, allowance, subject, now)
         if exceeded is None and charge is _ORIGINAL:
-            exceeded = bytes_left(history, allowance, now)
+            exceeded = self._bytes_left(history, allowance, now)
             if exceeded is None and resource.size is Size.ORIGINAL:
-                name, keep = resource.identity, self._keep_originals
-                exceeded = spend_distinct(history, Budget.ORIGINALS, allowance.originals, name, now, keep)
+                exceeded = self._spend_distinct(history, Budget.ORIGINALS, allowance, resource.identity, now)
         return WITHIN if exceeded is None else Usage(exceeded)
 
     def charge_bytes(self, history: History, allowance: Allowance, amount: int, now: float) -> None:
@@ -118,6 +119,22 @@ class MemoryStore:
     def ban(self, history: History, until: float) -> None:
         """Keep a principal out until ``until``."""
         history.banned_until = until
+
+    def note_trapped(self, history: History, look: bytes) -> None:
+        """Take note that a visit went into a trap: there is nobody to tell."""
+
+    def _spend_requests(self, history: History, allowance: Allowance, now: float) -> Exceeded | None:
+        return spend_requests(history, allowance, now)
+
+    def _bytes_left(self, history: History, allowance: Allowance, now: float) -> Exceeded | None:
+        return bytes_left(history, allowance, now)
+
+    def _spend_distinct(
+        self, history: History, budget: Budget, allowance: Allowance, identity: int, now: float
+    ) -> Exceeded | None:
+        if budget is _ORIGINALS:
+            return spend_distinct(history, budget, allowance.originals, identity, now, self.keep[0])
+        return spend_distinct(history, budget, allowance.subjects, identity, now, self.keep[1])
 
 
 Record = TypeVar("Record", History, Network)

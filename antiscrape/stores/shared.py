@@ -1,0 +1,223 @@
+"""The shared store: every worker decides on what it knows, and tells the others ten times a second what was spent.
+
+No request waits for the network. A worker keeps all records in its own memory (``MemoryStore``), notes in each record's
+*journal* what was spent on it, and exchanges the journals of the records that were touched for what all workers spent on
+them: one batch an interval (``stores.exchange``). So what is admitted beyond a budget is at most what the other workers
+admit to the same client between two exchanges. A ban, a cooling and a trap that was sprung are told at once.
+
+While the store is away (``lesser`` is set), each worker holds clients to its share of the limits.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from struct import Struct
+from struct import error as StructError  # noqa: N812  it is an exception's class
+from typing import TYPE_CHECKING, Any, Final
+
+from antiscrape.core.history import VISIT, History
+from antiscrape.core.journal import Journal
+from antiscrape.core.memo import Memo
+from antiscrape.core.spending import kept_of, levels_of, spend_one
+from antiscrape.core.verdict import Budget
+from antiscrape.stores.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from antiscrape.core.budgets import Limit
+    from antiscrape.core.history import Purse
+    from antiscrape.core.identity import Principal
+    from antiscrape.core.rules import Allowance
+    from antiscrape.core.verdict import Exceeded
+    from antiscrape.stores.lesser import Lesser
+
+#: Clients that something was told of before they were seen here.
+_TOLD: Final = 16_384
+_ORIGINALS: Final = Budget.ORIGINALS
+
+
+class Word(IntEnum):
+    """What workers tell each other at once."""
+
+    BANNED = 1  # until then
+    TRAPPED = 2  # the visit went into a trap, which counts until then
+
+
+#: Whose word it is, the word, the seconds for which it holds from now on, the visit's look (noughts: none); the key follows.
+_MESSAGE: Final = Struct("<8sBd16s")
+_LONGEST: Final = 512
+
+
+class SharedStore(MemoryStore):
+    """A memory store whose records are told to others, and which hears of theirs.
+
+    ``clock`` is monotonic, as ``now`` is; ``origin`` are 8 bytes that no other worker has.
+    """
+
+    def __init__(self, *, clock: Callable[[], float], origin: bytes, **bounds: Any) -> None:
+        super().__init__(**bounds)
+        self._clock = clock
+        self.origin = origin
+        #: The records that have a journal, in the order in which they were touched.
+        self.touched: list[Purse] = []
+        #: When the first of them was touched.
+        self.since = 0.0
+        #: Called when the first one is.
+        self.wake: Callable[[], None] = _nothing
+        #: Called with what all workers are to hear at once.
+        self.shout: Callable[[bytes], None] = _unheard
+        #: Called with what was heard: the record, whose visit, and the word.
+        self.heard: Callable[[History, bytes, Word], None] = _unnoted
+        #: A worker's share of the limits, while the store is away.
+        self.lesser: Lesser | None = None
+        self._told: Memo[str, tuple[Word, float, bytes]] = Memo(_TOLD)
+        self.charge_request = self._charge_request
+
+    def records(self) -> Iterator[Purse]:
+        """Yield every record of a principal or network; no other may be added meanwhile."""
+        yield from self._principals.records.values()
+        yield from self._networks.records.values()
+
+    def find(self, principal: Principal, now: float) -> History:
+        """Return the history of ``principal``, a new one if it is not known."""
+        known = self.find_known(principal.key)
+        if known is not None:
+            return known
+        history = super().find(principal, now)
+        if self._told:
+            told = self._told.get(principal.key)
+            if told is not None:
+                self._take_word(history, *told)
+        return history
+
+    # -- spending, with a journal
+
+    def _charge_request(self, history: History, limit: Limit, now: float) -> Exceeded | None:
+        exceeded = spend_one(history, limit if self.lesser is None else self.lesser.limit(limit), now)
+        if exceeded is None:
+            interval = limit.interval
+            journal = history.journal
+            if journal is None:
+                journal = self.open(history)
+            journal.requests += interval
+            wider = history.rollup  # levels_of, written out
+            while wider is not None:
+                journal = wider.journal
+                if journal is None:
+                    journal = self.open(wider)
+                journal.requests += interval / wider.factor
+                wider = wider.rollup
+        return exceeded
+
+    def open(self, purse: Purse) -> Journal:
+        """Begin a record's journal, and see to it that it is delivered."""
+        journal = purse.journal = Journal()
+        self.touched.append(purse)
+        if len(self.touched) == 1:
+            self.since = self._clock()
+            self.wake()
+        return journal
+
+    def journal_of(self, purse: Purse) -> Journal:
+        """Return the journal of a record."""
+        return purse.journal or self.open(purse)
+
+    def charge_bytes(self, history: History, allowance: Allowance, amount: int, now: float) -> None:
+        """Charge the bytes of an image that were sent."""
+        super().charge_bytes(history, self.held_to(allowance), amount, now)
+        for purse, factor in levels_of(history):
+            for limit in allowance.bytes:
+                self.journal_of(purse).add_rate("bytes " + limit.text, amount * limit.interval / factor)
+
+    def held_to(self, allowance: Allowance) -> Allowance:
+        """Return what a worker grants of an allowance: all of it, or its share while the store is away."""
+        return allowance if self.lesser is None else self.lesser.allowance(allowance)
+
+    def _spend_requests(self, history: History, allowance: Allowance, now: float) -> Exceeded | None:
+        exceeded = super()._spend_requests(history, self.held_to(allowance), now)
+        if exceeded is None:
+            self.note_requests(history, allowance.requests)
+        return exceeded
+
+    def note_requests(self, history: History, limits: tuple[Limit, ...]) -> None:
+        """Write into the journals that a request was charged to ``limits``."""
+        for purse, factor in levels_of(history):
+            if len(limits) == 1:
+                self.journal_of(purse).requests += limits[0].interval / factor
+                continue
+            for limit in limits:
+                self.journal_of(purse).add_rate("requests " + limit.text, limit.interval / factor)
+
+    def _bytes_left(self, history: History, allowance: Allowance, now: float) -> Exceeded | None:
+        return super()._bytes_left(history, self.held_to(allowance), now)
+
+    def _spend_distinct(
+        self, history: History, budget: Budget, allowance: Allowance, identity: int, now: float
+    ) -> Exceeded | None:
+        exceeded = super()._spend_distinct(history, budget, self.held_to(allowance), identity, now)
+        if exceeded is None:
+            self.note_distinct(history, budget, identity, now)
+        return exceeded
+
+    def note_distinct(self, history: History, budget: Budget, identity: int, now: float) -> None:
+        """Write into the journals that something was charged ``now``, and not before."""
+        for purse, _ in levels_of(history):
+            if kept_of(purse, budget).get(identity) == now:
+                journal = self.journal_of(purse)
+                (journal.add_original if budget is _ORIGINALS else journal.add_subject)(identity)
+
+    # -- what is told at once
+
+    def ban(self, history: History, until: float) -> None:
+        """Keep a principal out until ``until``, and let all workers know."""
+        super().ban(history, until)
+        self.journal_of(history).told = True
+        self._say(Word.BANNED, history, until - self._clock(), b"")
+
+    def note_trapped(self, history: History, look: bytes) -> None:
+        """Let all workers know that a visit went into a trap."""
+        self._say(Word.TRAPPED, history, VISIT, look)
+
+    def _say(self, word: Word, history: History, lasts: float, look: bytes) -> None:
+        key = history.key.encode("utf-8", "surrogatepass")
+        if len(key) <= _LONGEST:
+            self.shout(_MESSAGE.pack(self.origin, word, lasts, look) + key)
+
+    def hear(self, message: bytes) -> bool:
+        """Take what another worker told; return whether that was news."""
+        try:
+            origin, word, lasts, look = _MESSAGE.unpack_from(message)
+            key = message[_MESSAGE.size :].decode("utf-8", "surrogatepass")
+            word = Word(word)
+        except (StructError, ValueError):
+            return False
+        if origin == self.origin:
+            return False
+        until = self._clock() + lasts
+        if not until < float("inf"):  # NaN is not below it, either
+            return False
+        known = self.find_known(key)
+        if known is None:
+            self._told.put(key, (word, until, look.rstrip(b"\0")))
+        else:
+            self._take_word(known, word, until, look.rstrip(b"\0"))
+        return True
+
+    def _take_word(self, history: History, word: Word, until: float, look: bytes) -> None:
+        if word is Word.BANNED:
+            super().ban(history, max(until, history.banned_until))
+        if until > self._clock():
+            self.heard(history, look, word)
+
+
+def _nothing() -> None:
+    """Do nothing: nobody carries what is told."""
+
+
+def _unheard(message: bytes) -> None:
+    """Let nobody know: nobody else is there."""
+
+
+def _unnoted(history: History, look: bytes, word: Word) -> None:
+    """Do nothing with what was heard: nobody keeps visits."""
