@@ -101,6 +101,14 @@ class UsageStore(Protocol):
         """Keep a principal out until ``until``, on the monotonic clock."""
         ...
 
+    def cool(self, history: History, until: float, level: int) -> None:
+        """Lower a principal's standing until ``until``, on the monotonic clock, for the ``level``-th time.
+
+        ``history`` may be a visit's that several share an address with: it has the address's key, and the
+        store does not hold it.
+        """
+        ...
+
 
 class Networks(Protocol):
     """Knows whose network an address is in."""

@@ -1,21 +1,17 @@
-"""Answers that antiscrape gives itself: renditions, refusals, limits, and malformed requests.
+"""Answers that antiscrape gives itself in place of the site's: renditions, and malformed requests.
 
 Nothing that a client sent is repeated in any of them, and none is stored by any cache.
 """
 
 from __future__ import annotations
 
-import json
-import math
 from typing import TYPE_CHECKING
 
 from antiscrape.asgi.caching import CDN_FIELDS, etag_matches, read_range
-from antiscrape.core.verdict import Action
 
 if TYPE_CHECKING:
     from antiscrape.asgi.types import Headers, Send
     from antiscrape.core.request import RequestHead
-    from antiscrape.core.verdict import Verdict
     from antiscrape.errors import AntiscrapeError
     from antiscrape.ports import Rendered
 
@@ -27,10 +23,6 @@ _OF_THE_ORIGINAL = CDN_FIELDS | {
 }  # fmt: skip
 _NO_STORE = (b"cache-control", b"private, no-store")
 _NOSNIFF = (b"x-content-type-options", b"nosniff")
-_REFUSED = "This request was refused. If you are a person, please try again with a current browser."
-_LIMITED = "Too many requests. Please wait a moment and try again."
-#: Registered by draft-ietf-httpapi-ratelimit-headers-10 §5.
-_QUOTA = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 
 
 async def send_rendition(
@@ -71,16 +63,6 @@ def _same(head: RequestHead, etag: bytes) -> bool:
     return field is None or field.strip() == etag
 
 
-async def send_verdict(send: Send, verdict: Verdict, head: RequestHead) -> None:
-    """Answer a request that is not admitted."""
-    if verdict.action is Action.LIMIT:
-        wait = verdict.exceeded.wait if verdict.exceeded else 1.0
-        seconds = max(1, math.ceil(min(wait, 86_400.0)))
-        await _send_words(send, head, 429, _LIMITED, [(b"retry-after", b"%d" % seconds)], kind=_QUOTA)
-    else:
-        await _send_words(send, head, 403, _REFUSED, [])
-
-
 async def send_error(send: Send, error: AntiscrapeError, *, http_version: str = "1.1") -> None:
     """Answer a request that could not be judged or passed on; the connection is not used again."""
     body = (error.public + "\n").encode()
@@ -88,25 +70,6 @@ async def send_error(send: Send, error: AntiscrapeError, *, http_version: str = 
     if http_version.startswith("1"):  # RFC 9113 §8.2.2: HTTP/2 knows no Connection field
         headers.append((b"connection", b"close"))
     await _send(send, int(error.status), [*headers, (b"content-length", b"%d" % len(body))], body)
-
-
-async def _send_words(
-    send: Send, head: RequestHead, status: int, words: str, extra: Headers, *, kind: str = "about:blank"
-) -> None:
-    if b"json" in head.fields.get(b"accept", b""):  # RFC 9457
-        body = json.dumps({"type": kind, "title": words, "status": status}).encode()
-        content_type = b"application/problem+json"
-    else:
-        body = (words + "\n").encode()
-        content_type = b"text/plain; charset=utf-8"
-    headers = [
-        (b"content-type", content_type),
-        (b"content-length", b"%d" % len(body)),
-        _NO_STORE,
-        _NOSNIFF,
-        *extra,
-    ]
-    await _send(send, status, headers, b"" if head.method == "HEAD" else body)
 
 
 async def _send(send: Send, status: int, headers: Headers, body: bytes) -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from antiscrape.asgi.answers import send_error, send_verdict
+from antiscrape.asgi.answers import send_error
 from antiscrape.asgi.caching import PARTIAL
 from antiscrape.asgi.head import HeadReader
 from antiscrape.asgi.preferences import Speaker
+from antiscrape.asgi.quotas import Teller
+from antiscrape.asgi.refusals import send_verdict
 from antiscrape.asgi.responder import Responder, Tools
 from antiscrape.asgi.traps import answers_itself, send_trap
 from antiscrape.core.judge import PLAIN
 from antiscrape.core.partner import keys_within
+from antiscrape.core.quota import Tell
 from antiscrape.core.resource import Kind
 from antiscrape.core.verdict import Action, Mode, Rendition, Standing
 from antiscrape.errors import ConfigurationError, RequestError
@@ -70,7 +73,9 @@ class Middleware:
         maze: Maze | None = None,
         partners: PartnerBook | None = None,
     ) -> None:
-        self.app = app
+        tell, mode = gate.policy.tell, gate.policy.mode
+        self.app = Teller(app, gate) if tell is Tell.ALWAYS and mode is Mode.ENFORCE else app
+        self._tells = tell is not Tell.NEVER
         self._gate = gate
         self._renderer = renderer
         self._recorder = recorder
@@ -79,7 +84,7 @@ class Middleware:
         # The verdict on nearly every request is this one object, and to be counted is all that it needs.
         self._plain = PLAIN[_BROWSER]
         self._allowed = recorder.plain
-        self._off = gate.policy.mode is Mode.OFF
+        self._off = mode is Mode.OFF
         self._reader = HeadReader(gate.policy.hosts, chain=gate.policy.identity.header)
         self._accounts = accounts
         self._maze = maze
@@ -111,9 +116,7 @@ class Middleware:
             scope["state"] = {"antiscrape": passage}
         verdict = passage.verdict
         if verdict.action is not _ADMIT and not verdict.shadowed:
-            passage.habits.note_refused(passage.resource)
-            self._recorder.record(passage, 429 if verdict.action is Action.LIMIT else 403)
-            await send_verdict(send, verdict, passage)
+            await self._refuse(send, passage)
             return
         if self._maze is not None and passage.resource.kind is _TRAP and answers_itself(passage):
             self._recorder.record(passage, await send_trap(send, passage, self._maze, self._gate.clock()))
@@ -144,6 +147,13 @@ class Middleware:
                 self._allowed[_BROWSER] += 1
             else:
                 self._recorder.record(passage, responder.status)
+
+    async def _refuse(self, send: Send, passage: Passage) -> None:
+        verdict, resource = passage.verdict, passage.resource
+        passage.habits.note_refused(resource)
+        self._recorder.record(passage, 429 if verdict.action is Action.LIMIT else 403)
+        quotas = self._gate.quotas(passage) if self._tells else ()
+        await send_verdict(send, verdict, passage, resource.kind, quotas)
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._off:
@@ -235,7 +245,7 @@ class Middleware:
         async def deny(message: Message) -> None:
             await send({**message, "type": message["type"].replace("http.", "websocket.http.")})
 
-        await send_verdict(deny, verdict, passage)
+        await send_verdict(deny, verdict, passage, passage.resource.kind)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the scope through; the renderer's workers and the keepers start and end with the app."""

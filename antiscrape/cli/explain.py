@@ -16,7 +16,8 @@ from antiscrape.gate import Gate
 from antiscrape.lookups.agents import AgentBook
 from antiscrape.lookups.networks import NetworkBook
 from antiscrape.lookups.roles import open_roles
-from antiscrape.operate.explain import Explainer, Moment, plain
+from antiscrape.operate.explain import Explainer, plain
+from antiscrape.operate.moment import Moment
 from antiscrape.operate.pasted import MOST_BYTES, PEER, Given, read_requests
 from antiscrape.operate.prose import step_lines, story_lines
 from antiscrape.settings.load import load

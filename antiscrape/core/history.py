@@ -14,6 +14,7 @@ from antiscrape.core.resource import Kind, Resource, Size
 from antiscrape.core.traps import PICTURE
 
 if TYPE_CHECKING:
+    from antiscrape.core.consequences import Trouble
     from antiscrape.core.journal import Journal
     from antiscrape.core.observation import Face
     from antiscrape.core.request import RequestHead
@@ -45,7 +46,7 @@ class Purse:
     """What was spent, by one principal or by all of a network: what every store keeps, and every budget is held against.
 
     ``key`` is the store's name for it, ``gone`` tells that the store has let it go, ``touched`` that it was used since
-    the store last looked, ``banned_until`` the end of a ban. ``rollup`` is the next wider network, which is charged with it. ``tat`` is the theoretical
+    the store last looked, ``held_until`` the end of a ban or a cooling. ``rollup`` is the next wider network, which is charged with it. ``tat`` is the theoretical
     arrival time of requests (``gcra``), ``tats`` those of several limits and of bytes; ``originals`` and ``subjects``
     map identities to the time they were charged. What a request asks for stands in its first two cache lines.
 
@@ -54,14 +55,14 @@ class Purse:
     """
 
     __slots__ = (
-        "banned_until", "gone", "journal", "key", "name", "originals", "rollup", "seen", "subjects", "tat", "tats", "touched",
+        "gone", "held_until", "journal", "key", "name", "originals", "rollup", "seen", "subjects", "tat", "tats", "touched",
     )  # fmt: skip
 
     def __init__(self, now: float, rollup: Network | None = None, *, key: str = "") -> None:
         self.key = key
         self.gone = False
         self.touched = True
-        self.banned_until = 0.0
+        self.held_until = 0.0
         self.rollup = rollup
         self.tat = now
         self.tats: dict[str, float] | None = None
@@ -126,13 +127,14 @@ class History(Purse):
     no link led to, ``hurry`` the latest that followed each other at once, and ``ring`` has a bit for each
     subject that was opened (two may share one). ``face`` is what the latest request looked like: the next one
     mostly looks the same. ``look`` names the client software whose visit this is; the visits of others at the
-    address, ``looks`` of them since ``looked``, are recorded apart (``gate.visits``).
+    address, ``looks`` of them since ``looked``, are recorded apart (``gate.visits``). ``held_until`` is the end of
+    what was brought upon it by what it did, a ban or a cooling; ``trouble`` tells which (``core.consequences``).
     """
 
     __slots__ = (
         "asn", "assets", "cookies_offered", "cookies_returned", "face", "hurry", "image", "images", "last", "look", "looked",
         "looks", "minute", "minute_pages", "news", "number", "odd", "opened", "outside", "page_at", "pages", "requests", "ring",
-        "run", "scripted", "thumbnails", "traps", "typed", "unfound", "unreferred", "visit",
+        "run", "scripted", "thumbnails", "traps", "trouble", "typed", "unfound", "unreferred", "visit",
     )  # fmt: skip
 
     def __init__(self, now: float, rollup: Network | None = None, *, key: str = "") -> None:
@@ -140,10 +142,16 @@ class History(Purse):
         self.asn = 0
         self.look = b""
         self.looks, self.looked = 0, now
+        self.trouble: Trouble | None = None
         self.face: Face = STRANGER
         self.outside = CLEAN
         self.last = now
         self.begin_visit()
+
+    @property
+    def banned_until(self) -> float:
+        """When the principal's ban ends; 0.0 where there was none."""
+        return 0.0 if self.trouble is None else self.trouble.banned_until
 
     def begin_visit(self) -> None:
         """Forget the habits of an earlier visit; keep what was spent."""

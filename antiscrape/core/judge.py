@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from antiscrape.core.consequences import LOWERED
 from antiscrape.core.grants import GrantState
 from antiscrape.core.observation import Charge, NeedsUsage, Observation
 from antiscrape.core.resource import Kind
-from antiscrape.core.verdict import Action, Budget, Rendition, Standing, Verdict
+from antiscrape.core.verdict import Action, Budget, Cooling, Rendition, Standing, Verdict
 
 if TYPE_CHECKING:
     from antiscrape.core.rules import Policy
@@ -41,33 +42,39 @@ PLAIN: Final = {standing: Verdict(_ADMIT, _ORIGINAL, standing, 0) for standing i
 
 def decide(seen: Observation, policy: Policy) -> Verdict | NeedsUsage:
     """Return the verdict on a request, or what has to be known first."""
-    resource, profile, visit, banned, grant, usage, role, member = seen
+    resource, profile, visit, banned, grant, usage, role, member, left = seen
     kind = resource.kind
     if kind is _EXEMPT:
         return PLAIN[_UNKNOWN]
     score = profile.score + visit.score
-    allowance = role
+    allowance, cooling = role, None
     if allowance is None or banned:
         standing = _standing(policy, score, banned=banned)
         allowance = member if member is not None and standing is _BROWSER else policy.standings[standing]
+        if left and allowance.standing in LOWERED:
+            cooling = Cooling(allowance.standing, left)
+            allowance = policy.standings[LOWERED[allowance.standing]]
     standing = allowance.standing
     if allowance.refuse:
-        return Verdict(Action.REFUSE, Rendition.REFUSED, standing, score, profile.findings + visit.findings)
+        findings = profile.findings + visit.findings
+        return Verdict(Action.REFUSE, Rendition.REFUSED, standing, score, findings, cooling=cooling)
     rendition = allowance.rendition
     if grant is not None and grant is not _VALID:
         rendition = worse(rendition, policy.grants.without)
     if usage is None:
         charge = _CHARGE_ORIGINAL if kind is _IMAGE and rendition is _ORIGINAL else _CHARGE_REQUEST
-        if rendition is _ORIGINAL and not score:
+        if rendition is _ORIGINAL and not score and cooling is None:
             return NeedsUsage(allowance, charge, PLAIN[standing])
         findings = profile.findings + visit.findings
-        return NeedsUsage(allowance, charge, Verdict(_ADMIT, rendition, standing, score, findings))
-    findings, exceeded = profile.findings + visit.findings, usage.exceeded
-    if exceeded is None:
-        return Verdict(_ADMIT, rendition, standing, score, findings)
-    if exceeded.budget is Budget.REQUESTS:
-        return Verdict(Action.LIMIT, Rendition.REFUSED, standing, score, findings, exceeded)
-    return Verdict(_ADMIT, worse(rendition, allowance.beyond), standing, score, findings, exceeded)
+        within = Verdict(_ADMIT, rendition, standing, score, findings, cooling=cooling)
+        return NeedsUsage(allowance, charge, within)
+    action, findings, exceeded = _ADMIT, profile.findings + visit.findings, usage.exceeded
+    if exceeded is not None:
+        if exceeded.budget is Budget.REQUESTS:
+            action, rendition = Action.LIMIT, Rendition.REFUSED
+        else:
+            rendition = worse(rendition, allowance.beyond)
+    return Verdict(action, rendition, standing, score, findings, exceeded, cooling=cooling)
 
 
 def _standing(policy: Policy, score: int, *, banned: bool) -> Standing:

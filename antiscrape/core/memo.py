@@ -40,5 +40,9 @@ class Memo(Generic[Key, Value]):
             self.young = {}
         self.young[key] = value
 
+    def clear(self) -> None:
+        """Forget everything."""
+        self.young, self._old = {}, {}
+
     def __len__(self) -> int:
         return len(self.young) + len(self._old)

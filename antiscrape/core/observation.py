@@ -95,7 +95,8 @@ class Observation(NamedTuple):
 
     ``grant`` is None where none is asked for; ``visit`` is the score and findings of the principal's visit so far; ``banned`` tells that an
     earlier verdict's ban still runs; ``usage`` is None until the store was asked; ``role`` is what a proven crawler
-    or partner may have, whatever its headers look like.
+    or partner may have, whatever its headers look like; ``member`` what an account of its age may. ``cooling`` is how
+    many seconds longer the standing is lowered for repeated excess.
     """
 
     resource: Resource
@@ -106,6 +107,7 @@ class Observation(NamedTuple):
     usage: Usage | None = None
     role: Allowance | None = None
     member: Allowance | None = None
+    cooling: float = 0.0
 
 
 class Charge(Enum):

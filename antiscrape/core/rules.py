@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from antiscrape.core.account import AccountRules
+from antiscrape.core.consequences import CoolingRules
 from antiscrape.core.networks import NetworkRules
+from antiscrape.core.quota import Tell
 from antiscrape.core.verdict import Mode, Rendition, Standing
 
 if TYPE_CHECKING:
@@ -188,6 +190,8 @@ class Policy:
     bot_at: int = 40
     banned_at: int = 250
     ban_seconds: float = 3600.0
+    cooling: CoolingRules = field(default_factory=CoolingRules)
+    tell: Tell = Tell.REFUSALS
     identity: IdentityRules = field(default_factory=IdentityRules)
     images: ImageRules = field(default_factory=ImageRules)
     grants: GrantRules = field(default_factory=GrantRules)

@@ -86,6 +86,13 @@ class Exceeded(NamedTuple):
     shared: bool = False  # the wider budget of the roll-up network was spent, not the principal's own
 
 
+class Cooling(NamedTuple):
+    """A standing that is lowered for a while: what it would be, and the seconds that are left."""
+
+    instead_of: Standing
+    left: float
+
+
 class Verdict(NamedTuple):
     """The answer to one request: what is done, and every reason for it."""
 
@@ -96,6 +103,7 @@ class Verdict(NamedTuple):
     findings: tuple[Finding, ...] = ()
     exceeded: Exceeded | None = None
     shadowed: bool = False  # computed in shadow mode: recorded, not carried out
+    cooling: Cooling | None = None
 
     @property
     def plain(self) -> bool:

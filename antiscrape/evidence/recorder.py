@@ -93,6 +93,13 @@ class Recorder:
                 "wait": round(min(spent.wait, _WEEK), 1),
                 "shared": spent.shared,
             }
+        if verdict.cooling is not None:
+            was, left = verdict.cooling
+            event["cooling"] = {
+                "instead_of": was.value,
+                "left": round(left, 1),
+                "sentence": f"It spent its request budget again and again, so it is {verdict.standing.value} for a while.",
+            }
         if verdict.shadowed:
             event["shadow"] = True
         self._sink.emit(event)

@@ -6,49 +6,43 @@ answers at once, and what a request of a known client costs is a few dictionary 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from antiscrape.core.crawler import Answer
-from antiscrape.core.identity import Identity, Principal
+from antiscrape.core.identity import Principal
 from antiscrape.core.judge import decide
-from antiscrape.core.memo import Memo
-from antiscrape.core.observation import CLEAN, WITHIN, Charge, NeedsUsage, Observation, Profile, Usage
+from antiscrape.core.observation import WITHIN, Charge, NeedsUsage, Observation, Profile, Usage
+from antiscrape.core.quota import may_be_told, quotas_of
 from antiscrape.core.resource import Kind, Resource, Size
 from antiscrape.core.role import UNASKED
-from antiscrape.core.routes import RouteTable
 from antiscrape.core.signals import Panel
 from antiscrape.core.spread import ALONE, share_ration
-from antiscrape.core.verdict import Mode, Standing, Verdict
+from antiscrape.core.verdict import Budget
+from antiscrape.gate.clients import Clients
+from antiscrape.gate.consequences import Consequences
 from antiscrape.gate.faces import Faces
 from antiscrape.gate.members import Members
-from antiscrape.gate.passage import Passage, Place, purse_of, taking_of
+from antiscrape.gate.passage import Case, Passage, purse_of, taking_of
+from antiscrape.gate.places import Places
 from antiscrape.gate.visits import Visits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from antiscrape.core.account import Account
-    from antiscrape.core.budgets import Limit
-    from antiscrape.core.grants import Grants, GrantState
+    from antiscrape.core.grants import Grants
     from antiscrape.core.history import History
-    from antiscrape.core.networks import NetworkFacts
     from antiscrape.core.obedience import RobotsBook
+    from antiscrape.core.quota import Quota
     from antiscrape.core.request import RequestHead
     from antiscrape.core.rules import Allowance, Policy
     from antiscrape.core.spread import GroupFacts, Spread
     from antiscrape.core.traps import TrapTags
+    from antiscrape.core.verdict import Verdict
     from antiscrape.ports import Agents, Networks, Roles, UsageStore
 
     _Charge = Callable[[History, Charge, Allowance, Resource, float], Usage]
 
-#: Paths that are asked for again; the long tail of a large site is worked out anew in microseconds.
-_PATHS = 32_768
-_LONGEST_PATH = 512
-#: Addresses, and chains of them, whose clients are found at once.
-_CLIENTS = 65_536
-_LONGEST_NAME = 128
-#: Trusted proxies that are remembered at once: a site has a handful, a CDN some dozens.
-_PROXIES = 64
 #: A visit's signals are read at every original, after a trap, and at every eighth of all other requests, where it
 #: has news.
 _REVIEW = 7
@@ -56,12 +50,10 @@ _REVIEW = 7
 _IMAGE: Final = Kind.IMAGE
 _TRAP: Final = Kind.TRAP
 _ORIGINAL_SIZE: Final = Size.ORIGINAL
-_SHADOW: Final = Mode.SHADOW
 _YES: Final = Answer.YES
+_REQUESTS: Final = Budget.REQUESTS
+_CHARGE_REQUEST: Final = Charge.REQUEST
 _CHARGE_ORIGINAL: Final = Charge.ORIGINAL
-_BANNED: Final = Standing.BANNED
-
-Named = TypeVar("Named", str, bytes)
 
 
 class Gate:
@@ -93,37 +85,22 @@ class Gate:
         self._spread = spread
         self._trap_tags = trap_tags
         self._robots = robots
-        self._routes = RouteTable(policy.routes, ignore_case=policy.ignore_case)
-        self._identity = Identity(policy.identity)
-        self._chain = policy.identity.header.lower().encode("latin-1")
-        self._believes = self._identity.believes
-        self._find = self._principal
-        #: Who is behind a peer, and, by trusted peer, behind what it forwards.
-        self._direct: Memo[str, History] = Memo(_CLIENTS)
-        self._relayed: dict[str, Memo[bytes, History]] = {}
+        self._place, self._learn = (places := Places(policy)).find, places.learn
+        self._places = places.known
+        met = None if networks is None else self._place_in_network
+        self._clients = clients = Clients(policy.identity, store, met)
+        self._believes, self._find, self._history = clients.believes, clients.principal, clients.history
+        # Who is behind a peer, and, by trusted peer, behind what it forwards.
+        self._direct, self._relayed = clients.direct, clients.relayed
         self._charge = store.charge
         self._charge_request = store.charge_request
         self._panel = Panel(policy.signals)
         self._visit_of = Visits(self._review).find
         self._members = Members(policy, self._panel, store=store, key=account_key, wall=wall)
         self._face = Faces(self._panel, agents, roles).find
-        self._usual = {kind: self._usual_answer(kind) for kind in Kind}
-        self._places: Memo[bytes, Place] = Memo(_PATHS)
+        self._consequences = Consequences(policy, store)
 
-    def _usual_answer(self, kind: Kind) -> tuple[Limit | None, Verdict | None]:
-        """Return the limit to charge where nothing speaks against a request, and the verdict within it.
-
-        No limit is charged where there is none; no verdict stands where there are several.
-        """
-        clean = Observation(Resource(kind, "", 0), CLEAN, CLEAN, banned=False, grant=None)
-        answer = decide(clean, self.policy)
-        if not isinstance(answer, NeedsUsage):
-            return None, answer
-        allowance = answer.allowance
-        several = allowance.requests and allowance.only is None
-        return allowance.only, None if several else answer.within
-
-    def judge(self, passage: Passage, account: Account | None = None, owner: str = "") -> Passage:  # noqa: C901  every request comes through here, where a call costs more than a branch
+    def judge(self, passage: Passage, account: Account | None = None, owner: str = "") -> Passage:  # noqa: C901, PLR0912  every request comes through here, where a call costs more than a branch
         """Return the passage with its verdict, charged; raise ``RequestError`` where it has no single reading.
 
         ``account`` is whose request it is, ``owner`` whose picture it is for, where the site says so.
@@ -169,15 +146,17 @@ class Gate:
         visit = habits.visit
         if habits.news and (place.watched or not habits.requests & _REVIEW):
             visit = self._review(habits)
-        payer = history if habits is history else purse_of(passage)
-        if within is None or face.odd or visit.score or history.banned_until > now:
+        if habits is history:
+            payer, held_until = history, history.held_until
+        else:  # a ban is the address's, a cooling whose who paid
+            payer = purse_of(passage)
+            held_until = max(payer.held_until, history.held_until)
+        if within is None or face.odd or visit.score or held_until > now:
             self._decide(passage, now, self._charge)
-        elif place.limit is None or (exceeded := self._charge_request(payer, place.limit, now)) is None:
+        elif place.limit is None or self._charge_request(payer, place.limit, now) is None:
             passage.verdict = within
-        else:
-            passage.verdict = self._finish(
-                passage, self._ask(passage, visit, None, now, Usage(exceeded)), now
-            )
+        else:  # nothing was charged; the judge says what follows
+            self._decide(passage, now, self._charge)
         return passage
 
     def name(self, passage: Passage, account: Account) -> bool:
@@ -193,8 +172,7 @@ class Gate:
 
     def forget_networks(self) -> None:
         """Look every address up anew at its next request: the lists have changed."""
-        self._direct = Memo(_CLIENTS)
-        self._relayed.clear()
+        self._clients.forget()
 
     def judge_image(self, passage: Passage, size: Size) -> Verdict:
         """Judge again, now that the answer turned out to be an image of ``size``; charge only the image."""
@@ -221,14 +199,9 @@ class Gate:
         Only what makes the next judgement stricter is taken over: a path that once gave a thumbnail
         may give the original to another query, header or hour.
         """
-        raw_path = passage.raw_path
-        place = self._places.get(raw_path)
-        if place is None:
-            return
-        known = place.resource
-        if known.kind in {Kind.UNTOLD, kind}:
-            learned = Size.ORIGINAL if size is Size.ORIGINAL and not self.site_query(passage) else known.size
-            self._places.put(raw_path, Place(known._replace(kind=kind, size=learned), *self._usual[kind]))
+        if size is Size.ORIGINAL and self.site_query(passage):
+            size = Size.UNTOLD
+        self._learn(passage.raw_path, kind, size)
 
     def note_kind(self, passage: Passage, kind: Kind) -> None:
         """Add to the visit what an untold resource turned out to be."""
@@ -241,6 +214,18 @@ class Gate:
             now = self._clock()
             payer = self._payer(passage, now) if passage.role.payer else purse_of(passage)
             self._store.charge_bytes(payer, allowance, amount, now)
+
+    def quotas(self, passage: Passage) -> tuple[Quota, ...]:
+        """Return what the client of a judged request may know of its request budgets: nothing, if it is suspected."""
+        verdict, spent = passage.verdict, passage.verdict.exceeded
+        if not may_be_told(verdict) or (
+            spent is not None and (spent.shared or spent.budget is not _REQUESTS)
+        ):
+            return ()
+        now = self._clock()
+        allowance = passage.role.allowance or self.policy.standings[verdict.standing]
+        payer = self._payer(passage, now) if passage.role.payer else purse_of(passage)
+        return quotas_of(payer, allowance.requests, now)
 
     def site_query(self, head: RequestHead) -> bytes:
         """Return the query that the site is given: the request's, without the grant that only we read."""
@@ -260,57 +245,22 @@ class Gate:
         passage.beside = history.outside
         return self._members.find(passage, account, history.network, now)
 
-    def _place(self, raw_path: bytes) -> Place:
-        place = self._places.get(raw_path)
-        if place is None:
-            resource = self._routes.classify(raw_path)
-            place = Place(resource, *self._usual[resource.kind])
-            if len(raw_path) <= _LONGEST_PATH:
-                self._places.put(raw_path, place)
-        return place
-
     def _review(self, history: History) -> Profile:
         """Read a visit's signals anew."""
         history.news = False
         history.visit = visit = Profile(*self._panel.of_visit(history)).joined(history.outside)
         return visit
 
-    def _place_in_network(self, history: History, facts: NetworkFacts) -> None:
+    def _place_in_network(self, history: History, principal: Principal) -> None:
         """Hold against a client what its network tells."""
+        if self._networks is None:
+            return
+        facts = self._networks.facts(principal.address)
         history.asn = facts.asn
         outside = Profile(*self._panel.of_address(facts))
         if outside != history.outside:
             history.outside = outside
             self._review(history)
-
-    def _principal(self, head: RequestHead) -> Principal:
-        shape = head.shape
-        chain = head.values[shape.chain] if shape.chain >= 0 else None
-        return self._identity.find(head.peer, chain, repeated=self._chain in shape.repeated)
-
-    def _history(self, head: RequestHead, now: float) -> History:
-        """Return the history of a client that was not seen lately under this address or chain."""
-        chain = head.shape.chain
-        if chain < 0 or not self._identity.trusts(head.peer):
-            return self._remembered(self._direct, head.peer, head, now)
-        relayed = self._relayed.get(head.peer)
-        if relayed is None:
-            if len(self._relayed) >= _PROXIES:
-                self._relayed.clear()
-            relayed = self._relayed[head.peer] = Memo(_CLIENTS)
-        return self._remembered(relayed, head.values[chain], head, now)
-
-    def _remembered(self, memo: Memo[Named, History], name: Named, head: RequestHead, now: float) -> History:
-        once = bool(head.shape.repeated) or len(name) > _LONGEST_NAME
-        known = None if once else memo.get(name)
-        if known is None or known.gone:
-            principal = self._principal(head)
-            known = self._store.find(principal, now)
-            if self._networks is not None:
-                self._place_in_network(known, self._networks.facts(principal.address))
-            if not once:
-                memo.put(name, known)
-        return known
 
     def _decide(self, passage: Passage, now: float, charge: _Charge) -> None:
         """Ask the judge, and the store what the judge asks for."""
@@ -333,16 +283,36 @@ class Gate:
             facts = self._grouped(passage, self._spread, resource, now)
             if facts is not ALONE:
                 visit = visit.joined(Profile(*self._panel.of_group(facts)))
-        answer = self._ask(passage, visit, grant, now, None)
-        while isinstance(answer, NeedsUsage):
-            passage.allowance = answer.allowance
-            usage = charge(payer, answer.charge, answer.allowance, resource, now)
-            if usage is WITHIN and facts.ration is not None and answer.charge is _CHARGE_ORIGINAL:
-                spent = share_ration(facts, answer.allowance.originals, resource.identity, now)
-                usage = WITHIN if spent is None else Usage(spent)
-            answer = answer.within if usage is WITHIN else self._ask(passage, visit, grant, now, usage)
         passage.grant = grant
-        passage.verdict = self._finish(passage, answer, now)
+        case = Case(payer, resource, visit, grant, facts)
+        verdict = self._settle(passage, case, now, charge)
+        if self._consequences.begins(payer, verdict, now):
+            # With another standing comes another budget, and the wait that is told is that one's.
+            verdict = self._settle(passage, case, now, charge)
+        passage.verdict = self._consequences.follow(passage, payer, verdict, now)
+
+    def _settle(self, passage: Passage, case: Case, now: float, charge: _Charge) -> Verdict:
+        """Put a case before the judge, and charge what it asks for."""
+        answer = self._ask(passage, case, now, None)
+        while isinstance(answer, NeedsUsage):
+            passage.allowance = allowance = answer.allowance
+            usage = self._spend(case, answer.charge, allowance, now, charge)
+            answer = answer.within if usage is WITHIN else self._ask(passage, case, now, usage)
+        return answer
+
+    def _spend(self, case: Case, what: Charge, allowance: Allowance, now: float, charge: _Charge) -> Usage:
+        """Charge what a case asks for to its payer and its group."""
+        if what is not _CHARGE_ORIGINAL:
+            return charge(case.payer, what, allowance, case.resource, now)
+        beyond = self._consequences.beyond(case.payer, case.resource, now) if allowance.subjects else None
+        if beyond is not None:  # it is not shown, so it is not charged
+            usage = charge(case.payer, _CHARGE_REQUEST, allowance, case.resource, now)
+            return Usage(beyond) if usage is WITHIN else usage
+        usage = charge(case.payer, what, allowance, case.resource, now)
+        if usage is WITHIN and case.group.ration is not None:
+            spent = share_ration(case.group, allowance.originals, case.resource.identity, now)
+            usage = WITHIN if spent is None else Usage(spent)
+        return usage
 
     def _grouped(self, passage: Passage, spread: Spread, resource: Resource, now: float) -> GroupFacts:
         """Tell the groups of an original that is asked for; nobody who has proven who they are is in one."""
@@ -376,21 +346,18 @@ class Gate:
             if self._robots.disallowed(passage.host, role.token, target, now) is _YES:
                 passage.habits.note_disobeyed(passage.resource)
 
-    def _ask(
-        self, passage: Passage, visit: Profile, grant: GrantState | None, now: float, usage: Usage | None
-    ) -> Verdict | NeedsUsage:
+    def _ask(self, passage: Passage, case: Case, now: float, usage: Usage | None) -> Verdict | NeedsUsage:
         banned = passage.history.banned_until > now
         role, account = passage.role.allowance, passage.account
-        member = None if account is None else self._members.allowance(account)
-        seen = Observation(passage.resource, passage.profile, visit, banned, grant, usage, role, member)
+        seen = Observation(
+            passage.resource,
+            passage.profile,
+            case.visit,
+            banned,
+            case.grant,
+            usage,
+            role,
+            member=None if account is None else self._members.allowance(account),
+            cooling=self._consequences.cooling(case.payer, now) if role is None else 0.0,
+        )
         return decide(seen, self.policy)
-
-    def _finish(self, passage: Passage, answer: Verdict | NeedsUsage, now: float) -> Verdict:
-        """See to what follows from a verdict: a ban that begins, a shadow that changes nothing."""
-        if isinstance(answer, NeedsUsage):  # the judge had the usage it asked for
-            raise TypeError("the judge asked twice")
-        if answer.standing is _BANNED and passage.history.banned_until <= now:
-            self._store.ban(passage.history, now + self.policy.ban_seconds)
-        if self.policy.mode is _SHADOW and not answer.plain:
-            return answer._replace(shadowed=True)
-        return answer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from antiscrape.core.request import RequestHead
 from antiscrape.core.resource import Kind, Resource, Size
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from antiscrape.core.observation import Profile
     from antiscrape.core.role import Role
     from antiscrape.core.rules import Allowance
+    from antiscrape.core.spread import GroupFacts
     from antiscrape.core.verdict import Verdict
 
 _IMAGE: Final = Kind.IMAGE
@@ -70,6 +71,16 @@ class Passage(RequestHead):
     def client(self) -> str:
         """The client's canonical address, as the policy believes it."""
         return self.principal.address
+
+
+class Case(NamedTuple):
+    """A request as it is put before the judge: who pays, for what, and what speaks against it beside its fields."""
+
+    payer: History
+    resource: Resource
+    visit: Profile
+    grant: GrantState | None
+    group: GroupFacts
 
 
 class Place:

@@ -11,12 +11,14 @@ import re
 from enum import Enum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from antiscrape.core.consequences import strikes_of
 from antiscrape.core.identity import LOCAL, read_address
 from antiscrape.core.resource import Kind, Size
 from antiscrape.core.routes import pattern_source
 from antiscrape.core.signals import OF_REQUEST, SIGNALS
 from antiscrape.core.verdict import Action, Rendition, Standing, Verdict
-from antiscrape.errors import ConfigurationError, RequestError
+from antiscrape.errors import RequestError
+from antiscrape.gate.passage import purse_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -27,42 +29,13 @@ if TYPE_CHECKING:
     from antiscrape.core.resource import Resource
     from antiscrape.core.rules import Allowance, Policy
     from antiscrape.gate import Gate, Passage
+    from antiscrape.operate.moment import Moment
     from antiscrape.operate.pasted import Asked
     from antiscrape.ports import Agents
 
-#: A time from here on is a date (2001 and later), before it a number of seconds since the start.
-DATES: Final = 1e9
-#: Seconds between two requests of which no time is told.
-_PACE: Final = 1.0
 _OF_REQUEST: Final = frozenset(signal.name for signal in OF_REQUEST)
 _KINDS: Final = {"page": Kind.PAGE, "api": Kind.API, "asset": Kind.ASSET}
 _SIZES: Final = {"original": Size.ORIGINAL, "thumbnail": Size.THUMBNAIL}
-
-
-class Moment:
-    """The time at which a request is judged: a clock that is set, for the gate to read."""
-
-    def __init__(self, wall: float) -> None:
-        self._start = wall
-        self._now = -1.0
-
-    def advance(self, asked: Asked) -> float:
-        """Go to the time of a request and return it; raise ``ConfigurationError`` where that lies in the past."""
-        now = self._now + _PACE if asked.time is None else asked.time
-        if now < self._now:
-            raise ConfigurationError(
-                f"line {asked.line}: its time, {now:g}, lies before that of the line above, {self._now:g}"
-            )
-        self._now = now
-        return now
-
-    def monotonic(self) -> float:
-        """Return seconds for budgets and histories."""
-        return self._now
-
-    def wall(self) -> float:
-        """Return seconds since 1970 for grants."""
-        return self._now if self._now >= DATES else self._start + self._now
 
 
 class Who(NamedTuple):
@@ -98,7 +71,10 @@ class Sign(NamedTuple):
 
 
 class Ruling(NamedTuple):
-    """The verdict; ``action`` and ``rendition`` say what is carried out unless ``shadowed``."""
+    """The verdict; ``action`` and ``rendition`` say what is carried out unless ``shadowed``.
+
+    With ``strikes_at`` strikes a cooling begins (0: never).
+    """
 
     action: str
     rendition: str
@@ -110,6 +86,10 @@ class Ruling(NamedTuple):
     ban_left: float
     exceeded: Mapping[str, object] | None
     shadowed: bool
+    instead_of: str  # the standing that was lowered for repeated excess, or ""
+    cooling_left: float
+    strikes: int
+    strikes_at: int
 
 
 class Ration(NamedTuple):
@@ -290,8 +270,8 @@ class Explainer:
         return What(resource.kind.value, resource.size.value, resource.subject, "", odd=False)
 
     def _ruling(self, passage: Passage, verdict: Verdict) -> Ruling:
-        policy, spent = self._policy, verdict.exceeded
-        exceeded = None
+        policy, spent, cooling = self._policy, verdict.exceeded, verdict.cooling
+        exceeded, now, rules = None, self._moment.monotonic(), policy.cooling
         if spent is not None:
             exceeded = {**spent._asdict(), "budget": spent.budget.value, "wait": round(spent.wait, 1)}
         return Ruling(
@@ -302,9 +282,13 @@ class Explainer:
             policy.unknown_at,
             policy.bot_at,
             policy.banned_at,
-            round(max(0.0, passage.history.banned_until - self._moment.monotonic()), 1),
+            round(max(0.0, passage.history.banned_until - now), 1),
             exceeded,
             verdict.shadowed,
+            "" if cooling is None else cooling.instead_of.value,
+            0.0 if cooling is None else round(cooling.left, 1),
+            strikes_of(purse_of(passage), rules.within, now),
+            rules.strikes if rules.enabled else 0,
         )
 
     def _ration(self, passage: Passage, standing: Standing) -> Ration:

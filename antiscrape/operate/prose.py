@@ -6,7 +6,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Final
 
 from antiscrape.core.verdict import Action, Rendition, Standing
-from antiscrape.operate.explain import DATES
+from antiscrape.operate.moment import DATES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -131,6 +131,11 @@ def _verdict(story: Story) -> Iterator[str]:
 def _reason(ruling: Ruling) -> str:
     if ruling.standing == Standing.BANNED.value and ruling.score < ruling.banned_at:
         return f"a ban of an earlier request runs for another {ruling.ban_left:.0f} s"
+    if ruling.instead_of:
+        return (
+            f"lowered from {ruling.instead_of} for another {ruling.cooling_left:.0f} s, for it spent its request "
+            "budget again and again"
+        )
     return _STANDINGS[ruling.standing]
 
 
@@ -201,9 +206,16 @@ def _budgets(story: Story) -> Iterator[str]:
         had = f"   ({ration.taken[name]} so far)" if ration.taken.get(name) else ""
         yield f"{title:<{_INDENT}}{name:<10} {text}{had}"
         title = ""
+    if ruling.strikes:
+        yield from _paragraph("", _strikes(ruling))
     yield from _paragraph(
         "", f"Within them an image is {ration.rendition}, beyond {ration.beyond}; requests beyond are 429."
     )
+
+
+def _strikes(ruling: Ruling) -> str:
+    times = "once" if ruling.strikes == 1 else f"{ruling.strikes} times"
+    return f"It spent the request budget {times} lately; {ruling.strikes_at} times lower its standing for a while."
 
 
 def _image(story: Story) -> Iterator[str]:
@@ -223,6 +235,8 @@ def _changes(story: Story) -> Iterator[str]:
     texts = [_change(change) for change in story.changes]
     if ruling is not None and ruling.exceeded is not None:
         texts.append(f"Waiting {ruling.exceeded['wait']:g} s, for the spent budget.")
+    if ruling is not None and ruling.instead_of:
+        texts.append(f"Waiting {ruling.cooling_left:g} s, until it is {ruling.instead_of} again.")
     if story.grant in {"none", "expired", "forged"} and story.image is not None:
         texts.append("A grant: the URL as a page of the site shows it, within its time.")
     yield from _paragraph("change", *(texts or ["Nothing has to: no threshold is reached."]))

@@ -70,7 +70,8 @@ class Accounts(Table):
     ages: Ages = Field(
         default="0.25 in the first day, 0.5 in the first week",
         max_length=400,
-        description="The share of a member's originals, subjects and bytes that a new account has.",
+        description="The share of a member's originals, subjects and bytes that a new account has: privacy authorities "
+        "ask sites to watch how fast a new one looks at others.",
     )
     age_untold: float = Field(
         default=1.0, ge=0, le=1, description="The share of an account whose age nobody tells."

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from antiscrape.core.verdict import Mode, Rendition
 from antiscrape.settings.accounts import Accounts
+from antiscrape.settings.consequences import Budgets, Cooling
 from antiscrape.settings.crawlers import BotLines, Crawlers, Purposes, Signatures
 from antiscrape.settings.identity import Identity
 from antiscrape.settings.names import (
@@ -288,6 +289,8 @@ class Settings(Table):
     )
     score: Score = Score()
     standing: Standings = Standings()
+    budgets: Budgets = Budgets()
+    cooling: Cooling = Cooling()
     crawlers: Crawlers = Crawlers()
     crawler: Purposes = Purposes()
     signatures: Signatures = Signatures()

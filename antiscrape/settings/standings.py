@@ -36,7 +36,8 @@ Subjects = Annotated[
     Distinct,
     Field(
         description="How many distinct subjects (profiles, albums; see {subject} in the routes), per window: the "
-        "count that privacy authorities ask sites to limit."
+        "count that privacy authorities ask sites to limit, per hour and per day. Beyond it the page can still be read, "
+        "and originals are what beyond says: the subject's own, and those that do not say whose they are."
     ),
 ]
 Volumes = Annotated[

@@ -165,7 +165,9 @@ class Courier:
         if not tellings:
             return False
         try:
-            results = await connection.run_many([Call(_EXCHANGE, one.keys, one.arguments) for one in tellings])
+            results = await connection.run_many(
+                [Call(_EXCHANGE, one.keys, one.arguments) for one in tellings]
+            )
         except BaseException:
             self._exchange.failed(tellings)
             raise

@@ -15,6 +15,7 @@ from __future__ import annotations
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from antiscrape.core import consequences
 from antiscrape.core.history import History
 from antiscrape.core.spending import kept_of
 from antiscrape.core.verdict import Budget
@@ -134,12 +135,15 @@ class Exchange:
                 (name, tat + offset - rates.get(name, 0.0), rates.get(name, 0.0))
                 for name, tat in (purse.tats or {}).items()
             ]
+        banned, cooled, level = _held(purse) if journal.told else (0.0, 0.0, 0)
         return News(
             triple(self.key_of(purse)),
             since=purse.seen,
             floor=floor,
             requests=journal.requests,
-            banned=purse.banned_until + offset if journal.told and purse.banned_until else 0.0,
+            banned=banned and banned + offset,
+            cooled=cooled and cooled + offset,
+            level=level,
             rates=told,
             originals=_charged(purse.originals, journal.originals, offset, everything=journal.all),
             subjects=_charged(purse.subjects, journal.subjects, offset, everything=journal.all),
@@ -228,8 +232,20 @@ def _take_state(purse: Purse, state: State, offset: float, latest: float) -> Non
     for budget, entries in ((Budget.ORIGINALS, state.originals), (Budget.SUBJECTS, state.subjects)):
         if entries:
             _add_had(kept_of(purse, budget), [(identity, charged - offset) for identity, charged in entries])
-    if state.banned:
-        purse.banned_until = max(purse.banned_until, state.banned - offset)
+    if isinstance(purse, History):
+        banned, cooled, _ = _held(purse)
+        if state.banned and state.banned - offset > banned:
+            consequences.ban(purse, state.banned - offset)
+        if state.cooled and state.cooled - offset > cooled:
+            consequences.cool(purse, state.cooled - offset, state.level)
+
+
+def _held(purse: Purse) -> tuple[float, float, int]:
+    """Return until when a principal is banned and cooling, and the cooling's level."""
+    trouble = purse.trouble if isinstance(purse, History) else None
+    return (
+        (trouble.banned_until, trouble.cooled_until, trouble.level) if trouble is not None else (0.0, 0.0, 0)
+    )
 
 
 def _add_had(kept: dict[int, float], told: Sequence[tuple[int, float]]) -> None:
@@ -254,7 +270,7 @@ def _forgive(purse: Purse, journal: Journal, now: float) -> None:
 def _worth_telling(purse: Purse, now: float) -> bool:
     return (
         purse.tat - now > _TRIFLE
-        or purse.banned_until > now
+        or purse.held_until > now
         or bool(purse.tats or purse.originals or purse.subjects)
     )
 

@@ -1,7 +1,7 @@
 """The memory store: every principal's history in one process, bounded, without timers.
 
 Room is made by a clock hand (second chance): a record that was used since the hand last passed, is
-banned, or has spent much of a budget is passed over. So ten thousand strangers cannot make the
+banned or cooling, or has spent much of a budget is passed over. So ten thousand strangers cannot make the
 store forget the one client that is limited, which lets it back in at once in several rate limiters
 (``throttled-py``, ``fastapi-guard`` and ``bot-guard-py``, measured).
 """
@@ -12,6 +12,7 @@ from collections import deque
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
+from antiscrape.core import consequences
 from antiscrape.core.history import History, Network
 from antiscrape.core.observation import WITHIN, Charge, Usage
 from antiscrape.core.resource import Kind, Resource, Size, subject_identity
@@ -118,7 +119,11 @@ class MemoryStore:
 
     def ban(self, history: History, until: float) -> None:
         """Keep a principal out until ``until``."""
-        history.banned_until = until
+        consequences.ban(history, until)
+
+    def cool(self, history: History, until: float, level: int) -> None:
+        """Lower a principal's standing until ``until``, for the ``level``-th time."""
+        consequences.cool(history, until, level)
 
     def note_trapped(self, history: History, look: bytes) -> None:
         """Take note that a visit went into a trap: there is nobody to tell."""
@@ -146,7 +151,7 @@ class _Table(Generic[Record]):
     def __init__(self, most: int) -> None:
         self._most = most
         self._order: deque[str] = deque()
-        self._barred: deque[str] = deque()  # banned: out of the hand's way until the ban is over
+        self._barred: deque[str] = deque()  # banned or cooling: out of the hand's way until that is over
         self.records: dict[str, Record] = {}
 
     def add(self, key: str, record: Record, now: float) -> None:
@@ -157,7 +162,7 @@ class _Table(Generic[Record]):
 
     def _make_room(self, now: float) -> None:
         order, records, barred = self._order, self.records, self._barred
-        if barred and records[barred[0]].banned_until <= now:
+        if barred and records[barred[0]].held_until <= now:
             order.append(barred.popleft())
         for _ in range(_STEPS):
             key = self._pass(now)
@@ -170,7 +175,7 @@ class _Table(Generic[Record]):
         # All that the hand saw was in use or spent. The bound holds all the same; a ban goes last.
         for _ in range(_STEPS):
             key = self._pass(now)
-            if records[key].banned_until <= now:
+            if records[key].held_until <= now:
                 self._drop(key)
                 return
             order.append(key)
@@ -180,11 +185,11 @@ class _Table(Generic[Record]):
         self.records.pop(key).gone = True  # whoever remembers it asks anew
 
     def _pass(self, now: float) -> str:
-        """Move the hand on to a record that is not banned, if there is room to lay those aside that are."""
+        """Move the hand on to a record that is not held, if there is room to lay those aside that are."""
         records, barred = self.records, self._barred
         while True:
             key = self._order.popleft()
-            if records[key].banned_until <= now or len(barred) >= self._most // 2:
+            if records[key].held_until <= now or len(barred) >= self._most // 2:
                 return key
             barred.append(key)
 
@@ -194,7 +199,7 @@ def _worth_keeping(record: History | Network, now: float) -> bool:
     # Of a limit such as "10/hour" a stranger's first request takes minutes to earn back.
     spender = isinstance(record, History) and record.requests >= _SPENDER
     return (
-        record.banned_until > now
+        record.held_until > now
         or spent_until - now > (1.0 if spender else 60.0)
         or len(record.originals or ()) >= _SPENDER
         or len(record.subjects or ()) >= _SPENDER

@@ -41,7 +41,8 @@ class Word(IntEnum):
     """What workers tell each other at once."""
 
     BANNED = 1  # until then
-    TRAPPED = 2  # the visit went into a trap, which counts until then
+    COOLED = 2  # the standing is lowered until then; the level stands in place of the look
+    TRAPPED = 3  # the visit went into a trap, which counts until then
 
 
 #: Whose word it is, the word, the seconds for which it holds from now on, the visit's look (noughts: none); the key follows.
@@ -67,8 +68,8 @@ class SharedStore(MemoryStore):
         self.wake: Callable[[], None] = _nothing
         #: Called with what all workers are to hear at once.
         self.shout: Callable[[bytes], None] = _unheard
-        #: Called with what was heard: the record, whose visit, and the word.
-        self.heard: Callable[[History, bytes, Word], None] = _unnoted
+        #: Called where another worker saw a visit go into a trap: with the record and the visit's look.
+        self.trapped: Callable[[History, bytes], None] = _unnoted
         #: A worker's share of the limits, while the store is away.
         self.lesser: Lesser | None = None
         self._told: Memo[str, tuple[Word, float, bytes]] = Memo(_TOLD)
@@ -175,6 +176,12 @@ class SharedStore(MemoryStore):
         self.journal_of(history).told = True
         self._say(Word.BANNED, history, until - self._clock(), b"")
 
+    def cool(self, history: History, until: float, level: int) -> None:
+        """Lower a principal's standing until ``until``, for the ``level``-th time, and let all workers know."""
+        super().cool(history, until, level)
+        self.journal_of(history).told = True
+        self._say(Word.COOLED, history, until - self._clock(), b"%d" % level)
+
     def note_trapped(self, history: History, look: bytes) -> None:
         """Let all workers know that a visit went into a trap."""
         self._say(Word.TRAPPED, history, VISIT, look)
@@ -205,10 +212,15 @@ class SharedStore(MemoryStore):
         return True
 
     def _take_word(self, history: History, word: Word, until: float, look: bytes) -> None:
+        if until <= self._clock():
+            return
         if word is Word.BANNED:
             super().ban(history, max(until, history.banned_until))
-        if until > self._clock():
-            self.heard(history, look, word)
+        elif word is Word.COOLED:
+            if look.isdigit():
+                super().cool(history, until, int(look))
+        else:
+            self.trapped(history, look)
 
 
 def _nothing() -> None:
@@ -219,5 +231,5 @@ def _unheard(message: bytes) -> None:
     """Let nobody know: nobody else is there."""
 
 
-def _unnoted(history: History, look: bytes, word: Word) -> None:
+def _unnoted(history: History, look: bytes) -> None:
     """Do nothing with what was heard: nobody keeps visits."""

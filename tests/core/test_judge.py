@@ -189,3 +189,34 @@ def test_the_judge_is_a_plain_function_of_its_arguments() -> None:
             decide(observed(kind, score), POLICY)
     assert {name: repr(vars(judge)[name]) for name in before} == before
     assert "global " not in inspect.getsource(judge)
+
+
+COOLED = [
+    (0, False, Standing.BROWSER, Standing.UNKNOWN), (0, True, Standing.MEMBER, Standing.BROWSER),
+    (30, False, Standing.UNKNOWN, Standing.BOT), (30, True, Standing.UNKNOWN, Standing.BOT),
+    (50, False, Standing.BOT, Standing.BOT), (500, False, Standing.BANNED, Standing.BANNED),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("score", "signed_in", "before", "after"), COOLED)
+def test_a_cooling_lowers_a_standing_by_one_step_and_nobody_to_banned(
+    score: int,
+    signed_in: bool,  # noqa: FBT001 - a table's column
+    before: Standing,
+    after: Standing,
+) -> None:
+    member = POLICY.standings[Standing.MEMBER] if signed_in else None
+    seen = observed(score=score)._replace(member=member)
+    assert verdict(seen).standing is before
+    cooled = verdict(seen._replace(cooling=60.0))
+    assert cooled.standing is after
+    assert cooled.cooling == (None if before is after else (before, 60.0))
+    asked = decide(seen._replace(cooling=60.0, usage=None), POLICY)
+    if isinstance(asked, NeedsUsage):
+        assert (asked.allowance.standing, asked.within) == (after, cooled)
+
+
+def test_a_role_beside_the_ladder_is_not_cooled() -> None:
+    row = replace(POLICY.standings[Standing.BROWSER], standing=Standing.CRAWLER)
+    seen = observed()._replace(role=row, cooling=60.0)
+    assert verdict(seen) == verdict(seen._replace(cooling=0.0))

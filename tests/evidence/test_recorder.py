@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from antiscrape.core.consequences import cool
 from antiscrape.core.tokens import KeyRing
 from antiscrape.core.verdict import Action, Mode, Rendition, Standing
 from antiscrape.errors import RequestError
@@ -36,6 +37,22 @@ def test_a_plain_allow_is_counted_and_no_event() -> None:
     records.record(passage(gate_of(policy_of(), clock), robot=False), 200)
     assert records.plain[Standing.BROWSER] == 1
     assert (ledger.events, records.verdicts) == ([], {})
+
+
+def test_a_lowered_standing_is_told_in_words_with_what_it_was_and_what_is_left() -> None:
+    clock, ledger = Clock(), Ledger()
+    gate, records = gate_of(policy_of(), clock), recorder(clock, ledger)
+    history = passage(gate, robot=False).history
+    cool(history, clock.now + 90.0, 1)
+    records.record(passage(gate, robot=False), 200)
+    (event,) = ledger.events
+    read = json.loads(encode(event))
+    assert (read["standing"], read["rendition"], read["score"]) == ("unknown", "preview", 0)
+    assert read["cooling"] == {
+        "instead_of": "browser",
+        "left": 90.0,
+        "sentence": "It spent its request budget again and again, so it is unknown for a while.",
+    }
 
 
 def test_anything_else_is_counted_and_an_event_that_tells_why() -> None:

@@ -94,6 +94,9 @@ def test_a_standing_keeps_the_rest_of_its_defaults() -> None:
         ("identity", "rollup_factor", "20"),
         ("identity", "trusted_proxies", "10.0.0.0/8"),
         ("grants", "rewrite", 0),
+        ("budgets", "tell", True),
+        ("budgets", "tell", "Always"),
+        ("cooling", "strikes", "5"),
     ],
 )
 def test_nothing_is_coerced(table: str, key: str, value: object) -> None:
@@ -113,6 +116,8 @@ def test_nothing_is_coerced(table: str, key: str, value: object) -> None:
         ({"identity": {"ipv6_line": 96}}, "identity.ipv6_line"),
         ({"identity": {"ipv6_line": 40}}, "identity.ipv6_line"),
         ({"identity": {"line_factor": 21}}, "identity.line_factor"),
+        ({"cooling": {"longest": "5min"}}, "cooling.longest"),
+        ({"cooling": {"strikes": 6, "within": "5min"}}, "cooling.within"),
         ({"images": {"preview_cells": 64, "preview_size": 48}}, "images.preview_cells"),
         ({"images": {"max_pixels": 200_000_000}}, "images.max_pixels"),
         (

@@ -78,6 +78,16 @@ def test_300_000_clients_stay_within_the_bound_and_no_ban_is_dropped() -> None:
         assert known.banned_until == 3600.0
 
 
+@pytest.mark.security("A13")
+def test_a_cooling_outlasts_ten_times_as_many_strangers_as_there_is_room() -> None:
+    store = MemoryStore(max_principals=2000, rollup_factor=20.0)
+    cooled = [principal(number << 8) for number in range(50)]
+    for one in cooled:
+        store.cool(store.find(one, 0.0), 3600.0, 1)
+    strangers(store, LIMITED["browser"], 20_000, 1.0)
+    assert all(store.find(one, 1.0).held_until == 3600.0 for one in cooled)
+
+
 def test_bans_that_are_over_make_room_again() -> None:
     store = MemoryStore(max_principals=100, rollup_factor=20.0)
     for number in range(40):
