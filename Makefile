@@ -55,7 +55,7 @@ config: $(VENV)/.dev ## write config/antiscrape.toml and its schema anew from th
 locks: $(VENV)/.dev ## resolve the dependencies anew (several minutes)
 	$(COMPILE) $(ARGS) --all-extras -o locks/dev.txt pyproject.toml locks/build.in
 	$(COMPILE) --extra demo -c locks/dev.txt -o locks/demo.txt pyproject.toml locks/build.in
-	$(COMPILE) --extra serve --extra verify --extra networks -c locks/dev.txt -o locks/serve.txt pyproject.toml
+	$(COMPILE) --extra serve --extra verify --extra networks --extra workers -c locks/dev.txt -o locks/serve.txt pyproject.toml
 	$(COMPILE) -c locks/dev.txt -o locks/build.txt locks/build.in
 	@# the package itself stands among its extras' needs, with this folder's path
 	sed -i -e '/^# WARNING: pip install/d' -e '/^# Consider using a hashable/d' -e '/^antiscrape @ /,/^    # via/d' locks/dev.txt locks/demo.txt locks/serve.txt

@@ -7,7 +7,8 @@
     │   └── SecretError         the secret is missing, too short, or the documented example
     ├── RequestError            the client sent what cannot be judged; answered 4xx
     │   └── MisdirectedError    the request is for a host that is not served here
-    └── UpstreamError           the site behind the proxy failed; answered 502 or 504
+    ├── UpstreamError           the site behind the proxy failed; answered 502 or 504
+    └── StoreError              the shared store failed; no client hears of it, the worker counts for itself
 
 ``status`` is what a client is answered, ``public`` the words it may read, and ``str(error)`` the
 private cause, which goes to logs only.
@@ -60,3 +61,16 @@ class UpstreamError(AntiscrapeError):
             if status is HTTPStatus.GATEWAY_TIMEOUT
             else "The site could not be reached."
         )
+
+
+class StoreError(AntiscrapeError):
+    """The shared store did not answer, or answered with an error. Its text is a line that an operator can act on.
+
+    ``fault`` names what is wrong, as a label of metrics. ``away`` tells that the store as a whole
+    cannot be used, not just for this call.
+    """
+
+    def __init__(self, cause: str, *, fault: str, away: bool) -> None:
+        super().__init__(cause)
+        self.fault = fault
+        self.away = away
