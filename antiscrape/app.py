@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -31,7 +32,10 @@ from antiscrape.lookups.roles import crawler_tokens, open_roles
 from antiscrape.operate.meter import Meter
 from antiscrape.settings import load_policy
 from antiscrape.signing import grants_of
-from antiscrape.stores.memory import MemoryStore
+from antiscrape.stores.opening import open_store
+from antiscrape.stores.shared import SharedStore
+
+_LOG = logging.getLogger("antiscrape")
 
 if TYPE_CHECKING:
     from antiscrape.asgi.accounts import AskAccount, AskOwner
@@ -71,7 +75,6 @@ class AntiscrapeMiddleware(Middleware):
         loaded = policy  # its version, in the metrics, must not depend on the secret
         policy, trap = lay_trap(policy, keys)
         grants = _grants(policy)
-        store = _store(policy)
         sink, renderer = open_sink(policy.record.events), PillowRenderer(policy.images)
         networks = _networks(policy)
         recorder = Recorder(
@@ -82,6 +85,10 @@ class AntiscrapeMiddleware(Middleware):
             wall=clock.wall,
             networks=networks,
         )
+        opened = open_store(
+            policy, keys.derive("store"), clock=clock.monotonic, tell=partial(_tell_of_store, recorder)
+        )
+        store = opened.store
         roles, keepers = open_roles(policy, clock=clock.monotonic, wall=clock.wall, tell=recorder.tell)
         gate = Gate(
             policy,
@@ -95,8 +102,12 @@ class AntiscrapeMiddleware(Middleware):
             account_key=keys.derive("account"),
             trap_tags=None if trap is None else trap.tags,
             robots=(robots := RobotsBook()),
+            ledger=opened.strict,
             spread=Spread(key=keys.derive("spread"), started=clock.monotonic()) if policy.spread else None,
         )
+        if isinstance(store, SharedStore):
+            store.trapped = gate.hear_trapped
+            keepers = (*keepers, opened.keep)
         if networks is not None:
             keepers = (*keepers, _keeper(networks, policy.networks.reload, gate, recorder))
         super().__init__(
@@ -124,13 +135,10 @@ def protect(app: ASGIApp, policy: Policy | None = None) -> AntiscrapeMiddleware:
     return AntiscrapeMiddleware(app, policy=policy)
 
 
-def _store(policy: Policy) -> MemoryStore:
-    return MemoryStore(
-        max_principals=policy.store.max_principals,
-        line_factor=policy.identity.line_factor,
-        rollup_factor=policy.identity.rollup_factor,
-        standings=policy.standings,
-    )
+def _tell_of_store(recorder: Recorder, sentence: str) -> None:
+    """Say what became of the shared store where an operator looks: among the events, and in the log."""
+    recorder.tell("store", [sentence])
+    _LOG.warning("%s", sentence)
 
 
 def _grants(policy: Policy) -> Grants | None:

@@ -109,6 +109,22 @@ class UsageStore(Protocol):
         """
         ...
 
+    def note_trapped(self, history: History, look: bytes) -> None:
+        """Take note that the visit of ``look`` went into a trap, which others may have to know."""
+        ...
+
+
+class Ledger(Protocol):
+    """Charges what was charged here where all workers count as well, and says whether there was room."""
+
+    def take(self) -> object | None:
+        """Return what the latest judgement charged, and forget it."""
+        ...
+
+    async def settle(self, pending: object) -> Exceeded | None:
+        """Charge what was taken; return the budget that has no room, and nothing was charged to it."""
+        ...
+
 
 class Networks(Protocol):
     """Knows whose network an address is in."""

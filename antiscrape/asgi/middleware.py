@@ -87,6 +87,7 @@ class Middleware:
         self._off = mode is Mode.OFF
         self._reader = HeadReader(gate.policy.hosts, chain=gate.policy.identity.header)
         self._accounts = accounts
+        self._ledger = gate.ledger
         self._maze = maze
         self._partners = partners or None
         self._tools = Tools(gate, renderer, long_side, rewriters, accounts)
@@ -106,6 +107,8 @@ class Middleware:
                 self._gate.judge(passage)
             else:
                 scope = self._judge_told(scope, passage, self._accounts)
+            if self._ledger is not None:
+                await self._gate.settle(passage, self._ledger)
         except RequestError as error:
             self._recorder.refuse(error)
             await send_error(send, error, http_version=scope.get("http_version", "1.1"))
@@ -223,6 +226,8 @@ class Middleware:
                 self._gate.judge(passage)
             else:
                 scope = self._judge_told(scope, passage, self._accounts)
+            if self._ledger is not None:
+                await self._gate.settle(passage, self._ledger)
         except RequestError as error:
             self._recorder.refuse(error)
             await receive()

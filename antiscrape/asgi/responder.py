@@ -217,10 +217,10 @@ class Responder:
         self._start = message
         if told or passage.method == "HEAD" or self.status not in {200, 206}:
             if self.news and size is Size.ORIGINAL and self.status in {200, 206, 304}:
-                verdict = self.tools.gate.judge_image(passage, size)
+                verdict = await self._judge(size)
             await self._answer_image(verdict)
         elif self.status == 206:  # a part does not tell the size of the whole
-            await self._answer_image(self.tools.gate.judge_image(passage, Size.ORIGINAL))
+            await self._answer_image(await self._judge(Size.ORIGINAL))
         else:
             self.handle = self._look
 
@@ -228,10 +228,16 @@ class Responder:
         """Judge an image by its first chunk."""
         tools, passage = self.tools, self.passage
         size = self._size_of(message.get("body", b""))
-        verdict = tools.gate.judge_image(passage, size)
+        verdict = await self._judge(size)
         tools.gate.learn(passage, Kind.IMAGE, size)
         await self._answer_image(verdict)
         await self.send(message)
+
+    async def _judge(self, size: Size) -> Verdict:
+        """Judge anew, now that this is an image of ``size``."""
+        gate = self.tools.gate
+        verdict = gate.judge_image(self.passage, size)
+        return verdict if gate.ledger is None else await gate.settle(self.passage, gate.ledger)
 
     def _size_of(self, head: bytes) -> Size:
         side = self.tools.long_side(head)

@@ -17,6 +17,7 @@ from antiscrape.core.resource import Kind, Resource, Size
 from antiscrape.core.role import UNASKED
 from antiscrape.core.signals import Panel
 from antiscrape.core.spread import ALONE, share_ration
+from antiscrape.core.traps import PICTURE
 from antiscrape.core.verdict import Budget
 from antiscrape.gate.clients import Clients
 from antiscrape.gate.consequences import Consequences
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from antiscrape.core.spread import GroupFacts, Spread
     from antiscrape.core.traps import TrapTags
     from antiscrape.core.verdict import Verdict
-    from antiscrape.ports import Agents, Networks, Roles, UsageStore
+    from antiscrape.ports import Agents, Ledger, Networks, Roles, UsageStore
 
     _Charge = Callable[[History, Charge, Allowance, Resource, float], Usage]
 
@@ -74,9 +75,12 @@ class Gate:
         spread: Spread | None = None,
         trap_tags: TrapTags | None = None,
         robots: RobotsBook | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         self.policy = policy
         self._store = store
+        #: Where all workers count, if nothing is admitted before it was charged there.
+        self.ledger = ledger
         self._grants = grants
         self.clock = self._clock = clock
         self._wall = wall
@@ -140,8 +144,8 @@ class Gate:
         passage.role = face.role
         passage.look = look = face.look
         passage.habits = habits = history if look == history.look else self._visit_of(history, look, now)
-        if kind is _TRAP and self._trap_tags is not None:
-            self._note_tag(passage, habits, self._trap_tags, now)
+        if kind is _TRAP:
+            self._spring(passage, history, habits, now)
         habits.note_request(resource, passage, now)
         visit = habits.visit
         if habits.news and (place.watched or not habits.requests & _REVIEW):
@@ -158,6 +162,23 @@ class Gate:
         else:  # nothing was charged; the judge says what follows
             self._decide(passage, now, self._charge)
         return passage
+
+    async def settle(self, passage: Passage, ledger: Ledger) -> Verdict:
+        """Have what a judgement charged charged where all workers count, and judge again where there is no room."""
+        pending = ledger.take()
+        exceeded = None if pending is None else await ledger.settle(pending)
+        if exceeded is not None:
+            spent = Usage(exceeded)
+            self._decide(passage, self._clock(), lambda *_: spent)
+        return passage.verdict
+
+    def hear_trapped(self, history: History, look: bytes) -> None:
+        """Take note that a visit went into a trap elsewhere."""
+        habits = history
+        if look and history.look != look:
+            habits = self._visit_of(history, look, self._clock())
+        habits.traps += 1
+        self._review(habits)
 
     def name(self, passage: Passage, account: Account) -> bool:
         """Charge what is still to come to the account that the answer names; tell whether that is news."""
@@ -320,6 +341,13 @@ class Gate:
         if passage.account is not None or passage.role.allowance is not None or history.rollup is None:
             return ALONE
         return spread.note(taking_of(passage, resource), now)
+
+    def _spring(self, passage: Passage, history: History, habits: History, now: float) -> None:
+        """See to a trap that was gone into."""
+        if self._trap_tags is not None:
+            self._note_tag(passage, habits, self._trap_tags, now)
+        if not passage.resource.path.endswith(PICTURE):
+            self._store.note_trapped(history, passage.look)
 
     def _note_tag(self, passage: Passage, habits: History, tags: TrapTags, now: float) -> None:
         """Look whom a trap's link was given to: whoever else follows it, has it from a machine."""

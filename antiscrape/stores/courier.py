@@ -60,7 +60,7 @@ class Courier:
         self._store = store
         self._exchange = exchange
         self._connect = connect
-        self._breaker = breaker
+        self.breaker = breaker
         self._clock = clock
         self._tell = tell
         self._interval = interval
@@ -77,6 +77,8 @@ class Courier:
         #: Exchanges by what became of them, records told, messages heard.
         self.counts = {"exchanged": 0, "failed": 0, "records": 0, "heard": 0, "charged": 0, "unheard": 0}
         self.last_exchange = clock()
+        #: Whether other workers' messages are heard.
+        self.listening = False
         store.wake = self.wake
         store.shout = self.shout
 
@@ -85,11 +87,16 @@ class Courier:
         """Whether the store is away, so that each worker counts for itself."""
         return self._away_since is not None
 
+    @property
+    def resting(self) -> bool:
+        """Whether nothing is to be told."""
+        return self._timer is None and not self._exchanging
+
     def states(self) -> Mapping[str, float]:
         """Return what metrics and health tell of the store."""
         return {
             "away": float(self.away),
-            "opened": float(self._breaker.opened),
+            "opened": float(self.breaker.opened),
             "workers": float(self.workers),
             "waiting": float(self._exchange.waiting),
             "age": self._clock() - self.last_exchange,
@@ -136,6 +143,11 @@ class Courier:
             self._exchanging = False
             if self._exchange.waiting:
                 self.wake()
+
+    async def exchange_now(self) -> None:
+        """Tell what there is to tell, without waiting for the interval to be over."""
+        if self._loop is asyncio.get_running_loop():
+            await self._tell_all()
 
     async def aclose(self) -> None:
         """Tell what is left, within a second, and let go of the server."""
@@ -190,9 +202,7 @@ class Courier:
                 return None
         self.counts["failed"] += 1
         self._exchange.failed((telling,))
-        return (
-            result if isinstance(result, StoreError) else StoreError("the store answers nonsense", away=False)
-        )
+        return result if isinstance(result, StoreError) else _nonsense(None)
 
     async def confirm(self, charging: Charging) -> Outcome | None:
         """Charge a request where all workers' are counted; None where the store is away, and nothing was charged."""
@@ -221,7 +231,7 @@ class Courier:
         try:
             if self._connection is not None:
                 blob = await self._connection.run(_SPEND, *pack_spend(charges))
-                _, outcomes = unpack_spend(blob if isinstance(blob, bytes) else b"", charges)
+                outcomes = unpack_spend(blob if isinstance(blob, bytes) else b"", charges)
                 self.counts["charged"] += len(charges)
         except StoreError as error:
             failed = error
@@ -248,6 +258,7 @@ class Courier:
     async def _listen(self, connection: Connection) -> None:
         async with aclosing(connection.listen(self._exchange.names.channel)) as messages:
             async for message in messages:
+                self.listening = True
                 if message is not None:  # what was missed before stands in the records
                     self.counts["heard"] += self._store.hear(message)
 
@@ -266,12 +277,12 @@ class Courier:
     # -- whether
 
     def _may(self, now: float) -> bool:
-        return self._breaker.allows(now)
+        return self.breaker.allows(now)
 
     def _heard(self, failed: StoreError | None, now: float) -> None:
         """Take note of how an exchange ended, and say so where that is news."""
         if failed is None:
-            self._breaker.succeeded()
+            self.breaker.succeeded()
             self.last_exchange = now
             if self._away_since is not None:
                 self._tell(
@@ -279,8 +290,8 @@ class Courier:
                 )
                 self._away_since = self._store.lesser = None
             return
-        self._breaker.failed(now, failed)
-        if self._away_since is None and self._breaker.state is not State.CLOSED:
+        self.breaker.failed(now, failed)
+        if self._away_since is None and self.breaker.state is not State.CLOSED:
             self._away_since = now
             self._store.lesser = Lesser(self.workers) if self.workers > 1 else None
             share = f"1/{self.workers} of each limit" if self.workers > 1 else "the limits as they are"

@@ -180,7 +180,8 @@ class SharedStore(MemoryStore):
         """Lower a principal's standing until ``until``, for the ``level``-th time, and let all workers know."""
         super().cool(history, until, level)
         self.journal_of(history).told = True
-        self._say(Word.COOLED, history, until - self._clock(), b"%d" % level)
+        if self.find_known(history.key) is history:  # and not one of the visits at the address
+            self._say(Word.COOLED, history, until - self._clock(), b"%d" % level)
 
     def note_trapped(self, history: History, look: bytes) -> None:
         """Let all workers know that a visit went into a trap."""

@@ -56,15 +56,13 @@ class Pending:
 class StrictStore(SharedStore):
     """A shared store that asks for every charge.
 
-    ``key_of`` names a record, ``confirm`` charges it where all are counted (None: the store is away), ``local`` puts the
-    store's time on our clock: the courier brings them.
+    ``key_of`` names a record, ``confirm`` charges it where all are counted (None: the store is away): the courier's.
     """
 
     def __init__(self, **bounds: Any) -> None:
         super().__init__(**bounds)
         self.key_of: Callable[[Purse], bytes] = _unnamed
         self.confirm: Callable[[Charging], Awaitable[Outcome | None]] = _away
-        self.local: Callable[[float], float] = float
         self._pending: Pending | None = None
         self.charge_request = self._charge_one
 
@@ -123,8 +121,9 @@ class StrictStore(SharedStore):
             self._keep(pending)
             return None
         if len(pending.requests) == 1:
-            for (purse, _), tat in zip(levels_of(pending.history), outcome.tats, strict=False):
-                purse.tat = max(purse.tat, self.local(tat)) if outcome.budget is None else self.local(tat)
+            now = self._clock()
+            for (purse, _), owed in zip(levels_of(pending.history), outcome.owed, strict=True):
+                purse.tat = now + owed
         if outcome.budget is None:
             return None
         self._take_back(pending, outcome.budget)

@@ -106,13 +106,16 @@ class Charging(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of a charge: the budget without room (None: it was charged), the place of its limit, the level, the wait."""
+    """What became of a charge: the budget without room (None: it was charged), the place of its limit, the level, the wait.
+
+    ``owed`` is, for each level, how many seconds its TAT lies ahead.
+    """
 
     budget: Budget | None
     place: int
     level: int
     wait: float
-    tats: tuple[float, ...]
+    owed: tuple[float, ...]
 
 
 def pack_exchange(
@@ -223,8 +226,8 @@ def _named(name: str) -> bytes:
 _BUDGETS: Final = (None, Budget.REQUESTS, Budget.BYTES, Budget.ORIGINALS, Budget.SUBJECTS)
 
 
-def unpack_spend(blob: bytes, charges: Sequence[Charging]) -> tuple[float, list[Outcome]]:
-    """Read the store's clock and what became of each charge; raise ``ValueError`` where that is not what stands there."""
+def unpack_spend(blob: bytes, charges: Sequence[Charging]) -> list[Outcome]:
+    """Read what became of each charge; raise ``ValueError`` where that is not what stands there."""
     size = _DOUBLE.size + sum(_OUTCOME.size + _DOUBLE.size * len(charge.levels) for charge in charges)
     if len(blob) != size:
         raise ValueError("the store's answer has another length than was asked for")
@@ -235,7 +238,9 @@ def unpack_spend(blob: bytes, charges: Sequence[Charging]) -> tuple[float, list[
         if budget >= len(_BUDGETS):
             raise ValueError("the store's answer names no budget")
         at += _OUTCOME.size
-        tats = tuple(tat for (tat,) in _DOUBLE.iter_unpack(blob[at : at + _DOUBLE.size * len(charge.levels)]))
+        owed = tuple(
+            tat - now for (tat,) in _DOUBLE.iter_unpack(blob[at : at + _DOUBLE.size * len(charge.levels)])
+        )
         at += _DOUBLE.size * len(charge.levels)
-        outcomes.append(Outcome(_BUDGETS[budget], place - 1, level - 1, wait, tats))
-    return now, outcomes
+        outcomes.append(Outcome(_BUDGETS[budget], place - 1, level - 1, wait, owed))
+    return outcomes

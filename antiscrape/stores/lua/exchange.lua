@@ -33,7 +33,6 @@ if not epoch then
   epoch = stamp(now)
   redis.call('SET', KEYS[1], epoch)
 end
-redis.call('EXPIRE', KEYS[1], MONTH)
 
 local out = { struct.pack('<dd', now, tonumber(epoch)) }
 local at = 1
@@ -146,4 +145,6 @@ for i = 1, fulls do
     number(held.l), names, listed_originals, listed_subjects)
   out[#out + 1] = table.concat(parts)
 end
+-- Last: after a first write that takes no memory a script may go beyond maxmemory.
+redis.call('EXPIRE', KEYS[1], MONTH)
 return table.concat(out)
