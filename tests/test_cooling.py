@@ -144,8 +144,9 @@ def test_unknown_is_cooled_to_a_bot_and_a_bot_is_never_banned_by_it() -> None:
     last = exceed(gate, clock, 5, headers=UNKNOWN)
     assert last.cooling is not None
     assert (last.standing, last.cooling.instead_of) == (Standing.BOT, Standing.UNKNOWN)
-    standings = {ask(gate, headers=UNKNOWN).standing for _ in range(3000) if not clock.tick(0.2)}
-    assert standings == {Standing.BOT}
+    for _ in range(3000):
+        clock.tick(0.2)
+        assert ask(gate, headers=UNKNOWN).standing is Standing.BOT
     robot = gate_of(policy_of(), clock)
     assert exceed(robot, clock, 30, headers=tool()).standing is Standing.BOT
     assert robot.judge(head_of("/page/1", tool())).history.trouble is None
@@ -225,7 +226,7 @@ def test_what_is_exempt_is_served_whatever_cools() -> None:
 
 
 @pytest.mark.security("I6")
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     requests=st.sampled_from(["20/min", "7/10s", "50/5min", "5/s, 40/min", "30/min, 300/hour"]),
