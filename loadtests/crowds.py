@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import re
 import secrets
 import sys
 from dataclasses import dataclass
@@ -47,6 +48,8 @@ _KEY: Final = bytes(range(32))
 _EPOCH: Final = 10_000.0
 #: Originals that each address of a botnet takes: one less than a visit's own signals need.
 _EACH: Final = 9
+#: A photo's number in a path, of a recording's site and of the made ones.
+_PHOTO: Final = re.compile(r"^(/media/|/p/)(\d+)")
 #: The letters of crowds of people only.
 _PEOPLE: Final = "efg"
 #: Seconds that a botnet takes for one round over its addresses.
@@ -256,15 +259,27 @@ def one_link(count: int) -> Iterator[Request]:
         yield Request(place * 1800.0 / count, address, "/media/4711.jpg", fields, person=True)
 
 
-def behind_nat(count: int, addresses: int = 4) -> list[Request]:
-    """Return ``count`` people behind a few addresses of one network within an hour, by their recordings where there are any."""
-    chance, visits = random.Random(13), []
+def behind_nat(count: int, addresses: int = 4, *, seed: int = 13, apart: bool = False) -> list[Request]:
+    """Return ``count`` people behind a few addresses of one network within an hour, by their recordings where there are any.
+
+    Replays of one recording ask for the same pictures, as if everybody came for them; ``apart`` gives each person others.
+    """
+    chance, visits = random.Random(seed), []
     sessions = _recorded() or [_made(place) for place in range(60)]
     for place in range(count):
         start, address = chance.uniform(0, 3600.0), f"100.64.0.{1 + place % addresses}"
         session = sessions[place % len(sessions)]
-        visits += [asked._replace(at=start + asked.at, address=address) for asked in session]
+        visits += [
+            asked._replace(
+                at=start + asked.at, address=address, path=_moved(asked.path, place) if apart else asked.path
+            )
+            for asked in session
+        ]
     return both(visits)
+
+
+def _moved(path: str, place: int) -> str:
+    return _PHOTO.sub(lambda found: f"{found[1]}{int(found[2]) + place * _PHOTOS}", path)
 
 
 def _recorded() -> list[list[Request]]:
@@ -314,6 +329,7 @@ def crowds(scale: float) -> Iterator[tuple[str, Callable[[], Iterable[Request]]]
     yield "d  one in ten minutes each", lambda: botnet(bots, every=600.0)
     yield "d' one in forty minutes each", lambda: botnet(bots, every=2400.0)
     yield "e  500 people behind a NAT", lambda: behind_nat(max(20, int(500 * scale)))
+    yield "e' the same, no picture twice", lambda: behind_nat(max(20, int(500 * scale)), apart=True)
     yield "f  people with one Chrome", lambda: people(many)
     yield "g  50,000 follow one link", lambda: one_link(followers)
     late = 1800.0  # the people were there before

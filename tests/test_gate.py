@@ -254,6 +254,21 @@ def test_browsers_behind_one_address_have_budgets_of_their_own_if_they_draw_page
     assert granted == (30 if drawn else 5)
 
 
+@pytest.mark.security("A11")
+def test_a_harvester_that_changes_its_client_hints_has_one_visit_and_one_budget() -> None:
+    """They are no part of the look that tells visits apart: with or without them, in whatever words."""
+    gate = gate_of(replace(browsers(originals="5/day"), routes=SHARED), Clock())
+    chrome, granted, visits = visitor("chromium image"), 0, set()
+    for number in range(9):
+        fields = changed(chrome, (b"sec-ch-ua", b'"Chromium";v="151", "Brand %d";v="9"' % number))
+        ask(gate, "/page", fields)
+        ask(gate, "/static/site.css", fields)
+        passage = gate.judge(head_of(f"/media/{7919 * number % 1000}.jpg", fields))
+        granted += passage.verdict.rendition is Rendition.ORIGINAL
+        visits.add(id(passage.habits))
+    assert (granted, len(visits)) == (5, 1)
+
+
 def test_what_one_browser_does_is_not_held_against_another_at_its_address() -> None:
     gate = gate_of(policy_of(routes=SHARED), Clock())
     for photo in range(30):

@@ -31,7 +31,8 @@ _UNSIZED: Final = Size.UNTOLD
 #: Seconds without a request after which a visit is over and its habits are forgotten; web analytics'
 #: customary half hour. What was spent is kept: budgets have windows of their own.
 VISIT = 1800.0
-#: Counters stop here: no signal asks for more, and small integers cost no memory.
+#: No signal asks for more than this, and small integers cost no memory. Counters that are weighed against each other
+#: are halved together when one of them comes so far; the others stop.
 _ENOUGH = 200
 #: Seconds from one page to the next below which nobody has looked at it. People who open one link after
 #: another in new tabs do so too, four times in a row at most among those recorded.
@@ -195,8 +196,9 @@ class History(Purse):
                 self.traps += 1
 
     def _note_page(self, resource: Resource, head: RequestHead, now: float) -> None:
-        if self.pages < _ENOUGH:
-            self.pages += 1
+        self.pages += 1
+        if self.pages >= _ENOUGH:
+            self._halve()
         minute = int(now) // 60
         if minute != self.minute:
             self.minute, self.minute_pages = minute, 0
@@ -210,7 +212,7 @@ class History(Purse):
         if b"sec-purpose" in at or (place is not None and values[place] != b"document"):
             return
         place = at.get(b"sec-fetch-site")
-        if place is not None and values[place] == b"none" and self.typed < _ENOUGH:
+        if place is not None and values[place] == b"none":
             self.typed += 1
         if now - self.page_at >= _QUICK:
             self.hurry //= 2
@@ -223,11 +225,12 @@ class History(Purse):
             return
         self.image = resource.identity
         thumbnail = resource.size is _THUMBNAIL
-        if self.images < _ENOUGH:  # one bound for the three: signals weigh them against each other
-            self.images += 1
-            self.thumbnails += thumbnail
-            if head.value(b"referer") is None:
-                self.unreferred += 1
+        self.images += 1
+        self.thumbnails += thumbnail
+        if head.value(b"referer") is None:
+            self.unreferred += 1
+        if self.images >= _ENOUGH:
+            self._halve()
         if thumbnail:
             return
         if not (self.pages or self.thumbnails or self.assets or self.cookies_returned):
@@ -241,6 +244,19 @@ class History(Purse):
         if number >= 0 and number != self.number:
             self.run = self.run + 1 if abs(number - self.number) == 1 else 0
             self.number = number
+
+    def _halve(self) -> None:
+        """Keep the shares of what was asked for, by which a long visit, or one of many people, is weighed.
+
+        Counters that stop one after the other make of an hour's worth of people a bot, and nothing of a bot that
+        begins with two hundred thumbnails. One page or thumbnail stays one: that there were any counts by itself.
+        """
+        referred = (self.images - self.unreferred + 1) // 2
+        self.images = (self.images + 1) // 2
+        self.unreferred = self.images - referred
+        self.pages, self.thumbnails = (self.pages + 1) // 2, (self.thumbnails + 1) // 2
+        self.typed //= 2
+        self.opened //= 2
 
     def _note_entrance(self, head: RequestHead) -> None:
         """Add an original that is asked for before anything else of the site was."""

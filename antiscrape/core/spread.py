@@ -56,10 +56,9 @@ _PASSED: Final = (6, 10)
 _REGISTERS, _DEEPEST = 256, 32
 _KINDS: Final = ("look", "network", "owner", "stretch", "site")
 _OURS: Final = frozenset({b"same-origin", b"same-site"})
-#: What tells one client software from another, whatever it asks for.
-_LOOK: Final = (
-    b"user-agent", b"accept-language", b"accept-encoding", b"sec-ch-ua", b"sec-ch-ua-mobile", b"sec-ch-ua-platform",
-)  # fmt: skip
+#: What tells one client software from another, whatever it asks for. Client hints do not: Chromium sends none with a
+#: download, so that who saves what a page showed would seem to be somebody who never saw one.
+_LOOK: Final = (b"user-agent", b"accept-language", b"accept-encoding")
 
 
 class Level(IntEnum):

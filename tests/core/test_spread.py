@@ -86,10 +86,10 @@ def test_what_was_counted_counts_no_more() -> None:
     assert len(once) == len(thrice) > 400
 
 
-def test_a_browser_has_one_look_for_pages_and_pictures() -> None:
-    page, image = (head_of("/", visitor(f"chromium {kind}")) for kind in ("page", "image"))
-    other = head_of("/", visitor("chrome on windows image"))
-    assert look_of(page) == look_of(image) != look_of(other)
+def test_a_browser_has_one_look_for_pages_pictures_and_downloads_which_have_no_hints() -> None:
+    page, image, other = map(visitor, ("chromium page", "chromium image", "chrome on windows image"))
+    looks = [look_of(head_of("/", one)) for one in (page, image, changed(image, (b"sec-ch-ua", None)), other)]
+    assert looks[0] == looks[1] == looks[2] != looks[3]
 
 
 def test_no_value_moves_from_one_field_to_the_next() -> None:
