@@ -128,12 +128,13 @@ class History(Purse):
     no link led to, ``hurry`` the latest that followed each other at once, and ``ring`` has a bit for each
     subject that was opened (two may share one). ``face`` is what the latest request looked like: the next one
     mostly looks the same. ``look`` names the client software whose visit this is; the visits of others at the
-    address, ``looks`` of them since ``looked``, are recorded apart (``gate.visits``). ``held_until`` is the end of
+    address, ``looks`` of them since ``looked``, are recorded apart, and ``crowd`` of them have drawn pages
+    (``gate.visits``). ``held_until`` is the end of
     what was brought upon it by what it did, a ban or a cooling; ``trouble`` tells which (``core.consequences``).
     """
 
     __slots__ = (
-        "asn", "assets", "cookies_offered", "cookies_returned", "face", "hurry", "image", "images", "last", "look", "looked",
+        "asn", "assets", "cookies_offered", "cookies_returned", "crowd", "face", "hurry", "image", "images", "last", "look", "looked",
         "looks", "minute", "minute_pages", "news", "number", "odd", "opened", "outside", "page_at", "pages", "requests", "ring",
         "run", "scripted", "thumbnails", "traps", "trouble", "typed", "unfound", "unreferred", "visit",
     )  # fmt: skip
@@ -142,7 +143,7 @@ class History(Purse):
         super().__init__(now, rollup, key=key)
         self.asn = 0
         self.look = b""
-        self.looks, self.looked = 0, now
+        self.looks, self.looked, self.crowd = 0, now, 0
         self.trouble: Trouble | None = None
         self.face: Face = STRANGER
         self.outside = CLEAN

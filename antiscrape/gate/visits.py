@@ -24,6 +24,10 @@ class Visits:
     that has drawn pages has a budget of its own, too (``purse_of``), under the wider network's; one that has not
     shares the address's, so that to come with many looks and nothing else buys nothing. Whoever comes with very
     many has the rest of them counted as one.
+
+    Where many have drawn pages, one visit may be that of several people with one browser: signals that count what one
+    person does are told so by ``crowd``. A harvester that comes as such a crowd, and draws its pages, takes sooner what
+    its visits' budgets give it, and no picture more.
     """
 
     def __init__(self, review: Callable[[History], Profile]) -> None:
@@ -35,16 +39,22 @@ class Visits:
         if not history.look:
             history.look = look
             return history
+        if now - history.looked > VISIT:
+            history.crowd = history.crowd // 2 if now - history.looked <= 2 * VISIT else 0
+            history.looks, history.looked = 0, now
         known = self._known.get((history.key, look))
         if known is None:
-            if now - history.looked > VISIT:
-                history.looks, history.looked = 0, now
             if history.looks >= _LOOKS:
                 return history
             history.looks += 1
             known = History(now, history.rollup, key=history.key)
+            known.looked = -VISIT  # of these: when the address's count began in which this one is counted
             self._known.put((history.key, look), known)
         history.last, history.touched = now, True
+        if known.looked != history.looked and (known.thumbnails or known.assets):
+            known.looked = history.looked
+            history.crowd += 1
+        known.crowd = history.crowd
         if known.outside is not history.outside:
             known.outside = history.outside
             self._review(known)

@@ -19,6 +19,13 @@ _REPLAYED = "120 scraper runs and 41 people's sessions, judged on their own cloc
 
 #: Pages that followed each other at once, from which on a visit is in a hurry: twice what people came to.
 _HURRY = 8
+#: Visits beside this one at its address that have drawn pages, from which on it may be several people's.
+_CROWD = 6
+
+
+def _people(h: History) -> int:
+    # What one person never does in a minute, two with one browser may; what they had is weighed by its shares.
+    return 2 if h.crowd >= _CROWD else 1
 
 
 def _one_by_one(h: History) -> bool:
@@ -78,13 +85,13 @@ SIGNALS: tuple[Signal[History], ...] = (
     Signal("referer-never-sent", "navigation", 10, "No image request named the page that it belongs to.",
            "RFC 9110 §10.1.3; " + _MEASURED, lambda h: h.unreferred >= 8 and h.unreferred == h.images),
     Signal("pages-faster-than-reading", "navigation", 25, "Pages were opened faster than anybody reads.",
-           _MEASURED + ": people at most 18 pages a minute", lambda h: h.minute_pages > 40),
+           _MEASURED + ": people at most 18 pages a minute", lambda h: h.minute_pages > 40 * _people(h)),
     Signal("pages-typed-one-by-one", "navigation", 20, "Page after page was opened as if its address had been typed, few of them by a link.",
            "W3C Fetch Metadata Request Headers §2.3; " + _REPLAYED + ": 46 runs; people at most 4 such pages",
-           lambda h: h.typed >= 8 and 2 * h.typed > h.pages),
+           lambda h: h.typed >= 8 * _people(h) and 2 * h.typed > h.pages),
     Signal("pages-in-a-hurry", "navigation", 20, "Pages were opened at once after one another, and none of them was looked at.",
            _REPLAYED + ": 98 runs; people at most 4 in a row (tabs opened from one page)",
-           lambda h: h.hurry >= _HURRY),
+           lambda h: h.hurry >= _HURRY * _people(h)),
     Signal("page-claimed-never-opened", "navigation", 25, "Originals named a page as where they belong that was never asked for.",
            "RFC 9110 §10.1.3; " + _REPLAYED + ": 1 run, at each of its 12 addresses; no person",
            lambda h: h.odd.claimed >= 3 and not (h.pages or h.thumbnails)),
