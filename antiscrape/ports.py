@@ -117,12 +117,11 @@ class UsageStore(Protocol):
 class Ledger(Protocol):
     """Charges what was charged here where all workers count as well, and says whether there was room."""
 
-    def take(self) -> object | None:
-        """Return what the latest judgement charged, and forget it."""
-        ...
+    async def settle(self) -> Exceeded | None:
+        """Charge what the latest judgement charged; return the budget that has no room, and nothing was charged to it.
 
-    async def settle(self, pending: object) -> Exceeded | None:
-        """Charge what was taken; return the budget that has no room, and nothing was charged to it."""
+        To be awaited at once: before the first wait it takes over what was charged.
+        """
         ...
 
 

@@ -37,6 +37,8 @@ _ENOUGH = 200
 #: Seconds from one page to the next below which nobody has looked at it. People who open one link after
 #: another in new tabs do so too, four times in a row at most among those recorded.
 _QUICK = 1.5
+#: Seconds between two originals below which they belong to one page, and how much gaps may differ that are one.
+_PAUSE, _EVEN = 0.2, 0.1
 #: How many bits remember the subjects of a visit: enough to tell a dozen from a few, in one small integer.
 _RING = 30
 #: Of a Referer no more is read: a scheme, and a host of 253 characters (RFC 1035 §2.3.4) with a port.
@@ -103,19 +105,75 @@ class Oddities:
     a page that was never asked for: both before anything else of the site was seen. ``borrowed`` counts trap
     links that were given to somebody else, ``pictures`` the trap's pictures, ``refused`` the pages that were
     refused, and ``sitemap`` tells that the sitemap was read. ``disobeyed`` counts what robots.txt asks a
-    crawler of this name not to fetch, ``forbidden`` is the latest of these.
+    crawler of this name not to fetch, ``forbidden`` is the latest of these. ``again`` counts the originals that were
+    had and fetched once more in full, since one was last asked for by its validator; ``anew`` is the latest of these.
     """
 
-    __slots__ = ("abrupt", "borrowed", "claimed", "disobeyed", "forbidden", "pictures", "refused", "sitemap")
+    __slots__ = (
+        "abrupt", "again", "anew", "borrowed", "claimed", "disobeyed", "forbidden", "pictures", "refused", "sitemap",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.abrupt = self.borrowed = self.claimed = self.pictures = self.refused = 0
         self.sitemap = False
         self.disobeyed, self.forbidden = 0, -1
+        self.again, self.anew = 0, -1
 
 
 #: Of all visits that have none. Never written to.
 _NONE: Final = Oddities()
+
+
+class Pace:
+    """The pace of one visit's originals: ``equal`` counts the latest gaps between them that were like the one before these."""
+
+    __slots__ = ("_at", "_gap", "equal")
+
+    def __init__(self, now: float) -> None:
+        self._at, self._gap, self.equal = now, 0.0, 0
+
+    def take(self, now: float) -> None:
+        """Add one original; ``now`` in seconds."""
+        gap = now - self._at
+        self._at = now
+        if gap < _PAUSE or abs(gap - self._gap) > _EVEN * self._gap:
+            self._gap, self.equal = gap, 0
+        elif self.equal < _ENOUGH:
+            self.equal += 1
+
+
+class Crowd:
+    """The visits at one address beside its first, counted for half an hour: one record, which they all share.
+
+    ``looks`` counts those that began, ``size`` those that drew pages, in this half hour or in the one before.
+    """
+
+    __slots__ = ("_before", "_drawn", "_since", "looks")
+
+    def __init__(self, now: float) -> None:
+        self._since, self._before, self.looks = now, 0, 0
+        self._drawn: set[bytes] = set()
+
+    @property
+    def size(self) -> int:
+        """How many visits have drawn pages, in the half hour that had more of them."""
+        return max(len(self._drawn), self._before)
+
+    def age(self, now: float) -> None:
+        """Begin to count anew where half an hour is over."""
+        if now - self._since > VISIT:
+            self._before = len(self._drawn) if now - self._since <= 2 * VISIT else 0
+            self._since, self.looks = now, 0
+            self._drawn.clear()
+
+    def note_drawn(self, look: bytes) -> None:
+        """Count the visit of the software ``look`` among those that have drawn pages."""
+        if len(self._drawn) < _ENOUGH:
+            self._drawn.add(look)
+
+
+#: Of all addresses where nobody else was seen. Never written to.
+ALONE: Final = Crowd(0.0)
 
 
 class History(Purse):
@@ -126,16 +184,15 @@ class History(Purse):
     speaks against the principal whatever it does: its network. ``opened`` counts the originals that were
     opened by themselves or saved, ``scripted`` those that a script fetched. ``typed`` counts the pages that
     no link led to, ``hurry`` the latest that followed each other at once, and ``ring`` has a bit for each
-    subject that was opened (two may share one). ``face`` is what the latest request looked like: the next one
+    subject that was opened (two may share one); ``pace`` is None before the first original. ``face`` is what the latest request looked like: the next one
     mostly looks the same. ``look`` names the client software whose visit this is; the visits of others at the
-    address, ``looks`` of them since ``looked``, are recorded apart, and ``crowd`` of them have drawn pages
-    (``gate.visits``). ``held_until`` is the end of
-    what was brought upon it by what it did, a ban or a cooling; ``trouble`` tells which (``core.consequences``).
+    address are recorded apart (``gate.visits``), and ``crowd`` is what all of them know of each other. ``held_until`` is
+    the end of what was brought upon it by what it did, a ban or a cooling; ``trouble`` tells which (``core.consequences``).
     """
 
     __slots__ = (
-        "asn", "assets", "cookies_offered", "cookies_returned", "crowd", "face", "hurry", "image", "images", "last", "look", "looked",
-        "looks", "minute", "minute_pages", "news", "number", "odd", "opened", "outside", "page_at", "pages", "requests", "ring",
+        "asn", "assets", "cookies_offered", "cookies_returned", "crowd", "face", "hurry", "image", "images", "last", "look",
+        "minute", "minute_pages", "news", "number", "odd", "opened", "outside", "pace", "page_at", "pages", "requests", "ring",
         "run", "scripted", "thumbnails", "traps", "trouble", "typed", "unfound", "unreferred", "visit",
     )  # fmt: skip
 
@@ -143,7 +200,7 @@ class History(Purse):
         super().__init__(now, rollup, key=key)
         self.asn = 0
         self.look = b""
-        self.looks, self.looked, self.crowd = 0, now, 0
+        self.crowd = ALONE
         self.trouble: Trouble | None = None
         self.face: Face = STRANGER
         self.outside = CLEAN
@@ -165,6 +222,7 @@ class History(Purse):
         self.cookies_returned = self.news = False
         self.image, self.number, self.run = -1, -1, 0
         self.minute, self.minute_pages = 0, 0
+        self.pace: Pace | None = None
         self.visit = self.outside
 
     def note_request(self, resource: Resource, head: RequestHead, now: float) -> None:
@@ -184,7 +242,7 @@ class History(Purse):
         self.news = True
         kind = resource.kind
         if kind is _IMAGE:
-            self._note_image(resource, head)
+            self._note_image(resource, head, now)
         elif kind in _PAGES:
             self._note_page(resource, head, now)
         elif kind is _ASSET:
@@ -221,7 +279,7 @@ class History(Purse):
             self.hurry += 1
         self.page_at = now
 
-    def _note_image(self, resource: Resource, head: RequestHead) -> None:
+    def _note_image(self, resource: Resource, head: RequestHead, now: float) -> None:
         if resource.identity == self.image:  # the same once more: a reload, a range of it, a slow page
             return
         self.image = resource.identity
@@ -234,6 +292,10 @@ class History(Purse):
             self._halve()
         if thumbnail:
             return
+        if self.pace is None:
+            self.pace = Pace(now)
+        else:
+            self.pace.take(now)
         if not (self.pages or self.thumbnails or self.assets or self.cookies_returned):
             self._note_entrance(head)
         dest = head.value(b"sec-fetch-dest")
@@ -290,6 +352,22 @@ class History(Purse):
         if resource.identity != odd.forbidden:
             odd.forbidden = resource.identity
             odd.disobeyed += 1
+
+    def note_again(self, resource: Resource, head: RequestHead) -> None:
+        """Add an original that is asked for, if this visitor has had it: in full, or as who has kept it asks."""
+        if resource.identity not in (self.originals or ()):
+            return
+        if head.shape.conditional:
+            if self.odd is not _NONE:
+                self.odd.again = 0
+        elif head.method == "GET" and self.odd.anew != resource.identity:  # a reload, and another one, is one
+            odd = self._oddities()
+            odd.anew = resource.identity
+            odd.again += odd.again < _ENOUGH
+
+    def forget_pace(self) -> None:
+        """Forget when originals were asked for: their times were made up."""
+        self.pace = None
 
     def note_borrowed(self) -> None:
         """Add that a trap link was followed that had been given to somebody else."""

@@ -34,17 +34,20 @@ JOINED = frozenset({
     b"signature", b"signature-input", b"signature-agent",
 })  # fmt: skip
 
+#: What a request has that follows an earlier answer: RFC 9110 §13.1.2, §13.1.3, §13.1.5 and §14.2.
+_REMEMBERING = frozenset({b"if-none-match", b"if-modified-since", b"if-range", b"range"})
+
 
 class Shape:
     """One order of field names, and what that order alone tells: worked out once, for a browser has few.
 
     ``names`` is the order, each name once; ``at`` gives a name's place in it; ``repeated`` holds the
     names that came on several lines. The places of fields that every request is asked for have
-    attributes of their own, -1 where a field is missing. ``kept`` tells that it is short enough to be
-    remembered. ``pick`` takes the values that signals read.
+    attributes of their own, -1 where a field is missing. ``conditional`` tells that it asks for what is new, or for
+    a part. ``kept`` tells that it is short enough to be remembered. ``pick`` takes the values that signals read.
     """
 
-    __slots__ = ("at", "chain", "cookie", "host", "kept", "names", "pick", "proto", "repeated")
+    __slots__ = ("at", "chain", "conditional", "cookie", "host", "kept", "names", "pick", "proto", "repeated")
 
     def __init__(
         self,
@@ -62,6 +65,7 @@ class Shape:
         self.proto = at.get(b"x-forwarded-proto", -1)
         self.chain = at.get(chain, -1)
         self.cookie = b"cookie" in at
+        self.conditional = not _REMEMBERING.isdisjoint(at)
         places = [at[name] for name in picked if name in at]
         self.pick: Callable[[tuple[bytes, ...]], object] = itemgetter(*places) if places else _nothing
 

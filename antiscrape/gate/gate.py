@@ -23,7 +23,7 @@ from antiscrape.gate.clients import Clients
 from antiscrape.gate.consequences import Consequences
 from antiscrape.gate.faces import Faces
 from antiscrape.gate.members import Members
-from antiscrape.gate.passage import Case, Passage, purse_of, taking_of
+from antiscrape.gate.passage import Case, Passage, picture_of, purse_of, taking_of
 from antiscrape.gate.places import Places
 from antiscrape.gate.visits import Visits
 
@@ -165,8 +165,7 @@ class Gate:
 
     async def settle(self, passage: Passage, ledger: Ledger) -> Verdict:
         """Have what a judgement charged charged where all workers count, and judge again where there is no room."""
-        pending = ledger.take()
-        exceeded = None if pending is None else await ledger.settle(pending)
+        exceeded = await ledger.settle()
         if exceeded is not None:
             spent = Usage(exceeded)
             self._decide(passage, self._clock(), lambda *_: spent)
@@ -286,15 +285,12 @@ class Gate:
     def _decide(self, passage: Passage, now: float, charge: _Charge) -> None:
         """Ask the judge, and the store what the judge asks for."""
         resource, grant = passage.resource, None
-        if self._grants is not None and resource.kind is _IMAGE and self._grants.covers(passage.raw_path):
-            grant = self._grants.check(passage.raw_path, passage.query, now=self._wall())
+        if resource.kind is _IMAGE:
+            resource, grant = picture_of(passage, self._grants, self._wall)
         if self._roles is not None:
             self._prove(passage, self._roles, now)
         role = passage.role
         payer = self._payer(passage, now) if role.payer else purse_of(passage)
-        if passage.query and resource.kind is _IMAGE:
-            query = passage.query if self._grants is None else self._grants.strip(passage.query)
-            resource = resource.asked_with(query)
         facts, visit = ALONE, passage.habits.visit
         if passage.account is not None:
             visit = visit.joined(passage.beside)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from antiscrape.core.account import Account
     from antiscrape.core.budgets import Limit
-    from antiscrape.core.grants import GrantState
+    from antiscrape.core.grants import Grants, GrantState
     from antiscrape.core.history import History
     from antiscrape.core.identity import Principal
     from antiscrape.core.observation import Profile
@@ -98,6 +98,24 @@ class Place:
         self.limit = limit
         self.within = None if resource.kind is _IMAGE or resource.subject else within
         self.watched = resource.kind is _TRAP or resource.size is _ORIGINAL_SIZE
+
+
+def picture_of(
+    passage: Passage, grants: Grants | None, wall: Callable[[], float]
+) -> tuple[Resource, GrantState | None]:
+    """Return which picture is asked for, whatever grant its URL has, and what that is worth; note one that was had.
+
+    ``wall`` gives seconds since 1970.
+    """
+    resource, query, grant = passage.resource, passage.query, None
+    if grants is not None:
+        if grants.covers(passage.raw_path):
+            grant = grants.check(passage.raw_path, query, now=wall())
+        query = query and grants.strip(query)
+    resource = resource.asked_with(query)
+    if resource.size is _ORIGINAL_SIZE and passage.habits.originals:
+        passage.habits.note_again(resource, passage)
+    return resource, grant
 
 
 def purse_of(passage: Passage) -> History:

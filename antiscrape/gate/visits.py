@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from antiscrape.core.history import VISIT, History
+from antiscrape.core.history import ALONE, Crowd, History
 from antiscrape.core.memo import Memo
 
 if TYPE_CHECKING:
@@ -39,22 +39,21 @@ class Visits:
         if not history.look:
             history.look = look
             return history
-        if now - history.looked > VISIT:
-            history.crowd = history.crowd // 2 if now - history.looked <= 2 * VISIT else 0
-            history.looks, history.looked = 0, now
+        crowd = history.crowd
+        if crowd is ALONE:
+            history.crowd = crowd = Crowd(now)
+        crowd.age(now)
         known = self._known.get((history.key, look))
         if known is None:
-            if history.looks >= _LOOKS:
+            if crowd.looks >= _LOOKS:
                 return history
-            history.looks += 1
+            crowd.looks += 1
             known = History(now, history.rollup, key=history.key)
-            known.looked = -VISIT  # of these: when the address's count began in which this one is counted
             self._known.put((history.key, look), known)
+        if known.thumbnails or known.assets:
+            crowd.note_drawn(look)
+        known.crowd = crowd
         history.last, history.touched = now, True
-        if known.looked != history.looked and (known.thumbnails or known.assets):
-            known.looked = history.looked
-            history.crowd += 1
-        known.crowd = history.crowd
         if known.outside is not history.outside:
             known.outside = history.outside
             self._review(known)

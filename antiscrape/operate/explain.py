@@ -190,6 +190,8 @@ class Explainer:
             return Step(now, asked.method, target, "", None, str(error), ())
         self._routed, self._assumed = passage.resource, ""
         self._answer(asked, passage)
+        if asked.time is None:
+            passage.habits.forget_pace()
         self._passage = passage
         names = frozenset(finding.name for finding in passage.verdict.findings)
         news, self._seen = tuple(sorted(names - self._seen)), names

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from antiscrape.core.store_address import Kind
 from antiscrape.stores.memory import MemoryStore
@@ -41,7 +41,7 @@ def open_store(
 ) -> Opened:
     """Return the store that ``policy`` names. ``key`` hides clients' names, ``tell`` takes a sentence for the log."""
     rules, identity = policy.store, policy.identity
-    bounds = {
+    bounds: dict[str, Any] = {
         "max_principals": rules.max_principals,
         "rollup_factor": identity.rollup_factor,
         "line_factor": identity.line_factor,

@@ -109,13 +109,11 @@ class StrictStore(SharedStore):
 
     # -- by all
 
-    def take(self) -> Pending | None:
-        """Return what the request that was just judged was charged, and forget it."""
+    async def settle(self) -> Exceeded | None:
+        """Charge where all workers count what was just charged here; return the budget that has no room there."""
         pending, self._pending = self._pending, None
-        return pending
-
-    async def settle(self, pending: Pending) -> Exceeded | None:
-        """Charge it where all workers count; return the budget that has no room there."""
+        if pending is None:
+            return None
         outcome = await self.confirm(self._charging(pending))
         if outcome is None:
             self._keep(pending)

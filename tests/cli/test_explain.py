@@ -192,6 +192,14 @@ def test_the_time_of_a_request_may_be_told_and_never_runs_backwards(gallery: tup
     )
 
 
+def test_a_pace_is_told_and_none_is_made_up(gallery: tuple[str, str]) -> None:
+    """Requests without times are put a second apart: that is nobody's clock."""
+    lines = person(12).splitlines()
+    assert "cadence-too-regular" not in explain("\n".join(lines), *gallery)
+    timed = [json.dumps({**json.loads(line), "time": place}) for place, line in enumerate(lines)]
+    assert "cadence-too-regular" in explain("\n".join(timed), *gallery)
+
+
 def test_a_ban_is_told_with_what_is_left_of_it(tmp_path: Path) -> None:
     path = tmp_path / "strict.toml"
     path.write_text("[score]\nbanned_at = 60\n")

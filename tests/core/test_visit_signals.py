@@ -23,11 +23,13 @@ from tests.core.visits import (
     TRAP,
     TRAP_PICTURE,
     TYPED,
+    again,
     borrowed,
     disobedient,
     head_with,
     image,
     offered,
+    paced,
     recorded,
     refused,
     shown,
@@ -102,6 +104,11 @@ OF_HABITS: dict[str, tuple[History, History]] = {
     ),
     "sitemap-walked": (sitemap_read(*[(PAGE, BARE)] * 8), visit(*[(PAGE, BARE)] * 80)),
     "refusals-ignored": (refused(PAGE, 8), refused(image(), 80)),
+    "cadence-too-regular": (
+        paced(*[3.0, 3.1, 2.9] * 3),
+        paced(*[3.0, 3.1, 2.9] * 30, beside=THUMBNAIL),
+    ),
+    "never-conditional": (again(8), again(80, {b"if-none-match": b'"a"'})),
     "robots-disobeyed": (
         disobedient(image(1), image(2), image(3)),
         disobedient(image(1), image(1), image(2), PAGE._replace(identity=2)),
@@ -171,6 +178,14 @@ def found(history: History) -> set[str]:
         ("sitemap-walked", sitemap_read(*[(PAGE, BARE)] * 7)),
         ("sitemap-walked", sitemap_read(*[(PAGE, BARE)] * 20, *[(THUMBNAIL, BARE)] * 20)),
         ("refusals-ignored", refused(PAGE, 7)),
+        ("cadence-too-regular", paced(*[3.0] * 8)),
+        ("cadence-too-regular", paced(*[3.0] * 8, 3.4, *[3.0] * 8)),
+        ("cadence-too-regular", paced(*[3.0, 3.4] * 40)),
+        ("cadence-too-regular", paced(*[0.15] * 80)),
+        ("cadence-too-regular", visit(*[(THUMBNAIL, SHOWN)] * 80)),
+        ("never-conditional", again(7)),
+        ("never-conditional", again(80, {b"range": b"bytes=0-"})),
+        ("never-conditional", again(80, method="HEAD")),
     ],
 )
 def test_one_step_short_of_a_signal_is_none(name: str, history: History) -> None:
@@ -278,6 +293,40 @@ def test_a_person_who_sends_neither_cookies_nor_referers_stays_a_browser() -> No
     assert PANEL.of_visit(history)[0] < policy_of().unknown_at
 
 
+def test_a_page_for_each_original_is_no_slideshow_whatever_it_shows() -> None:
+    assert "cadence-too-regular" in found(paced(*[2.0] * 9, beside=THUMBNAIL, between=PAGE))
+    assert PANEL.of_visit(paced(*[2.0] * 60, beside=THUMBNAIL))[0] < policy_of().unknown_at
+
+
+def test_who_asks_once_whether_a_picture_has_changed_has_a_cache() -> None:
+    """Until it is eight times more without."""
+    history = again(7)
+    history.note_again(image(3), head_with({b"if-modified-since": b"Sun, 06 Nov 1994 08:49:37 GMT"}))
+    for number in range(7):
+        history.note_again(image(number), head_with(BARE))
+    assert "never-conditional" not in found(history)
+    history.note_again(image(0), head_with(BARE))
+    assert "never-conditional" in found(history)
+
+
+def test_a_picture_that_is_reloaded_is_had_again_once_and_another_was_never_had() -> None:
+    history = again(1)
+    for _ in range(20):
+        history.note_again(image(0), head_with(BARE))
+        history.note_again(image(99), head_with(BARE))
+    assert history.odd.again == 1
+
+
+def test_pace_and_repetition_are_kept_for_those_alone_who_have_some() -> None:
+    looker = visit((PAGE, LINKED), *[(THUMBNAIL, SHOWN)] * 30, (ASSET, SHOWN))
+    looker.originals = {7: 0.0}
+    looker.note_again(image(7), head_with({b"if-none-match": b'"a"'}))
+    assert (looker.pace, looker.odd) == (None, History(0.0).odd)
+    taker = paced(*[3.0] * 9)
+    taker.note_request(PAGE, head_with(LINKED), 5000.0)
+    assert taker.pace is None
+
+
 @pytest.mark.parametrize(("name", "steps"), [
     ("lynx", [PAGE, PAGE, PAGE, PAGE, PAGE, TRAP]), ("w3m", [PAGE] * 9 + [TRAP]), ("elinks", [PAGE, ASSET, PAGE, PAGE, TRAP]),
 ])  # fmt: skip
@@ -320,6 +369,8 @@ RECORDED = {
     "originals-out-of-nowhere": ("http1/curl-copied", "http1/human-chromium-direct-image"),
     "subject-after-subject": ("http1/scrapy-polite", "http1/human-firefox-privoxy"),
     "sitemap-walked": ("http1/simplecrawler", "http1/human-chromium-fast-scroller"),
+    "cadence-too-regular": ("http1/curl_cffi-paced", "http1/human-chromium-android-flip"),
+    "never-conditional": ("http1/siege", "http1/human-chromium-collector"),
     "refusals-ignored": ("http1/wget-r", "http1/human-chromium-android-flip"),
 }
 

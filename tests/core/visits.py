@@ -87,6 +87,28 @@ def disobedient(*resources: Resource) -> History:
     return history
 
 
+def again(times: int, fields: Mapping[bytes, bytes] = BARE, *, method: str = "GET") -> History:
+    """Ask once more for each of so many originals that were had."""
+    history = History(0.0)
+    history.originals = dict.fromkeys(range(times), 0.0)
+    for number in range(times):
+        head = head_with(fields)
+        head.method = method
+        history.note_again(image(number), head)
+    return history
+
+
+def paced(*gaps: float, beside: Resource = ASSET, between: Resource = ASSET) -> History:
+    """Ask for originals with these gaps in seconds, after ``beside`` and with ``between`` before each."""
+    history, now = History(0.0), 0.0
+    history.note_request(beside, head_with(SHOWN), now)
+    for number, gap in enumerate((0.0, *gaps)):
+        history.note_request(between, head_with(SHOWN), now)
+        now += gap
+        history.note_request(image(7919 * number % 1000), head_with(SHOWN), now)
+    return history
+
+
 def borrowed() -> History:
     history = visit((TRAP, BARE))
     history.note_borrowed()

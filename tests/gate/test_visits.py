@@ -84,7 +84,7 @@ def test_a_crowd_is_forgotten_when_it_has_gone() -> None:
 
 def test_a_crowd_that_stays_is_not_forgotten_between_two_half_hours() -> None:
     house = House()
-    house.crowd(range(1, 14), drawn=True)
+    house.crowd(range(1, 8), drawn=True)
     house.clock.now += VISIT + 1
     house.ask("/p/9", 99)
     assert house.pages_until_in_a_hurry(99) == 16
@@ -119,3 +119,45 @@ def test_a_harvester_that_imitates_a_crowd_gains_a_pace_and_no_picture(
     none = harvest(7)
     assert none[0] < leave[0] <= none[0] + 7 * 8
     assert leave[-1] == none[-1] == 7 * 60
+
+
+@pytest.mark.parametrize(
+    ("path", "more", "found"),
+    [
+        ("/media/{}.jpg", (), True),
+        ("/media/0.jpg?id={}", (), True),
+        ("/media/{}.jpg", ((b"if-none-match", b'"a"'),), False),
+    ],
+)
+def test_originals_that_are_had_and_fetched_anew_are_noted(
+    path: str,
+    more: tuple[tuple[bytes, bytes], ...],
+    found: bool,  # noqa: FBT001 - a table's column
+) -> None:
+    house, names = House(), set[str]()
+    house.crowd(range(1), drawn=True)
+    for turn in range(30):
+        house.clock.now += 7.0 + turn % 3
+        head = head_of(path.format(turn % 10), changed(fields(0, "image"), *(more if turn >= 10 else ())))
+        names |= {finding.name for finding in house.gate.judge(head).verdict.findings}
+    assert ("never-conditional" in names) is found
+
+
+def test_what_another_person_at_the_address_had_is_not_fetched_anew() -> None:
+    """Several people with one browser are one visit where others draw pages, too."""
+    house = House()
+    house.crowd(range(2), drawn=True)
+    for turn in range(30):
+        house.clock.now += 7.0 + turn % 3
+        passage = house.gate.judge(head_of(f"/media/{turn % 10}.jpg", fields(0, "image")))
+    assert passage.habits.odd.again >= 8
+    assert "never-conditional" not in {finding.name for finding in passage.verdict.findings}
+
+
+def test_a_picture_whose_size_its_answer_tells_is_had_once_when_it_has_come() -> None:
+    gate = gate_of(policy_of(routes=(Route("/i/**", Kind.IMAGE, Size.UNTOLD),)), Clock())
+    for _ in range(2):
+        for number in range(3):
+            passage = gate.judge(head_of(f"/i/{number}", person()))
+            gate.judge_image(passage, Size.ORIGINAL)
+    assert passage.habits.odd.again == 3

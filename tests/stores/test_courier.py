@@ -245,7 +245,7 @@ def test_a_strict_store_never_admits_more_than_the_budget_however_many_workers_a
         async with workers(url, 4, strict=True) as made:
             admitted = await asyncio.gather(*[made[n % 4].ask(picture(n)) for n in range(200)])
             assert sum(admitted) == 40
-            again = [n for n, had in enumerate(admitted) if had][0]
+            again = next(n for n, had in enumerate(admitted) if had)
             assert await made[(again + 1) % 4].ask(picture(again)), "the same picture again costs nothing"
             requests = await asyncio.gather(*[made[n % 4].ask(PAGE) for n in range(800)])
             assert 599 - 201 <= sum(requests) <= 600 - 201 + 4 * PATIENCE

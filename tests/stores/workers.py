@@ -65,8 +65,7 @@ class Worker:
         assert isinstance(self.store, StrictStore)
         if self.take(resource, allowance).exceeded is not None:
             return False
-        pending = self.store.take()
-        return pending is None or await self.store.settle(pending) is None
+        return await self.store.settle() is None
 
 
 @asynccontextmanager
@@ -121,6 +120,6 @@ def _worker(url: str, names: Names, *, strict: bool, interval: float, timeout: f
 async def until(holds: Callable[[], bool], what: str = "") -> None:
     """Let the loop run until something holds."""
     async with asyncio.timeout(PATIENCE):
-        while not holds():
+        while not holds():  # noqa: ASYNC110  what is waited for is another process's doing
             await asyncio.sleep(0.005)
     assert holds(), what

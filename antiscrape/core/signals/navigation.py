@@ -25,7 +25,7 @@ _CROWD = 6
 
 def _people(h: History) -> int:
     # What one person never does in a minute, two with one browser may; what they had is weighed by its shares.
-    return 2 if h.crowd >= _CROWD else 1
+    return 2 if h.crowd.size >= _CROWD else 1
 
 
 def _one_by_one(h: History) -> bool:
@@ -58,6 +58,16 @@ def _sitemap_walked(h: History) -> bool:
     # To read a sitemap is nobody's fault; crawlers of good will do, and so does who looks after a site.
     taken = h.pages + h.images - h.thumbnails
     return h.odd.sitemap and taken >= 8 and h.thumbnails < taken
+
+
+def _by_the_clock(h: History) -> bool:
+    # A slideshow that plays by itself is as regular, on one page, with the small pictures of what it shows.
+    return h.pace is not None and h.pace.equal >= 8 and (not h.thumbnails or _one_by_one(h))
+
+
+def _always_anew(h: History) -> bool:
+    # What one of several people with one browser has had, the next has yet to see.
+    return h.odd.again >= 8 and not h.crowd.size
 
 
 SIGNALS: tuple[Signal[History], ...] = (
@@ -104,6 +114,12 @@ SIGNALS: tuple[Signal[History], ...] = (
     Signal("refusals-ignored", "navigation", 15, "Page after page was asked for although they were refused.",
            "RFC 6585 §4; " + _REPLAYED + " (which could not know that they were refused): 29 runs; no person",
            lambda h: h.odd.refused >= 8),
+    Signal("cadence-too-regular", "navigation", 10, "Originals were asked for one by one at equal intervals, as if by the clock.",
+           _MEASURED + ': 3 runs, up to 18 in a row; people at most 3, who press "next". A random pause hides it',
+           _by_the_clock),
+    Signal("never-conditional", "navigation", 5, "Originals were fetched in full again and again, and never by asking whether they had changed.",
+           "RFC 9110 §13.1, RFC 9111 §4.3; " + _MEASURED + ": 1 run; people at most 3 such originals (saved after a look), "
+           "or more where a site forbids to store them", _always_anew),
     Signal("robots-disobeyed", "navigation", 20, "A crawler fetched what robots.txt asks one of its name not to.",
            "RFC 9309 §2.2; twice may be a prefetch, or a link from elsewhere", lambda h: h.odd.disobeyed >= 3),
 )  # fmt: skip
