@@ -175,12 +175,28 @@ def test_another_browser_at_the_address_that_has_drawn_pages_is_not_cooled() -> 
     ask(gate, headers=other)
     ask(gate, "/static/a.css", headers=other)
     exceed(gate, clock, 5, headers=other)
-    assert ask(gate, headers=other).cooling is not None
+    clock.tick(120.0)  # there is room again, and it is unknown all the same
+    cooled = ask(gate, headers=other)
+    assert (cooled.action, cooled.standing) == (Action.ADMIT, Standing.UNKNOWN)
     assert ask(gate).cooling is None
     clock.tick(900.0)
     exceed(gate, clock, 5)
-    assert ask(gate).cooling is not None
+    clock.tick(120.0)
+    assert ask(gate).standing is Standing.UNKNOWN
     assert ask(gate, headers=other).cooling is None
+
+
+def test_a_ban_is_of_the_address_whichever_browser_asks_there() -> None:
+    clock, store = Clock(), store_of(policy_of())
+    gate = gate_of(policy(), clock, store)
+    other = changed(READER, (b"accept-language", b"eo"))
+    ask(gate)
+    ask(gate, headers=other)
+    ask(gate, "/static/a.css", headers=other)
+    store.ban(gate.judge(head_of("/page/1", READER)).history, clock.now + 60.0)
+    assert ask(gate, headers=other).standing is Standing.BANNED
+    clock.tick(60.0)
+    assert ask(gate, headers=other).standing is Standing.BROWSER
 
 
 class Knocker:
