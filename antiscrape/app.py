@@ -126,7 +126,13 @@ class AntiscrapeMiddleware(Middleware):
         self.policy = policy
         self.store = store
         self.meter = Meter(
-            loaded, recorder=recorder, sink=sink, store=store, images=renderer, levels=renderer.levels
+            loaded,
+            recorder=recorder,
+            sink=sink,
+            store=store,
+            images=renderer,
+            levels=renderer.levels,
+            shared=opened.courier,
         )
 
 

@@ -82,7 +82,11 @@ def app_of(metrics: Metrics, *, ready: Callable[[], str], hosts: Collection[str]
         return Response(body, headers={"content-type": content_type})
 
     async def tell_health(_: Request) -> Response:
-        return PlainTextResponse("alive\n")
+        try:
+            troubles = await metrics.troubles()
+        except OSError:  # alive all the same
+            troubles = "the other workers' figures cannot be read\n"
+        return PlainTextResponse(f"alive\n{troubles}")
 
     async def tell_readiness(_: Request) -> Response:
         reason = ready()

@@ -11,14 +11,14 @@ class Journal:
     were stands in the record. ``told`` tells that a ban or a cooling is news.
     """
 
-    __slots__ = ("all", "originals", "rates", "requests", "subjects", "told")
+    __slots__ = ("all", "lifted", "originals", "rates", "requests", "subjects", "told")
 
     def __init__(self) -> None:
         self.requests = 0.0
         self.rates: dict[str, float] | None = None
         self.originals: list[int] | None = None
         self.subjects: list[int] | None = None
-        self.told = self.all = False
+        self.told = self.all = self.lifted = False
 
     @property
     def light(self) -> bool:
@@ -55,3 +55,4 @@ class Journal:
             self.add_subject(identity)
         self.told = self.told or later.told
         self.all = self.all or later.all
+        self.lifted = self.lifted or later.lifted

@@ -30,6 +30,7 @@ class Merge(Enum):
     TOTAL = "total"  # a counter: those of dead processes still count, or it would go backwards
     SUM = "sum"
     LEAST = "least"
+    MOST = "most"
     INFO = "info"  # the labels are the message; the value is 1
 
 
@@ -63,6 +64,29 @@ FAMILIES: Final = (
         "Clients whose history may be held (store.max_principals).",
         (),
         Merge.SUM,
+    ),
+    Family(
+        "antiscrape_store_away",
+        "Workers that cannot reach the shared store at this moment, and count for themselves.",
+        (),
+        Merge.SUM,
+    ),
+    Family(
+        "antiscrape_store_workers", "Workers that share the store, as far as each knows.", (), Merge.LEAST
+    ),
+    Family("antiscrape_store_waiting", "Records that have yet to be told the store.", (), Merge.SUM),
+    Family(
+        "antiscrape_store_exchange_age_seconds",
+        "How long ago the worker last heard the store; an idle worker has nothing to ask.",
+        (),
+        Merge.MOST,
+    ),
+    Family("antiscrape_store_breaker_opened", "How often a worker gave the store up for a while."),
+    Family(
+        "antiscrape_store_exchanges",
+        "Calls to the shared store: exchanged and failed are batches, records what they told of, charged requests that "
+        "a strict store charged, heard and unheard messages between workers that came in and that could not be sent.",
+        ("what",),
     ),
     Family("antiscrape_events_dropped", "Events that found no room in the queue or could not be written."),
     Family(
@@ -98,6 +122,16 @@ _LEVELS: Final = {
     "queued": "antiscrape_image_queue",
     "workers": "antiscrape_image_workers",
     "cache_bytes": "antiscrape_image_cache_bytes",
+}
+
+
+#: The same of a shared store.
+_STATES: Final = {
+    "away": "antiscrape_store_away",
+    "workers": "antiscrape_store_workers",
+    "waiting": "antiscrape_store_waiting",
+    "age": "antiscrape_store_exchange_age_seconds",
+    "opened": "antiscrape_store_breaker_opened",
 }
 
 
@@ -137,6 +171,19 @@ class Store(Protocol):
         ...
 
 
+class Shared(Protocol):
+    """What is read of the way to a shared store."""
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """What was called for, by what became of it."""
+        ...
+
+    def states(self) -> Mapping[str, float]:
+        """How it stands at this moment."""
+        ...
+
+
 class Images(Protocol):
     """What is read of a renderer."""
 
@@ -163,12 +210,14 @@ class Meter:
         store: Store,
         images: Images,
         levels: Callable[[], Mapping[str, int]] = dict,
+        shared: Shared | None = None,
     ) -> None:
         self._recorder = recorder
         self._sink = sink
         self._store = store
         self._images = images
         self._levels = levels
+        self._shared = shared
         self._fixed: Figures = {
             "antiscrape_build": {(__version__, platform.python_version()): 1},
             "antiscrape_policy": {(policy.site, policy.mode.value, policy_version(policy)): 1},
@@ -191,6 +240,17 @@ class Meter:
             "antiscrape_events_dropped": {(): self._sink.dropped},
             "antiscrape_image_renditions": self._renditions(),
             **{family: {(): levels[name]} for name, family in _LEVELS.items() if name in levels},
+            **self._of_store(),
+        }
+
+    def _of_store(self) -> Figures:
+        """Return what there is to tell of a shared store; nothing where there is none."""
+        if self._shared is None:
+            return {}
+        states, counts = self._shared.states(), dict(self._shared.counts)
+        return {
+            **{family: {(): states[name]} for name, family in _STATES.items()},
+            "antiscrape_store_exchanges": {(name,): count for name, count in counts.items()},
         }
 
     def _verdicts(self) -> dict[tuple[str, ...], float]:
@@ -233,6 +293,7 @@ _TAKE: Final[Mapping[Merge, Callable[[float, float], float]]] = {
     Merge.TOTAL: float.__add__,
     Merge.SUM: float.__add__,
     Merge.LEAST: min,
+    Merge.MOST: max,
     Merge.INFO: max,
 }
 

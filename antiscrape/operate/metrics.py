@@ -55,12 +55,23 @@ class Metrics:
 
     def tell(self, accept: str = "") -> tuple[bytes, str]:
         """Do as ``scrape`` does, at once."""
-        own = self._current()
-        living, dead = self._ledger.others() if self._ledger is not None else ([], [])
         registry = CollectorRegistry()
-        registry.register(Told(merge([own, *living], dead)))
+        registry.register(Told(self._all()))
         encode, content_type = choose_encoder(accept)
         return encode(registry), content_type
+
+    async def troubles(self) -> str:
+        """Return what an operator should know although requests are served, a line each."""
+        return await asyncio.to_thread(self._troubles)
+
+    def _troubles(self) -> str:
+        away = int(self._all().get("antiscrape_store_away", {}).get((), 0))
+        return f"the shared store is away: {away} workers count for themselves\n" if away else ""
+
+    def _all(self) -> Figures:
+        own = self._current()
+        living, dead = self._ledger.others() if self._ledger is not None else ([], [])
+        return merge([own, *living], dead)
 
     def _current(self) -> Figures:
         with self._lock:  # a scrape and a tick may come together, and the older must not be written last

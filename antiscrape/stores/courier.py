@@ -9,7 +9,7 @@ the limits, keeps what was spent, and tells it afterwards.
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Final
 
 from antiscrape.errors import StoreError
@@ -33,6 +33,8 @@ _PRESENT: Final = Script(PRESENT)
 #: Seconds between two signs of life, and after which a worker that gives none is gone.
 _ALIVE: Final = 2.0
 _GONE: Final = 10.0
+#: Seconds between two looks whether a store that is away may be asked again.
+_AWAY: Final = 0.25
 #: Charges of one script call, and messages under way.
 _TOGETHER, _UNDER_WAY = 64, 1000
 #: Seconds in which one more try is made to tell what is left when the server stops.
@@ -67,7 +69,8 @@ class Courier:
         self._fixed = workers
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connection: Connection | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Future[object]] = set()
+        self._posts: set[asyncio.Future[object]] = set()  # messages on their way
         self._timer: asyncio.TimerHandle | None = None
         self._exchanging = False
         self._away_since: float | None = None
@@ -113,21 +116,23 @@ class Courier:
         if loop is not self._loop:
             self._begin(loop)
         if self._timer is None and not self._exchanging:
-            self._timer = loop.call_later(self._interval, self._go)
+            # Nothing is told while the store is away, but for a probe now and then.
+            self._timer = loop.call_later(
+                max(self._interval, _AWAY) if self.away else self._interval, self._go
+            )
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
         """Take up work on a loop; whatever belonged to another one is gone with it."""
         self._loop, self._timer, self._exchanging = loop, None, False
         self._tasks.clear()
+        self._posts.clear()
         self._charges.clear()
         self._connection = self._connect()
         self._do(self._keep_present(self._connection))
         self._do(self._listen(self._connection))
 
-    def _do(self, work: Coroutine[object, object, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _do(self, work: Coroutine[object, object, object]) -> None:
+        _keep(self._tasks, work)
 
     def _go(self) -> None:
         self._timer = None
@@ -144,25 +149,27 @@ class Courier:
             if self._exchange.waiting:
                 self.wake()
 
-    async def exchange_now(self) -> None:
-        """Tell what there is to tell, without waiting for the interval to be over."""
-        if self._loop is asyncio.get_running_loop():
-            await self._tell_all()
+    async def exchange_now(self) -> bool:
+        """Tell all that there is to tell, without waiting for the interval; return whether the store has taken it."""
+        if self._loop is not asyncio.get_running_loop():
+            return False
+        told = True
+        while told and self._exchange.waiting:
+            told = await self._tell_all()
+        return told
 
     async def aclose(self) -> None:
         """Tell what is left, within a second, and let go of the server."""
         if self._timer is not None:
             self._timer.cancel()
-        if self._loop is asyncio.get_running_loop() and self._connection is not None:
-            try:
+        if self._loop is asyncio.get_running_loop():
+            with suppress(TimeoutError):
                 async with asyncio.timeout(_FAREWELL):
-                    await self._tell_all()
-            except TimeoutError:
-                pass
-            for task in tuple(self._tasks):
+                    await self.exchange_now()
+                    await asyncio.gather(*self._posts)
+            for task in (tasks := (*self._tasks, *self._posts)):
                 task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-            await self._connection.aclose()
+            await asyncio.gather(*tasks, return_exceptions=True)
         self._loop = self._connection = None
 
     # -- what
@@ -246,8 +253,8 @@ class Courier:
     def shout(self, message: bytes) -> None:
         """Let all workers know at once."""
         self.wake()
-        if self._connection is not None and self._loop is not None and len(self._tasks) < _UNDER_WAY:
-            self._do(self._publish(self._connection, message))
+        if self._connection is not None and len(self._posts) < _UNDER_WAY:
+            _keep(self._posts, self._publish(self._connection, message))
 
     async def _publish(self, connection: Connection, message: bytes) -> None:
         try:
@@ -263,16 +270,17 @@ class Courier:
                     self.counts["heard"] += self._store.hear(message)
 
     async def _keep_present(self, connection: Connection) -> None:
-        """Give signs of life, and learn how many others do."""
+        """Give signs of life, and learn how many others do, until the loop ends; it takes the connection with it."""
         arguments = [self._store.origin, b"%d" % (_GONE * 1000)]
-        while True:
-            if not self._fixed and not self.away:
-                try:
-                    found = await connection.run(_PRESENT, [self._exchange.names.workers], arguments)
-                    self.workers = max(1, int(found)) if isinstance(found, (int, bytes)) else self.workers
-                except (StoreError, ValueError):  # the exchanges say what is wrong
-                    pass
-            await asyncio.sleep(_ALIVE)
+        try:
+            while True:
+                if not self._fixed and not self.away:
+                    with suppress(StoreError, ValueError):  # the exchanges say what is wrong
+                        found = await connection.run(_PRESENT, [self._exchange.names.workers], arguments)
+                        self.workers = max(1, int(found)) if isinstance(found, (int, bytes)) else self.workers
+                await asyncio.sleep(_ALIVE)
+        finally:
+            await connection.aclose()
 
     # -- whether
 
@@ -298,6 +306,13 @@ class Courier:
             self._tell(
                 f"{failed}; until it is back each worker counts for itself and holds clients to {share}"
             )
+
+
+def _keep(tasks: set[asyncio.Future[object]], work: Coroutine[object, object, object]) -> None:
+    """Start a task, and hold it until it is done: the loop itself does not."""
+    task: asyncio.Future[object] = asyncio.ensure_future(work)
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
 
 
 def _nonsense(error: ValueError | None) -> StoreError:

@@ -20,7 +20,7 @@ from antiscrape.core.history import History
 from antiscrape.core.spending import kept_of
 from antiscrape.core.verdict import Budget
 from antiscrape.stores.names import triple
-from antiscrape.stores.wire import News, pack_exchange, unpack_exchange
+from antiscrape.stores.wire import LIFTED, News, pack_exchange, unpack_exchange
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -121,7 +121,8 @@ class Exchange:
         """Return what the store calls a record."""
         if not purse.name:
             apart = b""
-            if isinstance(purse, History) and self._store.find_known(purse.key) is not purse:
+            known = self._store.find_known(purse.key)
+            if isinstance(purse, History) and known is not purse and not purse.gone:
                 apart = purse.look  # one of several visits at an address that has a purse of its own
             purse.name = self.names.record(purse, apart=apart)
         return purse.name
@@ -141,8 +142,8 @@ class Exchange:
             since=purse.seen,
             floor=floor,
             requests=journal.requests,
-            banned=banned and banned + offset,
-            cooled=cooled and cooled + offset,
+            banned=LIFTED if journal.lifted else banned and banned + offset,
+            cooled=LIFTED if journal.lifted else cooled and cooled + offset,
             level=level,
             rates=told,
             originals=_charged(purse.originals, journal.originals, offset, everything=journal.all),

@@ -125,6 +125,12 @@ class MemoryStore:
         """Lower a principal's standing until ``until``, for the ``level``-th time."""
         consequences.cool(history, until, level)
 
+    def lift(self, history: History) -> None:
+        """End a ban and a cooling."""
+        if history.trouble is not None:
+            consequences.ban(history, 0.0)
+            consequences.cool(history, 0.0, 0)
+
     def note_trapped(self, history: History, look: bytes) -> None:
         """Take note that a visit went into a trap: there is nobody to tell."""
 

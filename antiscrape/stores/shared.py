@@ -43,11 +43,17 @@ class Word(IntEnum):
     BANNED = 1  # until then
     COOLED = 2  # the standing is lowered until then; the level stands in place of the look
     TRAPPED = 3  # the visit went into a trap, which counts until then
+    LIFTED = 4  # neither banned nor cooling any more
 
 
 #: Whose word it is, the word, the seconds for which it holds from now on, the visit's look (noughts: none); the key follows.
 _MESSAGE: Final = Struct("<8sBd16s")
 _LONGEST: Final = 512
+
+
+def message(origin: bytes, word: Word, key: str, lasts: float = 0.0, look: bytes = b"") -> bytes:
+    """Return what all workers are to hear of the client ``key``; ``lasts`` in seconds."""
+    return _MESSAGE.pack(origin, word, lasts, look) + key.encode("utf-8", "surrogatepass")
 
 
 class SharedStore(MemoryStore):
@@ -183,20 +189,26 @@ class SharedStore(MemoryStore):
         if self.find_known(history.key) is history:  # and not one of the visits at the address
             self._say(Word.COOLED, history, until - self._clock(), b"%d" % level)
 
+    def lift(self, history: History) -> None:
+        """End a ban and a cooling, and let all workers know."""
+        super().lift(history)
+        journal = self.journal_of(history)
+        journal.told = journal.lifted = True
+        self._say(Word.LIFTED, history, 0.0, b"")
+
     def note_trapped(self, history: History, look: bytes) -> None:
         """Let all workers know that a visit went into a trap."""
         self._say(Word.TRAPPED, history, VISIT, look)
 
     def _say(self, word: Word, history: History, lasts: float, look: bytes) -> None:
-        key = history.key.encode("utf-8", "surrogatepass")
-        if len(key) <= _LONGEST:
-            self.shout(_MESSAGE.pack(self.origin, word, lasts, look) + key)
+        if len(history.key) <= _LONGEST:
+            self.shout(message(self.origin, word, history.key, lasts, look))
 
-    def hear(self, message: bytes) -> bool:
+    def hear(self, said: bytes) -> bool:
         """Take what another worker told; return whether that was news."""
         try:
-            origin, word, lasts, look = _MESSAGE.unpack_from(message)
-            key = message[_MESSAGE.size :].decode("utf-8", "surrogatepass")
+            origin, word, lasts, look = _MESSAGE.unpack_from(said)
+            key = said[_MESSAGE.size :].decode("utf-8", "surrogatepass")
             word = Word(word)
         except (StructError, ValueError):
             return False
@@ -213,9 +225,11 @@ class SharedStore(MemoryStore):
         return True
 
     def _take_word(self, history: History, word: Word, until: float, look: bytes) -> None:
-        if until <= self._clock():
+        if word is Word.LIFTED:
+            super().lift(history)
+        elif until <= self._clock():
             return
-        if word is Word.BANNED:
+        elif word is Word.BANNED:
             super().ban(history, max(until, history.banned_until))
         elif word is Word.COOLED:
             if look.isdigit():

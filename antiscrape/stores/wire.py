@@ -36,12 +36,16 @@ MOST_ENTRIES: Final = 10_000
 MOST_RATES: Final = 255
 
 
+#: In place of the end of a ban or a cooling: it is taken back.
+LIFTED: Final = -1.0
+
+
 class News(NamedTuple):
     """What one worker tells of one record beside requests.
 
     ``since`` is the store's time at which the worker last read all of it (0.0: never), ``floor`` a TAT below which the
-    record's cannot lie, ``requests`` the seconds it was moved on. ``banned`` and ``cooled`` are times, or -1.0 to take one
-    back. ``rates`` are name, floor and seconds; ``originals`` and ``subjects`` identity and the time it was charged.
+    record's cannot lie, ``requests`` the seconds it was moved on. ``banned`` and ``cooled`` are times, or
+    ``LIFTED``. ``rates`` are name, floor and seconds; ``originals`` and ``subjects`` identity and the time it was charged.
     """
 
     keys: tuple[bytes, bytes, bytes]

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from antiscrape.stores.breaker import State
+from antiscrape.stores.names import Names
 from tests import valkeys
 from tests.house import PATIENCE
-from tests.stores.workers import ASKING, BROWSER, CLIENT, PAGE, picture, until, workers
+from tests.stores.workers import ASKING, BROWSER, CLIENT, PAGE, picture, until, worker_of, workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -105,6 +106,25 @@ def test_a_ban_is_known_to_a_worker_that_sees_the_client_later(server: Server) -
             one.store.ban(one.history(), time.monotonic() + 500)
             await until(lambda: two.courier.counts["heard"] == 1)
             assert two.history().held_until > time.monotonic()
+
+    asyncio.run(run())
+
+
+def test_a_ban_that_is_taken_back_is_over_everywhere(url: str) -> None:
+    async def run() -> None:
+        async with workers(url, 3) as (one, two, three):
+            for each in (one, two):
+                each.take(PAGE)
+            await until(lambda: two.courier.listening and one.courier.listening)
+            one.store.ban(one.history(), time.monotonic() + 500)
+            one.store.cool(one.history(), time.monotonic() + 500, 2)
+            await until(lambda: two.history().held_until > 0 and not one.exchange.waiting)
+            two.store.lift(two.history())
+            await until(lambda: not one.history().held_until)
+            await until(lambda: not two.exchange.waiting)
+            three.take(PAGE)
+            await until(lambda: bool(three.history().seen))
+            assert not three.history().held_until, "nor does the store remember it"
 
     asyncio.run(run())
 
@@ -288,17 +308,12 @@ def test_a_worker_that_ends_tells_what_is_left(server: Server) -> None:
 
 def test_a_courier_takes_up_work_on_another_loop(server: Server) -> None:
     """Test clients, and servers that are started anew in one process, run one loop after another."""
-
-    async def make() -> list[object]:
-        context = workers(server.unix_url, 1)
-        return [context, *(await context.__aenter__())]
-
-    _, one = asyncio.run(make())
+    one = worker_of(server.unix_url, Names(b"k" * 32, "loops"))
 
     async def use() -> None:
-        one.take(PAGE)  # type: ignore[attr-defined]  # a worker
-        await until(lambda: one.courier.counts["exchanged"] > 0)  # type: ignore[attr-defined]
-        one.courier.counts["exchanged"] = 0  # type: ignore[attr-defined]
+        one.courier.counts["exchanged"] = 0
+        one.take(PAGE)
+        await until(lambda: one.courier.counts["exchanged"] > 0)
 
     asyncio.run(use())
     asyncio.run(use())

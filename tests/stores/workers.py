@@ -85,7 +85,7 @@ async def workers(
         namespace or os.urandom(8).hex(),
         shards=shards or (64 if "cluster" in url else 1),
     )
-    made = [_worker(url, names, strict=strict, interval=interval, timeout=timeout) for _ in range(count)]
+    made = [worker_of(url, names, strict=strict, interval=interval, timeout=timeout) for _ in range(count)]
     try:
         yield made
     finally:
@@ -93,7 +93,10 @@ async def workers(
             await one.courier.aclose()
 
 
-def _worker(url: str, names: Names, *, strict: bool, interval: float, timeout: float) -> Worker:
+def worker_of(
+    url: str, names: Names, *, strict: bool = False, interval: float = 0.02, timeout: float = PATIENCE
+) -> Worker:
+    """Build one worker; it takes up its work when it is first asked for something."""
     store = (StrictStore if strict else SharedStore)(
         clock=time.monotonic,
         origin=os.urandom(8),
