@@ -11,6 +11,7 @@ from antiscrape import clock
 from antiscrape.asgi.accounts import Accounts
 from antiscrape.asgi.bodies import Rewriters
 from antiscrape.asgi.middleware import Middleware
+from antiscrape.asgi.neighbours import warn_of_neighbours
 from antiscrape.asgi.preferences import PreferenceWriter
 from antiscrape.asgi.traps import Maze
 from antiscrape.core.obedience import RobotsBook
@@ -123,6 +124,8 @@ class AntiscrapeMiddleware(Middleware):
             partners=roles.partners,
             accounts=_accounts(policy, keys, account, owner),
         )
+        if policy.store.address is None:
+            warn_of_neighbours()
         self.policy = policy
         self.store = store
         self.meter = Meter(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import redis
 
-from antiscrape.stores.private import find_server
+from antiscrape.stores.extras import find_server
 from tests.conftest import missing
 from tests.house import PATIENCE
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -9,11 +10,13 @@ import click
 
 from antiscrape import clock
 from antiscrape.core.budgets import parse_limits
+from antiscrape.core.store_address import key_prefix
 from antiscrape.core.verdict import Mode
 from antiscrape.lookups.networks import NetworkBook
 from antiscrape.lookups.roles import open_roles
 from antiscrape.settings.load import load
 from antiscrape.settings.units import write_duration
+from antiscrape.stores.extras import need_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +39,7 @@ def command(file: str | None) -> None:
     """
     loaded = load(file, require_secret=False)
     _read_files(loaded.policy)
-    for warning in loaded.warnings:
+    for warning in (*loaded.warnings, *_ask_store(loaded.policy)):
         click.echo(f"warning: {warning}", err=True)
     click.echo(f"ok: {loaded.source}\n")
     for line in summary(loaded.policy):
@@ -48,6 +51,19 @@ def _read_files(policy: Policy) -> None:
     if policy.networks:
         NetworkBook(policy.networks.lists, policy.networks.asn_database)
     open_roles(policy, clock=clock.monotonic, wall=clock.wall, tell=lambda *_: None)
+
+
+def _ask_store(policy: Policy) -> Iterator[str]:
+    """Yield what is wrong with the shared store now; raise ``ConfigurationError`` where its client is not installed."""
+    address = policy.store.address
+    if address is None:
+        return
+    need_client()
+    from antiscrape.stores.connection import try_out  # noqa: PLC0415  it needs the client
+
+    trouble = asyncio.run(try_out(address, key_prefix(policy.store.namespace or policy.site)))
+    if trouble is not None:
+        yield str(trouble)
 
 
 def summary(policy: Policy) -> Iterator[str]:
@@ -68,6 +84,7 @@ def summary(policy: Policy) -> Iterator[str]:
     yield f"crawlers  {_crawlers(policy)}"
     yield f"says      {'how it wants to be crawled' if policy.preferences else 'nothing about crawling'}"
     yield f"traps     {_traps(policy)}"
+    yield f"store     {_store(policy)}"
     yield f"preview   {policy.images.preview_cells} cells, {policy.images.preview_size} pixels"
     yield f"record    events to {policy.record.events}, admin at {policy.record.admin or 'no address'}"
     yield ""
@@ -107,6 +124,14 @@ def _crawlers(policy: Policy) -> str:
     rules = policy.crawlers
     how = f"DNS and the lists in {rules.ranges}" if rules.ranges else "DNS"
     return (f"verified by {how}" if rules.verify else "none verified") + f"; {len(policy.bots)} sign"
+
+
+def _store(policy: Policy) -> str:
+    rules = policy.store
+    if rules.address is None:
+        return f"each worker's memory, {rules.max_principals} clients"
+    how = "asked by each request" if rules.mode == "strict" else f"every {write_duration(rules.interval)}"
+    return f"{rules.address}, {how}"
 
 
 def _grants(policy: Policy) -> str:

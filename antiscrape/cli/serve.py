@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 UPSTREAM, CONFIG, REWRITE_HOST = "ANTISCRAPE_UPSTREAM", "ANTISCRAPE_CONFIG", "ANTISCRAPE_REWRITE_HOST"
 #: The setting ``[record] admin``, as the environment says it.
 ADMIN = "ANTISCRAPE__RECORD__ADMIN"
+#: The settings ``[store] url`` and ``namespace``, likewise.
+STORE, NAMESPACE = "ANTISCRAPE__STORE__URL", "ANTISCRAPE__STORE__NAMESPACE"
 
 MOST_PORT = 65_535
 
@@ -61,14 +63,18 @@ def command(
             os.environ[name] = value
     _need_extras()
     from antiscrape.asgi.admin_server import FOLDER, for_workers  # noqa: PLC0415
+    from antiscrape.asgi.neighbours import KNOWN  # noqa: PLC0415
     from antiscrape.asgi.runner import LOGGING, run  # noqa: PLC0415  `antiscrape --help` needs no server
 
     dictConfig(LOGGING)
     with ExitStack() as stack:
         app: ASGIApp | str
+        counting = ""
         if workers > 1:
             _, policy = _parts()  # what is wrong is said here, once, and not by every worker
             os.environ.update(stack.enter_context(for_workers(policy.record.admin)))
+            counting = _share(stack, policy, workers)
+            os.environ[KNOWN] = "1"
             app = "antiscrape.cli.serve:application"
         else:
             os.environ.pop(FOLDER, None)
@@ -82,16 +88,34 @@ def command(
             factory=workers > 1,
             limit_concurrency=limit_concurrency,
             timeout_graceful_shutdown=drain,
-            ready=lambda url: _say_ready(url, upstream, workers),
+            ready=lambda url: _say_ready(url, upstream, counting),
         )
     ctx.exit(status)
 
 
-def _say_ready(url: str, upstream: str, workers: int) -> None:
+def _share(stack: ExitStack, policy: Policy, workers: int) -> str:
+    """Have the workers count together, in the store that the policy names or in one of their own; say how they do."""
+    from antiscrape.stores.extras import has_private, need_client  # noqa: PLC0415
+    from antiscrape.stores.private import private_store  # noqa: PLC0415
+
+    address = policy.store.address
+    if address is not None:
+        need_client()
+        return f"{workers} workers count together, in the store {address}"
+    alone = f"{workers} workers count each for itself: a client may get up to {workers} times its budgets"
+    if not has_private():
+        return f"{alone}; install antiscrape[workers], and they count together"
+    try:
+        os.environ.update({STORE: stack.enter_context(private_store()), NAMESPACE: "private"})
+    except ConfigurationError as error:
+        return f"{alone}; {error}"
+    return f"{workers} workers count together, in a private Valkey that ends with them"
+
+
+def _say_ready(url: str, upstream: str, counting: str) -> None:
     click.echo(f"antiscrape: ready on {url}, in front of {upstream}", err=True)
-    if workers > 1:
-        words = f"{workers} workers count each for itself: a client may get up to {workers} times its budgets"
-        click.echo(f"antiscrape: {words}", err=True)
+    if counting:
+        click.echo(f"antiscrape: {counting}", err=True)
 
 
 def application() -> ASGIApp:

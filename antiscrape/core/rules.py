@@ -7,7 +7,7 @@ assignment, and a verdict can always be explained by the policy object that it w
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from antiscrape.core.account import AccountRules
 from antiscrape.core.consequences import CoolingRules
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from antiscrape.core.partner import Partner
     from antiscrape.core.preferences import PreferenceRules
     from antiscrape.core.resource import Kind, Size
+    from antiscrape.core.store_address import StoreAddress
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +157,16 @@ class IdentityRules:
 
 @dataclass(frozen=True, slots=True)
 class StoreRules:
-    """Bounds of the memory that remembers principals."""
+    """Where principals are remembered: in memory, and at ``address`` together with other workers."""
 
     max_principals: int = 200_000
+    # Out of the policy's version: two machines that reach one store by two names have one policy.
+    address: StoreAddress | None = field(default=None, repr=False)
+    mode: Literal["shared", "strict"] = "shared"
+    interval: float = 0.1  # seconds between two exchanges of what was counted
+    timeout: float = 0.25  # seconds after which a call to the store has failed
+    workers: int = 0  # that divide the budgets while the store is away; 0: as many as were last seen
+    namespace: str = ""  # of the store's keys; "": the site's name
 
 
 @dataclass(frozen=True, slots=True)

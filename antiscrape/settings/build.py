@@ -17,7 +17,6 @@ from antiscrape.core.rules import (
     RecordRules,
     Route,
     SignalRule,
-    StoreRules,
     TrapRules,
 )
 from antiscrape.core.verdict import Standing
@@ -34,7 +33,9 @@ if TYPE_CHECKING:
     from antiscrape.settings.standings import Standings, StandingTable
 
 
-def build(settings: Settings, secrets: Sequence[bytes], folder: Path = Path()) -> Policy:
+def build(
+    settings: Settings, secrets: Sequence[bytes], folder: Path = Path(), *, store_password: str = ""
+) -> Policy:
     """Compile ``settings``; ``secrets`` run from oldest to newest, relative paths start at ``folder``."""
     site, score = settings.site, settings.score
     return Policy(
@@ -66,7 +67,7 @@ def build(settings: Settings, secrets: Sequence[bytes], folder: Path = Path()) -
         spread=settings.spread.enabled,
         traps=TrapRules(**dict(settings.traps)),
         preferences=settings.preferences.rules(),
-        store=StoreRules(**dict(settings.store)),
+        store=settings.store.rules(store_password),
         record=RecordRules(**dict(settings.record)),
     )
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from antiscrape.clock import wall
 from antiscrape.errors import ConfigurationError, SecretError
-from antiscrape.settings import keys, partners, report
+from antiscrape.settings import keys, partners, report, store
 from antiscrape.settings.build import build
 from antiscrape.settings.files import read_small
 from antiscrape.settings.model import Settings
@@ -70,15 +70,20 @@ def load(
     source = named or "defaults"
     tree, origins = _read(Path(named)) if named else ({}, Origins(source, {}))
     settings, problems = _settings(tree, origins, environ)
+    password = ""
+    try:
+        password = _store_password(tree, origins, environ, Path(named).parent)
+    except ConfigurationError as error:
+        problems = (*problems, *error.problems)
     try:
         given = _secrets(tree, origins, environ, Path(named).parent)
         if require_secret and not given:
             raise keys.missing()
     except SecretError as error:
         raise ConfigurationError(*problems, *error.problems) if problems else error from None
-    if settings is None:
+    if settings is None or problems:
         raise ConfigurationError(*problems)
-    policy = build(settings, given or (secrets.token_bytes(32),), Path(named).parent)
+    policy = build(settings, given or (secrets.token_bytes(32),), Path(named).parent, store_password=password)
     doubts = (*settings.doubts(), *partners.doubts(policy.partners, wall()))
     warnings = [origins.line(where, words) for where, words in doubts]
     if not given:
@@ -98,10 +103,20 @@ def _settings(
 
 
 def _secrets(tree: Tree, origins: Origins, environ: Mapping[str, str], folder: Path) -> tuple[bytes, ...]:
-    site = tree.get("site")
-    name = site.get("secret_file") if isinstance(site, dict) else None
-    file = folder / name if isinstance(name, str) and name else None
+    file = _named(tree, "site", "secret_file", folder)
     return keys.read_secrets(environ, file, origins.place(("site", "secret_file")))
+
+
+def _store_password(tree: Tree, origins: Origins, environ: Mapping[str, str], folder: Path) -> str:
+    file = _named(tree, "store", "password_file", folder)
+    return store.read_password(environ, file, origins.place(("store", "password_file")))
+
+
+def _named(tree: Tree, table: str, key: str, folder: Path) -> Path | None:
+    """Return the file that a setting names, before it is known that the setting is right."""
+    settings = tree.get(table)
+    name = settings.get(key) if isinstance(settings, dict) else None
+    return folder / name if isinstance(name, str) and name else None
 
 
 def _read(path: Path) -> tuple[Tree, Origins]:

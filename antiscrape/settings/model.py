@@ -33,6 +33,7 @@ from antiscrape.settings.preferences import Preferences
 from antiscrape.settings.routes import ROUTES, RouteLines
 from antiscrape.settings.signals import Signals
 from antiscrape.settings.standings import Standings
+from antiscrape.settings.store import Store
 from antiscrape.settings.table import ModeName, Remark, RenditionName, Table
 from antiscrape.settings.units import Bytes, Duration, lasting, sized
 
@@ -234,17 +235,6 @@ class Traps(Table):
     )
 
 
-class Store(Table):
-    """Bounds of the memory that remembers clients."""
-
-    max_principals: int = Field(
-        default=200_000,
-        ge=1000,
-        le=50_000_000,
-        description="How many clients are remembered at once; beyond, those longest unseen are forgotten.",
-    )
-
-
 class Record(Table):
     """Where events and metrics go."""
 
@@ -315,6 +305,9 @@ class Settings(Table):
         """Yield the doubts of every table, and the signals of which one alone bans."""
         for name in ("images", "record"):
             yield from _within((name,), getattr(self, name))
+        if self.store.url and not self.store.namespace and self.site.name == type(self.site)().name:
+            words = f'two sites called "{self.site.name}" would share their counts there'
+            yield ("store", "url"), f"{words}; give this one a site.name or a store.namespace"
         for name in type(self.standing).model_fields:
             yield from _within(("standing", name), getattr(self.standing, name))
         for name, signal in self.signals.rows():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from pydantic import BaseModel
 
 from antiscrape.settings.model import Settings
+from antiscrape.settings.store import PASSWORD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +25,7 @@ MOST_PROBLEMS = 100
 #: A value is shown so that it is recognised, not so that it is read.
 LONGEST_SHOWN = 60
 #: An operator may have put the secret where its file's name belongs (SECURITY J9).
-HIDDEN = frozenset({("site", "secret_file")})
+HIDDEN = frozenset({("site", "secret_file"), ("store", "url"), ("store", "password_file")})
 
 _EXPECTED = {
     "bool_type": "is not true or false",
@@ -88,6 +89,8 @@ def _unknown(path: Path) -> str:
     name, what = str(path[-1]), "signal" if path[:-1] == ("signals",) else "setting"
     if "secret" in name.lower():
         return "a secret does not belong here; set ANTISCRAPE_SECRET, or name a file in site.secret_file"
+    if "password" in name.lower() and name != "password_file":
+        return f"a password does not belong here; set {PASSWORD}, or name a file in store.password_file"
     near = get_close_matches(name[:LONGEST_SHOWN], siblings := _fields(path[:-1]), n=1)
     if near:
         return f'unknown {what}; did you mean "{near[0]}"?'

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
 
 from antiscrape.core.budgets import MOST_DISTINCT, parse_limits
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 Network = IPv4Network | IPv6Network
 
 # The words that core.budgets takes for a window, so that "min" means the same in every setting.
 _SECONDS = {
+    "ms": 0.001,
     "": 1, "s": 1, "sec": 1, "second": 1, "seconds": 1,
     "min": 60, "minute": 60, "minutes": 60,
     "h": 3600, "hour": 3600, "hours": 3600,
@@ -45,7 +49,7 @@ def read_bytes(value: object) -> int:
     return int(amount)
 
 
-def _read(value: object, units: dict[str, int], expected: str) -> float:
+def _read(value: object, units: Mapping[str, float], expected: str) -> float:
     # bool is an int in Python, but true is no number of seconds
     if isinstance(value, int | float) and not isinstance(value, bool):
         if not 0 <= value < _MOST:
@@ -63,6 +67,8 @@ def write_duration(seconds: float) -> str:
     for unit, factor in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds and seconds % factor == 0:
             return f"{seconds / factor:.0f}{unit}"
+    if 0 < seconds < 1 and round(seconds * 1000, 6) % 1 == 0:
+        return f"{seconds * 1000:.0f}ms"
     return f"{seconds:.9f}".rstrip("0").rstrip(".") + "s"
 
 
@@ -191,7 +197,7 @@ def _quantity_schema(pattern: str, examples: list[str]) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": [{"type": "number"}, text], "examples": examples})
 
 
-_DURATION_UNITS = "s|sec|seconds?|min|minutes?|h|hours?|d|days?"
+_DURATION_UNITS = "ms|s|sec|seconds?|min|minutes?|h|hours?|d|days?"
 
 #: Seconds; written as ``"15min"`` or a number of seconds.
 Duration = Annotated[

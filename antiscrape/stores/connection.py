@@ -209,6 +209,22 @@ class Connection:
         await self._servers.aclose()
 
 
+#: Reading is not enough: a replica reads, too, and a server without memory.
+_TRIAL: Final = Script(b"return redis.call('SET', KEYS[1], '', 'PX', 1000)")
+
+
+async def try_out(address: StoreAddress, prefix: bytes, *, seconds: float = 2.0) -> StoreError | None:
+    """Write a key that lasts a second, and return what stands in the way of it, or None."""
+    connection = Connection(address, timeout=seconds)
+    try:
+        await connection.run(_TRIAL, [prefix + b"trial"], [])
+    except StoreError as error:
+        return error
+    finally:
+        await connection.aclose()
+    return None
+
+
 async def _heard(wire: Wire) -> bytes | None:
     """Return the next message, or None where the other side has nothing to say to a PING either."""
     asked = False

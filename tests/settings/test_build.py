@@ -148,7 +148,15 @@ CHANGED: dict[str, dict[str, Any]] = {
         "remember": "2min",
         "max_sessions": 1234,
     },
-    "store": {"max_principals": 1234},
+    "store": {
+        "max_principals": 1234,
+        "url": "valkey://store",
+        "mode": "strict",
+        "interval": 1.0,
+        "timeout": 1.0,
+        "workers": 8,
+        "namespace": "photos",
+    },
     "record": {"events": "off", "addresses": "plain", "admin": ""},
 }
 
@@ -164,7 +172,8 @@ def test_every_setting_reaches_its_rule(table: str, part: str) -> None:
         field.name for field in fields(before) if getattr(before, field.name) == getattr(after, field.name)
     ]
     assert same == []
-    assert {field.name for field in fields(before)} == set(CHANGED[table])
+    renamed = {"url": "address"}  # with the password that stands elsewhere
+    assert {field.name for field in fields(before)} == {renamed.get(name, name) for name in CHANGED[table]}
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,8 @@ UNITS = [
         ("45", 45),
         (5, 5),
         (0.5, 0.5),
+        ("100ms", 0.1),
+        ("0.5 ms", 0.0005),
     ],
 )
 def test_durations_are_seconds(written: object, seconds: float) -> None:
