@@ -23,9 +23,9 @@ _HURRY = 8
 _CROWD = 6
 
 
-def _people(h: History) -> int:
+def _reached(h: History, count: int, least: int) -> bool:
     # What one person never does in a minute, two with one browser may; what they had is weighed by its shares.
-    return 2 if h.crowd.size >= _CROWD else 1
+    return count >= least and (count >= 2 * least or h.crowd.size < _CROWD)
 
 
 def _one_by_one(h: History) -> bool:
@@ -95,13 +95,13 @@ SIGNALS: tuple[Signal[History], ...] = (
     Signal("referer-never-sent", "navigation", 10, "No image request named the page that it belongs to.",
            "RFC 9110 §10.1.3; " + _MEASURED, lambda h: h.unreferred >= 8 and h.unreferred == h.images),
     Signal("pages-faster-than-reading", "navigation", 25, "Pages were opened faster than anybody reads.",
-           _MEASURED + ": people at most 18 pages a minute", lambda h: h.minute_pages > 40 * _people(h)),
+           _MEASURED + ": people at most 18 pages a minute", lambda h: _reached(h, h.minute_pages, 41)),
     Signal("pages-typed-one-by-one", "navigation", 20, "Page after page was opened as if its address had been typed, few of them by a link.",
            "W3C Fetch Metadata Request Headers §2.3; " + _REPLAYED + ": 46 runs; people at most 4 such pages",
-           lambda h: h.typed >= 8 * _people(h) and 2 * h.typed > h.pages),
+           lambda h: 2 * h.typed > h.pages and _reached(h, h.typed, 8)),
     Signal("pages-in-a-hurry", "navigation", 20, "Pages were opened at once after one another, and none of them was looked at.",
            _REPLAYED + ": 98 runs; people at most 4 in a row (tabs opened from one page)",
-           lambda h: h.hurry >= _HURRY * _people(h)),
+           lambda h: _reached(h, h.hurry, _HURRY)),
     Signal("page-claimed-never-opened", "navigation", 25, "Originals named a page as where they belong that was never asked for.",
            "RFC 9110 §10.1.3; " + _REPLAYED + ": 1 run, at each of its 12 addresses; no person",
            lambda h: h.odd.claimed >= 3 and not (h.pages or h.thumbnails)),
