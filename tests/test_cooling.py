@@ -183,6 +183,7 @@ def test_another_browser_at_the_address_that_has_drawn_pages_is_not_cooled() -> 
     exceed(gate, clock, 5)
     clock.tick(120.0)
     assert ask(gate).standing is Standing.UNKNOWN
+    ask(gate, "/static/a.css", headers=other)  # half an hour later that is another visit
     assert ask(gate, headers=other).cooling is None
 
 
