@@ -128,6 +128,8 @@ class AntiscrapeMiddleware(Middleware):
             warn_of_neighbours()
         self.policy = policy
         self.store = store
+        #: Carries what workers tell each other; None where each counts for itself.
+        self.courier = opened.courier
         self.meter = Meter(
             loaded,
             recorder=recorder,
