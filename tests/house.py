@@ -27,7 +27,7 @@ from antiscrape.images.renderer import PillowRenderer
 from antiscrape.lookups.agents import AgentBook
 from antiscrape.settings import load_policy
 from antiscrape.signing import grants_of
-from antiscrape.stores.memory import MemoryStore
+from antiscrape.stores.memory import MemoryStore, memory_store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -95,9 +95,7 @@ def agent_book() -> AgentBook:
 
 
 def store_of(policy: Policy) -> MemoryStore:
-    return MemoryStore(
-        max_principals=policy.store.max_principals, rollup_factor=policy.identity.rollup_factor
-    )
+    return memory_store(policy)
 
 
 def gate_of(policy: Policy, clock: Clock, store: MemoryStore | None = None, **rooms: Any) -> Gate:

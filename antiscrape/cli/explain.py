@@ -22,7 +22,7 @@ from antiscrape.operate.pasted import MOST_BYTES, PEER, Given, read_requests
 from antiscrape.operate.prose import step_lines, story_lines
 from antiscrape.settings.load import load
 from antiscrape.signing import grants_of
-from antiscrape.stores.memory import MemoryStore
+from antiscrape.stores.memory import memory_store
 
 if TYPE_CHECKING:
     from antiscrape.core.rules import Policy
@@ -79,9 +79,7 @@ def explainer_of(policy: Policy) -> Explainer:
     policy, _ = lay_trap(policy, KeyRing(policy.secrets))
     grants = grants_of(policy) if policy.grants.prefixes else None
     moment, agents = Moment(clock.wall()), AgentBook()
-    store = MemoryStore(
-        max_principals=policy.store.max_principals, rollup_factor=policy.identity.rollup_factor
-    )
+    store = memory_store(policy)
     networks = NetworkBook(policy.networks.lists, policy.networks.asn_database) if policy.networks else None
     # no event loop runs here, so DNS is not asked: lists and keys tell, as far as they are on this machine
     roles, _ = open_roles(policy, clock=moment.monotonic, wall=moment.wall, tell=lambda *_: None)

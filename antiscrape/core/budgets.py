@@ -27,6 +27,8 @@ _HAIR = 1e-4
 class Limit:
     """A budget of ``amount`` units per ``window`` seconds, written as ``text``.
 
+    ``of_requests`` and ``of_bytes`` are its names where a record keeps several arrival times: one string for all records.
+
     Of distinct things at most ``amount`` are had within any window. Requests and bytes are a rate:
     ``amount`` at once, and what was spent is earned back evenly over the window.
     """
@@ -35,10 +37,14 @@ class Limit:
     window: float
     text: str
     interval: float = field(init=False)
+    of_requests: str = field(init=False, repr=False, compare=False)
+    of_bytes: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Derive the seconds that one unit takes to be earned back, less a hair."""
+        """Derive the seconds that one unit takes to be earned back, less a hair, and the names."""
         object.__setattr__(self, "interval", (self.window - _HAIR) / self.amount if self.amount else 0.0)
+        object.__setattr__(self, "of_requests", "requests " + self.text)
+        object.__setattr__(self, "of_bytes", "bytes " + self.text)
 
 
 def parse_limits(text: str, *, sizes: bool = False) -> tuple[Limit, ...]:

@@ -167,6 +167,7 @@ class StoreRules:
     timeout: float = 0.25  # seconds after which a call to the store has failed
     workers: int = 0  # that divide the budgets while the store is away; 0: as many as were last seen
     namespace: str = ""  # of the store's keys; "": the site's name
+    max_bytes: int = 256 * 2**20
 
 
 @dataclass(frozen=True, slots=True)

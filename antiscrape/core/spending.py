@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from antiscrape.core.budgets import Limit
-    from antiscrape.core.history import Network, Purse
+    from antiscrape.core.purse import Network, Purse
     from antiscrape.core.rules import Allowance
 
 _REQUESTS: Final = Budget.REQUESTS
@@ -46,7 +46,10 @@ def spend_requests(purse: Purse, allowance: Allowance, now: float) -> Exceeded |
             return Exceeded(_REQUESTS, text_of(limits), wait, shared=True)
         charged.append((network, moved))
     for level, moved in charged:
-        level.tats = {**(level.tats or {}), **moved}
+        if level.tats is None:
+            level.tats = moved
+        else:
+            level.tats.update(moved)
     return None
 
 
@@ -110,7 +113,7 @@ def _try_rate(
     moved: dict[str, float] = {}
     longest = 0.0
     for limit in limits:
-        key = "requests " + limit.text
+        key = limit.of_requests
         moved[key], wait = spend(now, tats.get(key, now), cost, limit.interval, limit.window)
         longest = max(longest, wait if limit.amount else limit.window)
     return moved, longest
@@ -128,7 +131,7 @@ def spend_bytes(purse: Purse, allowance: Allowance, amount: int, now: float) -> 
 def _add_bytes(purse: Purse, limits: tuple[Limit, ...], amount: float, now: float) -> None:
     tats = purse.tats if purse.tats is not None else {}
     for limit in limits:
-        key = "bytes " + limit.text
+        key = limit.of_bytes
         tats[key] = max(now, tats.get(key, now)) + amount * limit.interval
     purse.tats = tats
 
@@ -149,7 +152,7 @@ def bytes_left(purse: Purse, allowance: Allowance, now: float) -> Exceeded | Non
 
 def _no_bytes(purse: Purse, limits: tuple[Limit, ...], now: float) -> Exceeded | None:
     for limit in limits:
-        tat = (purse.tats or {}).get("bytes " + limit.text, now)
+        tat = (purse.tats or {}).get(limit.of_bytes, now)
         if not limit.amount or tat - now >= limit.window:
             return Exceeded(_BYTES, limit.text, max(tat - now - limit.window, limit.interval))
     return None

@@ -24,8 +24,10 @@ from hashlib import blake2b
 from operator import add
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from antiscrape.core.history import VISIT, Purse, names_host
+from antiscrape.core.habits import VISIT
+from antiscrape.core.history import names_host
 from antiscrape.core.memo import Memo
+from antiscrape.core.purse import Purse
 from antiscrape.core.spending import spend_distinct
 from antiscrape.core.verdict import Budget
 

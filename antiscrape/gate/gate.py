@@ -176,7 +176,7 @@ class Gate:
         habits = history
         if look and history.look != look:
             habits = self._visit_of(history, look, self._clock())
-        habits.traps += 1
+        habits.own_oddities().traps += 1
         self._review(habits)
 
     def name(self, passage: Passage, account: Account) -> bool:

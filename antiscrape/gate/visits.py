@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from antiscrape.core.history import ALONE, Crowd, History
+from antiscrape.core.habits import ALONE, Crowd
+from antiscrape.core.history import History
 from antiscrape.core.memo import Memo
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Visits:
         if known.thumbnails or known.assets:
             crowd.note_drawn(look)
         known.crowd = crowd
-        history.last, history.touched = now, True
+        history.last = now
         if known.outside is not history.outside:
             known.outside = history.outside
             self._review(known)

@@ -15,7 +15,7 @@ from antiscrape.settings.names import (
     Line,  # noqa: TC001  pydantic reads annotations when it runs
 )
 from antiscrape.settings.table import Remark, Table
-from antiscrape.settings.units import Duration, lasting
+from antiscrape.settings.units import Bytes, Duration, lasting, sized
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,7 +40,13 @@ class Store(Table):
         default=200_000,
         ge=1000,
         le=50_000_000,
-        description="How many clients are remembered at once; beyond, those longest unseen are forgotten.",
+        description="How many clients are remembered at once; beyond, those longest unseen are forgotten, and last "
+        "those that are banned or have spent a budget.",
+    )
+    max_bytes: Annotated[Bytes, sized("1MiB", "1024GiB")] = Field(
+        default=2**28,
+        description="How much memory they may take, with the networks around them; beyond, likewise. A client that "
+        "asked once takes some 450 bytes, one that looked at pictures twice that or more.",
     )
     url: Annotated[str, AfterValidator(_url)] = Field(
         default="",
@@ -101,6 +107,7 @@ class Store(Table):
             address = replace(address, password=password)
         return StoreRules(
             max_principals=self.max_principals,
+            max_bytes=self.max_bytes,
             address=address,
             mode=self.mode,
             interval=self.interval,

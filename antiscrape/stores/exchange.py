@@ -20,13 +20,14 @@ from antiscrape.core.history import History
 from antiscrape.core.spending import kept_of
 from antiscrape.core.verdict import Budget
 from antiscrape.stores.names import triple
+from antiscrape.stores.table import held_by
 from antiscrape.stores.wire import LIFTED, News, pack_exchange, unpack_exchange
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from antiscrape.core.history import Purse
     from antiscrape.core.journal import Journal
+    from antiscrape.core.purse import Purse
     from antiscrape.core.rules import Allowance
     from antiscrape.stores.names import Names
     from antiscrape.stores.shared import SharedStore
@@ -164,7 +165,9 @@ class Exchange:
                 self._store.journal_of(purse).told = True
                 self.urgent = True
         for (purse, _), state in zip(telling.fulls, answer.fulls, strict=True):
+            before = held_by(purse)
             _take_state(purse, state, offset, latest)
+            self._store.regrown(purse, before, now)
             purse.seen = answer.now
         self._compare_epochs(telling.shard, answer, now)
 
@@ -271,7 +274,7 @@ def _forgive(purse: Purse, journal: Journal, now: float) -> None:
 def _worth_telling(purse: Purse, now: float) -> bool:
     return (
         purse.tat - now > _TRIFLE
-        or purse.held_until > now
+        or (isinstance(purse, History) and purse.held_until > now)
         or bool(purse.tats or purse.originals or purse.subjects)
     )
 

@@ -1,46 +1,59 @@
-"""The memory store: every principal's history in one process, bounded, without timers.
+"""The memory store: every principal's history in one process, bounded in number and in bytes, without timers.
 
-Room is made by a clock hand (second chance): a record that was used since the hand last passed, is
-banned or cooling, or has spent much of a budget is passed over. So ten thousand strangers cannot make the
-store forget the one client that is limited, which lets it back in at once in several rate limiters
-(``throttled-py``, ``fastapi-guard`` and ``bot-guard-py``, measured).
+Which record has to go when a bound is met, ``stores.table`` knows. What all of them weigh is a running sum, told of
+whatever a record gains or loses; a record weighs again, when it is dropped, exactly what was added for it.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from antiscrape.core import consequences
-from antiscrape.core.history import History, Network
+from antiscrape.core.history import TICK, History
 from antiscrape.core.observation import WITHIN, Charge, Usage
+from antiscrape.core.purse import Network
 from antiscrape.core.resource import Kind, Resource, Size, subject_identity
-from antiscrape.core.spending import bytes_left, spend_bytes, spend_distinct, spend_one, spend_requests
+from antiscrape.core.spending import (
+    around,
+    bytes_left,
+    spend_bytes,
+    spend_distinct,
+    spend_one,
+    spend_requests,
+)
 from antiscrape.core.verdict import Budget
+from antiscrape.stores.table import (
+    Table,
+    age_network,
+    age_principal,
+    held_by,
+    rank_network,
+    rank_principal,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from antiscrape.core.budgets import Limit
     from antiscrape.core.identity import Principal
-    from antiscrape.core.rules import Allowance
+    from antiscrape.core.purse import Purse
+    from antiscrape.core.rules import Allowance, Policy
     from antiscrape.core.verdict import Exceeded, Standing
 
 _ORIGINAL: Final = Charge.ORIGINAL
 _IMAGE: Final = Kind.IMAGE
 _THUMBNAIL: Final = Size.THUMBNAIL
 _ORIGINALS: Final = Budget.ORIGINALS
-#: The hand looks at so many records per newcomer at most, so that an insertion stays O(1).
-_STEPS = 8
-#: Distinct originals or subjects, or requests, after which a record is worth keeping over a stranger's.
-_SPENDER = 8
-#: Seconds of requests that a record has yet to earn back, likewise.
-_DEBT = 60.0
+#: Records that are dropped at most for one charge or newcomer that is too much; the next one goes on.
+_AT_ONCE = 4
 
 
 class MemoryStore:
-    """Histories by principal. Keys are strings: integers of attacker-chosen addresses collide (SECURITY A12)."""
+    """Histories by principal. Keys are strings: integers of attacker-chosen addresses collide (SECURITY A12).
+
+    At most ``max_principals`` are remembered, and as many networks around them; both together have ``max_bytes``.
+    """
 
     def __init__(
         self,
@@ -48,10 +61,14 @@ class MemoryStore:
         max_principals: int,
         rollup_factor: float,
         line_factor: float = 4.0,
+        max_bytes: float = float("inf"),
         standings: Mapping[Standing, Allowance] = MappingProxyType({}),
     ) -> None:
-        self._principals: _Table[History] = _Table(max_principals)
-        self._networks: _Table[Network] = _Table(max(16, max_principals // 4))
+        self._principals: Table[History] = Table(rank_principal, age_principal)
+        self._networks: Table[Network] = Table(rank_network, age_network)
+        self._most = max_principals
+        self._max_bytes = max_bytes
+        self._tick = float("-inf")
         self._rollup_factor = rollup_factor
         self._line_factor = line_factor
         # A principal whose standing changes has still had what it had, for as long as any standing asks.
@@ -64,7 +81,12 @@ class MemoryStore:
         self.charge_request: Callable[[History, Limit, float], Exceeded | None] = spend_one
 
     def __len__(self) -> int:
-        return len(self._principals.records)
+        return len(self._principals)
+
+    @property
+    def held_bytes(self) -> int:
+        """What all records weigh, give or take a seventh."""
+        return self._principals.bytes + self._networks.bytes
 
     def find(self, principal: Principal, now: float) -> History:
         """Return the history of ``principal``, a new one if it is not known."""
@@ -77,15 +99,51 @@ class MemoryStore:
         if principal.line:
             rollup = self._network(principal.line, rollup, self._line_factor, now)
         history = History(now, rollup, key=principal.key)
-        self._principals.add(principal.key, history, now)
+        if now - self._tick > TICK:
+            self._tick = now
+        history.last = self._tick
+        history.scale = self._principals.scale
+        for network in around(history):
+            network.members += 1
+        if len(self._principals) >= self._most:
+            self._drop_principal(now)
+        self._principals.add(history)
+        self._fit(now)
         return history
 
     def _network(self, key: str, rollup: Network | None, factor: float, now: float) -> Network:
         known = self._networks.records.get(key)
         if known is None:
+            if len(self._networks) >= self._most:
+                self._networks.drop(now)
             known = Network(now, rollup, key=key, factor=factor)
-            self._networks.add(key, known, now)
+            self._networks.add(known)
         return known
+
+    def _drop_principal(self, now: float) -> None:
+        dropped = self._principals.drop(now)
+        left = len(dropped.originals or ()) + len(dropped.subjects or ())
+        widest = None
+        for network in around(dropped):
+            network.members -= 1
+            widest = network
+        if left and widest is not None and not widest.gone:
+            before = held_by(widest)
+            widest.orphans += left
+            self._networks.scale.bytes += held_by(widest) - before
+
+    def _fit(self, now: float) -> None:
+        """Drop some records where all together weigh too much.
+
+        When a dictionary grows, they weigh a tenth more at once; the next newcomers make up for it.
+        """
+        for _ in range(_AT_ONCE):
+            if self.held_bytes <= self._max_bytes:
+                return
+            if len(self._networks) > len(self._principals) or 2 * self._networks.bytes > self._max_bytes:
+                self._networks.drop(now)
+            elif self._principals:
+                self._drop_principal(now)
 
     def charge(
         self, history: History, charge: Charge, allowance: Allowance, resource: Resource, now: float
@@ -115,7 +173,10 @@ class MemoryStore:
 
     def charge_bytes(self, history: History, allowance: Allowance, amount: int, now: float) -> None:
         """Charge the bytes of an image that were sent."""
-        spend_bytes(history, allowance, amount, now)
+        if allowance.bytes:
+            before = self.weigh(history)
+            spend_bytes(history, allowance, amount, now)
+            self.grown(history, before, now)
 
     def ban(self, history: History, until: float) -> None:
         """Keep a principal out until ``until``."""
@@ -134,79 +195,62 @@ class MemoryStore:
     def note_trapped(self, history: History, look: bytes) -> None:
         """Take note that a visit went into a trap: there is nobody to tell."""
 
-    def _spend_requests(self, history: History, allowance: Allowance, now: float) -> Exceeded | None:
-        return spend_requests(history, allowance, now)
+    def weigh(self, history: History) -> tuple[int, int]:
+        """Return the bytes of what was charged to a record, and to the networks around it, as far as they are kept here."""
+        own = held_by(history) if history.scale is not None and not history.gone else 0
+        return own, sum([held_by(network) for network in around(history) if not network.gone])
+
+    def regrown(self, purse: Purse, before: int, now: float) -> None:
+        """Take note that one record weighed ``before`` what ``held_by`` told then."""
+        if purse.gone or (isinstance(purse, History) and purse.scale is None):
+            return
+        table = self._principals if isinstance(purse, History) else self._networks
+        table.scale.bytes += held_by(purse) - before
+        self._fit(now)
+
+    def grown(self, history: History, before: tuple[int, int], now: float) -> None:
+        """Take note that a record weighed ``before`` what ``weigh`` told then; make room if it is too much now."""
+        after = self.weigh(history)
+        if after != before:
+            self._principals.scale.bytes += after[0] - before[0]
+            self._networks.scale.bytes += after[1] - before[1]
+            self._fit(now)
 
     def _bytes_left(self, history: History, allowance: Allowance, now: float) -> Exceeded | None:
         return bytes_left(history, allowance, now)
 
+    def _spend_requests(self, history: History, allowance: Allowance, now: float) -> Exceeded | None:
+        if allowance.only is not None:
+            return spend_one(history, allowance.only, now)
+        before = self.weigh(history)
+        exceeded = spend_requests(history, allowance, now)
+        self.grown(history, before, now)
+        return exceeded
+
     def _spend_distinct(
         self, history: History, budget: Budget, allowance: Allowance, identity: int, now: float
     ) -> Exceeded | None:
+        before = self.weigh(history)
         if budget is _ORIGINALS:
-            return spend_distinct(history, budget, allowance.originals, identity, now, self.keep[0])
-        return spend_distinct(history, budget, allowance.subjects, identity, now, self.keep[1])
+            limits, keep = allowance.originals, self.keep[0]
+        else:
+            limits, keep = allowance.subjects, self.keep[1]
+        exceeded = spend_distinct(history, budget, limits, identity, now, keep)
+        self.grown(history, before, now)
+        return exceeded
 
 
-Record = TypeVar("Record", History, Network)
+def bounds_of(policy: Policy) -> dict[str, Any]:
+    """Return the bounds, factors and windows of ``policy``, as every store takes them."""
+    return {
+        "max_principals": policy.store.max_principals,
+        "max_bytes": policy.store.max_bytes,
+        "line_factor": policy.identity.line_factor,
+        "rollup_factor": policy.identity.rollup_factor,
+        "standings": policy.standings,
+    }
 
 
-class _Table(Generic[Record]):
-    """Records by key, with the clock hand that makes room."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._order: deque[str] = deque()
-        self._barred: deque[str] = deque()  # banned or cooling: out of the hand's way until that is over
-        self.records: dict[str, Record] = {}
-
-    def add(self, key: str, record: Record, now: float) -> None:
-        if len(self.records) >= self._most:
-            self._make_room(now)
-        self.records[key] = record
-        self._order.append(key)
-
-    def _make_room(self, now: float) -> None:
-        order, records, barred = self._order, self.records, self._barred
-        if barred and records[barred[0]].held_until <= now:
-            order.append(barred.popleft())
-        for _ in range(_STEPS):
-            key = self._pass(now)
-            record = records[key]
-            if not record.touched and not _worth_keeping(record, now):
-                self._drop(key)
-                return
-            record.touched = False
-            order.append(key)
-        # All that the hand saw was in use or spent. The bound holds all the same; a ban goes last.
-        for _ in range(_STEPS):
-            key = self._pass(now)
-            if records[key].held_until <= now:
-                self._drop(key)
-                return
-            order.append(key)
-        self._drop(order.popleft())
-
-    def _drop(self, key: str) -> None:
-        self.records.pop(key).gone = True  # whoever remembers it asks anew
-
-    def _pass(self, now: float) -> str:
-        """Move the hand on to a record that is not held, if there is room to lay those aside that are."""
-        records, barred = self.records, self._barred
-        while True:
-            key = self._order.popleft()
-            if records[key].held_until <= now or len(barred) >= self._most // 2:
-                return key
-            barred.append(key)
-
-
-def _worth_keeping(record: History | Network, now: float) -> bool:
-    spent_until = max(record.tat, *record.tats.values()) if record.tats else record.tat
-    # Of a limit such as "10/hour" a stranger's first request takes minutes to earn back.
-    spender = isinstance(record, History) and record.requests >= _SPENDER
-    return (
-        record.held_until > now
-        or spent_until - now > (1.0 if spender else 60.0)
-        or len(record.originals or ()) >= _SPENDER
-        or len(record.subjects or ()) >= _SPENDER
-    )
+def memory_store(policy: Policy) -> MemoryStore:
+    """Return an empty memory store for ``policy``."""
+    return MemoryStore(**bounds_of(policy))

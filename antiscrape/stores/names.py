@@ -12,7 +12,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from antiscrape.core.history import Purse
+    from antiscrape.core.purse import Purse
 
 #: Bytes of a name: that two of a billion clients have the same is a chance of one in 10^11.
 _NAME = 12

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from antiscrape.core.store_address import Kind
-from antiscrape.stores.memory import MemoryStore
+from antiscrape.stores.memory import MemoryStore, bounds_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,13 +40,8 @@ def open_store(
     policy: Policy, key: bytes, *, clock: Callable[[], float], tell: Callable[[str], None]
 ) -> Opened:
     """Return the store that ``policy`` names. ``key`` hides clients' names, ``tell`` takes a sentence for the log."""
-    rules, identity = policy.store, policy.identity
-    bounds: dict[str, Any] = {
-        "max_principals": rules.max_principals,
-        "rollup_factor": identity.rollup_factor,
-        "line_factor": identity.line_factor,
-        "standings": policy.standings,
-    }
+    rules = policy.store
+    bounds = bounds_of(policy)
     address = rules.address
     if address is None:
         return Opened(MemoryStore(**bounds))

@@ -15,7 +15,7 @@ from struct import Struct
 from struct import error as StructError  # noqa: N812  it is an exception's class
 from typing import TYPE_CHECKING, Any, Final
 
-from antiscrape.core.history import VISIT, History
+from antiscrape.core.habits import VISIT
 from antiscrape.core.journal import Journal
 from antiscrape.core.memo import Memo
 from antiscrape.core.spending import kept_of, levels_of, spend_one
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from antiscrape.core.budgets import Limit
-    from antiscrape.core.history import Purse
+    from antiscrape.core.history import History
     from antiscrape.core.identity import Principal
+    from antiscrape.core.purse import Purse
     from antiscrape.core.rules import Allowance
     from antiscrape.core.verdict import Exceeded
     from antiscrape.stores.lesser import Lesser
@@ -135,7 +136,7 @@ class SharedStore(MemoryStore):
         super().charge_bytes(history, self.held_to(allowance), amount, now)
         for purse, factor in levels_of(history):
             for limit in allowance.bytes:
-                self.journal_of(purse).add_rate("bytes " + limit.text, amount * limit.interval / factor)
+                self.journal_of(purse).add_rate(limit.of_bytes, amount * limit.interval / factor)
 
     def held_to(self, allowance: Allowance) -> Allowance:
         """Return what a worker grants of an allowance: all of it, or its share while the store is away."""
@@ -154,7 +155,7 @@ class SharedStore(MemoryStore):
                 self.journal_of(purse).requests += limits[0].interval / factor
                 continue
             for limit in limits:
-                self.journal_of(purse).add_rate("requests " + limit.text, limit.interval / factor)
+                self.journal_of(purse).add_rate(limit.of_requests, limit.interval / factor)
 
     def _bytes_left(self, history: History, allowance: Allowance, now: float) -> Exceeded | None:
         return super()._bytes_left(history, self.held_to(allowance), now)

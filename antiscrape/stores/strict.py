@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from antiscrape.core.budgets import Limit
-    from antiscrape.core.history import History, Purse
+    from antiscrape.core.history import History
     from antiscrape.core.observation import Usage
+    from antiscrape.core.purse import Purse
     from antiscrape.core.resource import Resource
     from antiscrape.core.rules import Allowance
     from antiscrape.stores.wire import Outcome
@@ -143,9 +144,9 @@ class StrictStore(SharedStore):
         return Charging(
             [(triple(self.key_of(purse)), factor) for purse, factor in levels_of(pending.history)],
             requests=[
-                _rate("r" if single else "t:requests " + limit.text, limit) for limit in pending.requests
+                _rate("r" if single else "t:" + limit.of_requests, limit) for limit in pending.requests
             ],
-            bytes=[_rate("t:bytes " + limit.text, limit) for limit in pending.bytes],
+            bytes=[_rate("t:" + limit.of_bytes, limit) for limit in pending.bytes],
             subject=asked.get(_SUBJECTS),
             original=asked.get(_ORIGINALS),
         )
@@ -159,6 +160,7 @@ class StrictStore(SharedStore):
 
     def _take_back(self, pending: Pending, budget: Budget) -> None:
         """Undo what was charged here and not there: the budget that had no room, and those that are charged after it."""
+        before = self.weigh(pending.history)
         undone = (_ORIGINALS,) if budget in {_ORIGINALS, _BYTES} else (_SUBJECTS, _ORIGINALS)
         for one in undone:
             identity, _ = pending.distinct.get(one, (0, ()))
@@ -166,6 +168,7 @@ class StrictStore(SharedStore):
                 kept = kept_of(purse, one)
                 if one in pending.distinct and kept.get(identity) == pending.now:
                     del kept[identity]
+        self.grown(pending.history, before, self._clock())
 
 
 def _rate(name: str, limit: Limit) -> Rate:

@@ -15,7 +15,7 @@ from antiscrape.gate import Gate
 from antiscrape.images.dimensions import long_side
 from antiscrape.images.renderer import PillowRenderer
 from antiscrape.lookups.agents import AgentBook
-from antiscrape.stores.memory import MemoryStore
+from antiscrape.stores.memory import memory_store
 
 if TYPE_CHECKING:
     from antiscrape.core.rules import Policy
@@ -27,9 +27,7 @@ class Rooms:
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
-        self.store = MemoryStore(
-            max_principals=policy.store.max_principals, rollup_factor=policy.identity.rollup_factor
-        )
+        self.store = memory_store(policy)
         self.gate = Gate(
             policy,
             store=self.store,

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from antiscrape.core.budgets import MOST_DISTINCT, parse_limits
 from antiscrape.core.gcra import spend
-from antiscrape.core.history import History, Network, Purse
+from antiscrape.core.history import History
+from antiscrape.core.purse import Network, Purse
 from antiscrape.core.rules import Allowance
 from antiscrape.core.spending import bytes_left, spend_bytes, spend_distinct, spend_one, spend_requests
 from antiscrape.core.verdict import Budget, Exceeded, Rendition, Standing

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from antiscrape.core.budgets import parse_limits
-from antiscrape.core.history import VISIT
+from antiscrape.core.habits import VISIT
 from antiscrape.core.signals.spread import SIGNALS
 from antiscrape.core.spread import (
     ALONE,

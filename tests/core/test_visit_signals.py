@@ -212,7 +212,7 @@ def test_who_walks_in_a_hurry_is_known_before_the_tenth_original() -> None:
 @pytest.mark.parametrize(("bits", "many"), [(11, False), (12, True)])
 def test_twelve_bits_of_the_ring_are_many_subjects(bits: int, many: bool) -> None:  # noqa: FBT001 - a table's column
     history = History(0.0)
-    history.ring = (1 << bits) - 1
+    history.own_habits().ring = (1 << bits) - 1
     assert ("subject-after-subject" in found(history)) is many
 
 

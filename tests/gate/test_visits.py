@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from antiscrape.core.history import VISIT
+from antiscrape.core.habits import VISIT
 from antiscrape.core.resource import Kind, Size
 from antiscrape.core.rules import Route
 from antiscrape.core.signals import navigation

@@ -150,6 +150,7 @@ CHANGED: dict[str, dict[str, Any]] = {
     },
     "store": {
         "max_principals": 1234,
+        "max_bytes": "5MiB",
         "url": "valkey://store",
         "mode": "strict",
         "interval": 1.0,
