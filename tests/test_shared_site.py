@@ -179,8 +179,8 @@ def test_a_site_whose_store_is_away_serves_on_and_says_so(mode: str) -> None:
         async with mounted(policy, 1) as (worker,):
             assert await takes([worker], 2) == 2
             server.stop()
-            while not courier(worker).away:
-                await ask(worker, "/", "page")
+            await ask(worker, "/", "page")
+            await until(lambda: courier(worker).away)
             assert 8 <= await takes([worker], 30) <= 12, "a quarter of 40, less or more what was had before"
             figures = worker.meter.read()
             assert figures["antiscrape_store_away"][()] == 1
