@@ -33,7 +33,7 @@ from antiscrape.lookups.roles import crawler_tokens, open_roles
 from antiscrape.operate.meter import Meter
 from antiscrape.settings import load_policy
 from antiscrape.signing import grants_of
-from antiscrape.stores.opening import open_store
+from antiscrape.stores.opening import Opened, open_store
 from antiscrape.stores.shared import SharedStore
 
 _LOG = logging.getLogger("antiscrape")
@@ -86,9 +86,7 @@ class AntiscrapeMiddleware(Middleware):
             wall=clock.wall,
             networks=networks,
         )
-        opened = open_store(
-            policy, keys.derive("store"), clock=clock.monotonic, tell=partial(_tell_of_store, recorder)
-        )
+        opened = _open_store(policy, keys, recorder)
         store = opened.store
         roles, keepers = open_roles(policy, clock=clock.monotonic, wall=clock.wall, tell=recorder.tell)
         gate = Gate(
@@ -124,8 +122,6 @@ class AntiscrapeMiddleware(Middleware):
             partners=roles.partners,
             accounts=_accounts(policy, keys, account, owner),
         )
-        if policy.store.address is None:
-            warn_of_neighbours()
         self.policy = policy
         self.store = store
         #: Carries what workers tell each other; None where each counts for itself.
@@ -146,10 +142,16 @@ def protect(app: ASGIApp, policy: Policy | None = None) -> AntiscrapeMiddleware:
     return AntiscrapeMiddleware(app, policy=policy)
 
 
-def _tell_of_store(recorder: Recorder, sentence: str) -> None:
-    """Say what became of the shared store where an operator looks: among the events, and in the log."""
-    recorder.tell("store", [sentence])
-    _LOG.warning("%s", sentence)
+def _open_store(policy: Policy, keys: KeyRing, recorder: Recorder) -> Opened:
+    if policy.store.address is None:
+        warn_of_neighbours()
+
+    def tell(sentence: str) -> None:
+        """Say what became of the shared store where an operator looks: among the events, and in the log."""
+        recorder.tell("store", [sentence])
+        _LOG.warning("%s", sentence)
+
+    return open_store(policy, keys.derive("store"), clock=clock.monotonic, tell=tell)
 
 
 def _grants(policy: Policy) -> Grants | None:

@@ -21,6 +21,7 @@ import pytest
 from PIL import Image
 
 from antiscrape.settings import load_policy
+from antiscrape.stores.extras import has_private
 from tests.asgi.frameworks import uvicorned
 from tests.house import answers, drive, person, scope_of
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from antiscrape.asgi.types import Receive, Scope, Send
+    from tests.conftest import Require
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -202,6 +204,29 @@ def test_the_proxy_line_protects_a_static_site(site: str, photos: Path) -> None:
             ).stdout.lower()
             assert "no-store" in said
         assert httpx.get(url, headers={"user-agent": "curl/8.5.0"}).content != original
+    finally:
+        proxy.terminate()
+        proxy.communicate(timeout=30)
+
+
+def test_the_workers_of_one_command_count_together(site: str, photos: Path, require: Require) -> None:
+    if not has_private():
+        require("valkey", "no valkey-server; install the extra workers")
+    line = next(c for c in COMMANDS if c.startswith("antiscrape serve") and "--workers" in c)
+    port = free_port()
+    command = line.replace("http://127.0.0.1:8000", site).replace("127.0.0.1:8081", f"127.0.0.1:{port}")
+    proxy = subprocess.Popen(
+        command.split(),
+        env={**environment(), "ANTISCRAPE__RECORD__ADMIN": "", "ANTISCRAPE__RECORD__EVENTS": "off"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert proxy.stderr is not None
+        assert "ready" in proxy.stderr.readline()
+        assert "2 workers count together" in proxy.stderr.readline()
+        original = (photos / "photos" / "1.jpg").read_bytes()
+        assert httpx.get(f"http://127.0.0.1:{port}/photos/1.jpg", headers=PERSON).content == original
     finally:
         proxy.terminate()
         proxy.communicate(timeout=30)
