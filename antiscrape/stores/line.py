@@ -11,6 +11,7 @@ out, which cost as much again per call and retry with pauses (SECURITY I1).
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
@@ -121,12 +122,15 @@ class Line:
         """Return an idle connection that the server has not closed meanwhile, or a new one."""
         while self._idle:
             wire = self._idle.pop()
-            try:
-                if not await _has_data(wire):
-                    return wire
-            except (RedisError, OSError):
-                pass  # it is as unfit as one with data
-            await self._drop(wire)
+            fit = False
+            with suppress(RedisError, OSError):
+                try:
+                    fit = not await _has_data(wire)
+                finally:
+                    if not fit:
+                        await self._drop(wire)
+            if fit:
+                return wire
         wire = await self._dials()
         self.open += 1
         return wire
