@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from antiscrape.asgi.types import ASGIApp
     from antiscrape.core.grants import Grants
     from antiscrape.core.rules import Policy
+    from antiscrape.ports import EventSink
 
 
 class AntiscrapeMiddleware(Middleware):
@@ -78,14 +79,7 @@ class AntiscrapeMiddleware(Middleware):
         grants = _grants(policy)
         sink, renderer = open_sink(policy.record.events), PillowRenderer(policy.images)
         networks = _networks(policy)
-        recorder = Recorder(
-            sink,
-            site=policy.site,
-            keys=keys,
-            addresses=policy.record.addresses,
-            wall=clock.wall,
-            networks=networks,
-        )
+        recorder = _recorder(policy, keys, sink, networks)
         opened = _open_store(policy, keys, recorder)
         store = opened.store
         roles, keepers = open_roles(policy, clock=clock.monotonic, wall=clock.wall, tell=recorder.tell)
@@ -140,6 +134,13 @@ class AntiscrapeMiddleware(Middleware):
 def protect(app: ASGIApp, policy: Policy | None = None) -> AntiscrapeMiddleware:
     """Return ``app`` behind antiscrape."""
     return AntiscrapeMiddleware(app, policy=policy)
+
+
+def _recorder(policy: Policy, keys: KeyRing, sink: EventSink, networks: NetworkBook | None) -> Recorder:
+    addresses = policy.record.addresses
+    return Recorder(
+        sink, site=policy.site, keys=keys, addresses=addresses, wall=clock.wall, networks=networks
+    )
 
 
 def _open_store(policy: Policy, keys: KeyRing, recorder: Recorder) -> Opened:
