@@ -3,8 +3,11 @@
 What is told are *amounts that add up*: seconds by which a theoretical arrival time moves on, and distinct things with the
 time they were charged. Their order does not matter, a distinct thing that is told twice is had once, and after a parting of
 the ways the sums converge. Of what only the newest value counts (a ban, a cooling) the later one holds. Where the answer to a
-telling is lost, its seconds are told again and may count twice: too much by one interval's requests, earned back in as much
-time.
+telling is lost, nobody knows whether its seconds were counted: it is told again under the same number, which the store counts
+once, and until that is answered nothing else is told to that shard.
+
+What a client spends beyond a limit counts like the rest: whoever got ten requests too many from ten workers at once waits for
+them to be earned back, so that in the long run nobody has more than the limit.
 
 No I/O here: ``collect`` says what is to be told, ``apply`` takes the answer, ``stores.courier`` carries both. The same code
 runs in the simulator, which has no network.
@@ -12,6 +15,7 @@ runs in the simulator, which has no network.
 
 from __future__ import annotations
 
+import secrets
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -24,19 +28,22 @@ from antiscrape.stores.table import held_by
 from antiscrape.stores.wire import LIFTED, News, pack_exchange, unpack_exchange
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from antiscrape.core.journal import Journal
     from antiscrape.core.purse import Purse
-    from antiscrape.core.rules import Allowance
     from antiscrape.stores.names import Names
     from antiscrape.stores.shared import SharedStore
     from antiscrape.stores.wire import Answer, State
+
+    Pairs = list[tuple[Purse, Journal]]
 
 #: Records of one script call: a server that runs it answers nobody else meanwhile (some 10 µs a record).
 _TOGETHER: Final = 128
 #: Records of one exchange; the rest goes with the next.
 _MOST: Final = 4096
+#: Of these, records that are told because the store has lost them: every worker does so at the same time.
+_ANEW: Final = 512
 #: Seconds by which two clocks may differ before the difference is taken anew, and after which it is in any case.
 _STEP, _STALE = 1.0, 300.0
 #: Seconds after which news are late, and told as what is still owed.
@@ -46,77 +53,140 @@ _TRIFLE: Final = 1.0
 
 
 class Telling(NamedTuple):
-    """One script call of an exchange, and the records that it speaks of with what each tells.
+    """One script call of an exchange: the records that it speaks of, with what each tells.
 
-    ``partly`` tells that only requests could be told, for want of the store's clock.
+    ``number`` is told again with what has to be told again, at the same ``place``; ``since`` is when the first of it was
+    spent. ``partly`` tells that only requests could be told, for want of the store's clock.
     """
 
     shard: int
+    place: int
+    number: int
+    since: float
     partly: bool
-    lights: list[tuple[Purse, Journal]]
-    fulls: list[tuple[Purse, Journal]]
+    lights: Pairs
+    fulls: Pairs
     keys: list[bytes]
     arguments: list[bytes]
 
 
+class _Shard:
+    """What is known of one shard: its clock less ours, how good a guess that is and of when, and its epoch."""
+
+    __slots__ = ("distance", "epoch", "measured", "offset")
+
+    def __init__(self, offset: float, distance: float, measured: float, epoch: float) -> None:
+        self.offset = offset
+        self.distance = distance
+        self.measured = measured
+        self.epoch = epoch
+
+
 class Exchange:
-    """What one worker tells the store, and hears from it. ``keep`` is how long originals and subjects count (seconds).
+    """What one worker tells the store, and hears from it. ``keep`` is how long originals and subjects count (seconds)."""
 
-    ``most`` is the longest window of any limit on requests.
-    """
-
-    def __init__(self, store: SharedStore, names: Names, *, keep: tuple[float, float], most: float) -> None:
+    def __init__(self, store: SharedStore, names: Names, *, keep: tuple[float, float]) -> None:
         self._store = store
         self.names = names
         self._keep = keep
-        self._most = most
-        self._offset: float | None = None  # the store's clock less ours
-        self._distance, self._measured = 0.0, 0.0
-        self._epochs: dict[int, float] = {}
+        self._worker = b""  # found when it first speaks: a server may fork after it is built
+        self._numbers = 0
+        self._shards: dict[int, _Shard] = {}
+        #: What was told and not answered, by shard; and records that a shard has lost.
+        self._unsure: dict[int, list[Telling]] = {}
+        self._lost: dict[int, list[Purse]] = {}
+        self._share = 1  # of the limits to which clients were held while what is told was spent
+        self._swept = _MOST
         #: Whether something was read that asks for another exchange at once: others spent what is not known here.
         self.urgent = False
 
     @property
     def waiting(self) -> int:
         """How many records wait to be told."""
-        return len(self._store.touched)
+        unsure = sum(
+            len(one.lights) + len(one.fulls) for tellings in self._unsure.values() for one in tellings
+        )
+        return len(self._store.touched) + unsure + sum(map(len, self._lost.values()))
+
+    def local(self, told: float, shard: int = 0) -> float:
+        """Return on our clock what a shard told on its own."""
+        return told - self._shards[shard].offset if shard in self._shards else told
 
     def collect(self, now: float) -> list[Telling]:
         """Return what is to be told now. Each telling has to come back to ``apply`` or to ``failed``."""
         store, self.urgent = self._store, False
-        touched, store.touched = store.touched[:_MOST], store.touched[_MOST:]
-        age, store.since = now - store.since, now
-        shards: dict[int, list[tuple[Purse, Journal]]] = {}
-        for purse in touched:
-            journal, purse.journal = purse.journal, None
-            if journal is not None:
-                shard = 0 if self.names.shards == 1 else self.names.shard(purse)
-                shards.setdefault(shard, []).append((purse, journal))
-        return [
-            self._telling(shard, told[at : at + _TOGETHER], age, now)
-            for shard, told in shards.items()
-            for at in range(0, len(told), _TOGETHER)
-        ]
+        unsure, self._unsure = self._unsure, {}
+        if store.lesser is not None:
+            self._share = store.lesser.workers
+        elif not unsure and now - store.since <= _LATE:
+            self._share = 1
+        tellings = [self._again(one, now) for shard in unsure.values() for one in shard]
+        since = store.since
+        for shard, told in self._take(unsure, now).items():
+            for place, at in enumerate(range(0, len(told), _TOGETHER)):
+                tellings.append(self._telling(shard, place, told[at : at + _TOGETHER], since, now))
+        return tellings
 
-    def _telling(self, shard: int, told: list[tuple[Purse, Journal]], age: float, now: float) -> Telling:
+    def _take(self, barred: Mapping[int, object], now: float) -> dict[int, Pairs]:
+        """Take the newest journals, by shard; those of ``barred`` shards wait."""
+        store = self._store
+        self._remind(now)
+        newest, rest = store.touched[-_MOST:], store.touched[:-_MOST]
+        shards: dict[int, Pairs] = {}
+        held = []
+        for purse in newest:
+            journal = purse.journal
+            if journal is None:
+                continue
+            shard = 0 if self.names.shards == 1 else self.names.shard(purse)
+            if shard in barred:
+                held.append(purse)
+            else:
+                purse.journal = None
+                shards.setdefault(shard, []).append((purse, journal))
+        store.touched = held + rest
+        return shards
+
+    def _remind(self, now: float) -> None:
+        """Note some of what a shard has lost among what is to be told."""
+        for shard, lost in list(self._lost.items()):
+            for purse in lost[-_ANEW:]:
+                ours = self.names.shards == 1 or self.names.shard(purse) == shard
+                if ours and not purse.gone and _worth_telling(purse, now):
+                    journal = self._store.journal_of(purse)
+                    journal.all = journal.told = True
+            del lost[-_ANEW:]
+            if not lost:
+                del self._lost[shard]
+
+    def _telling(self, shard: int, place: int, told: Pairs, since: float, now: float) -> Telling:
+        # Without the store's clock no time can be told: the first exchange asks for it, and tells requests only.
+        partly = shard not in self._shards
+        lights = [pair for pair in told if partly or pair[1].light]
+        fulls = [] if partly else [pair for pair in told if not pair[1].light]
+        self._numbers += 1
+        return self._again(Telling(shard, place, self._numbers, since, partly, lights, fulls, [], []), now)
+
+    def _again(self, telling: Telling, now: float) -> Telling:
+        """Return a telling with its keys and arguments as they are ``now``."""
+        shard, age = telling.shard, now - telling.since
         if age > _LATE:
             # What was spent in an hour without the store is mostly earned back: what is still owed, is told.
             age = 0.0
-            for purse, journal in told:
-                _forgive(purse, journal, now)
-        # Without the store's clock no time can be told: the first exchange asks for it, and tells requests only.
-        offset = self._offset
-        lights = [pair for pair in told if offset is None or pair[1].light]
-        fulls = [] if offset is None else [pair for pair in told if not pair[1].light]
+            for purse, journal in telling.lights + telling.fulls:
+                self._forgive(purse, journal, now)
+        self._worker = self._worker or secrets.token_bytes(8)
+        offset = 0.0 if telling.partly else self._shards[shard].offset
         keys, arguments = pack_exchange(
             self.names.epoch(shard),
+            self.names.telling(shard, self._worker, telling.place),
+            telling.number,
             self._keep,
             age,
-            self._most,
-            [(self.key_of(purse), journal.requests) for purse, journal in lights],
-            [self._news(purse, journal, offset or 0.0) for purse, journal in fulls],
+            [(self.key_of(purse), journal.requests) for purse, journal in telling.lights],
+            [self._news(purse, journal, offset, now) for purse, journal in telling.fulls],
         )
-        return Telling(shard, offset is None, lights, fulls, keys, arguments)
+        return telling._replace(keys=keys, arguments=arguments)
 
     def key_of(self, purse: Purse) -> bytes:
         """Return what the store calls a record."""
@@ -128,13 +198,13 @@ class Exchange:
             purse.name = self.names.record(purse, apart=apart)
         return purse.name
 
-    def _news(self, purse: Purse, journal: Journal, offset: float) -> News:
+    def _news(self, purse: Purse, journal: Journal, offset: float, now: float) -> News:
         rates, floor = journal.rates or {}, 0.0
         told = [(name, 0.0, seconds) for name, seconds in rates.items()]
         if journal.all:
-            floor = purse.tat + offset - journal.requests
+            floor = self._owed(purse.tat, now) + now + offset - journal.requests
             told = [
-                (name, tat + offset - rates.get(name, 0.0), rates.get(name, 0.0))
+                (name, self._owed(tat, now) + now + offset - rates.get(name, 0.0), rates.get(name, 0.0))
                 for name, tat in (purse.tats or {}).items()
             ]
         banned, cooled, level = _held(purse) if journal.told else (0.0, 0.0, 0)
@@ -151,83 +221,85 @@ class Exchange:
             subjects=_charged(purse.subjects, journal.subjects, offset, everything=journal.all),
         )
 
+    def _owed(self, tat: float, now: float) -> float:
+        """Return the seconds that a client still owes, of a limit as policy has it."""
+        return max(0.0, tat - now) / self._share
+
+    def _forgive(self, purse: Purse, journal: Journal, now: float) -> None:
+        """Take off a journal what was earned back since it was written: all but the latest seconds."""
+        later = purse.journal
+        newer = 0.0 if later is None else later.requests
+        journal.requests = min(journal.requests, max(0.0, self._owed(purse.tat, now) - newer))
+        tats = purse.tats or {}
+        rates = (later.rates if later is not None else None) or {}
+        for name, seconds in (journal.rates or {}).items():
+            owed = max(0.0, self._owed(tats.get(name, now), now) - rates.get(name, 0.0))
+            journal.add_rate(name, min(seconds, owed) - seconds)
+
     def apply(self, telling: Telling, blob: bytes, sent: float, now: float) -> None:
         """Take the answer to a telling, ``sent`` and received ``now``; raise ``ValueError`` where it is none."""
         answer = unpack_exchange(blob, len(telling.lights), len(telling.fulls))
-        offset, latest = self._set_clock(answer.now, sent, now), now + self._most + _STEP
+        offset = self._set_clock(telling.shard, answer, sent, now)
         for (purse, journal), (tat, changed) in zip(telling.lights, answer.lights, strict=True):
-            _take_tat(purse, tat - offset, latest)
+            _take_tat(purse, tat - offset)
             if telling.partly and not journal.light:
                 journal.requests = 0.0  # told; the rest goes with the next
                 self._return(purse, journal)
                 self.urgent = True
-            elif changed > purse.seen:
+            elif changed > purse.seen or purse.seen > answer.now:
                 self._store.journal_of(purse).told = True
                 self.urgent = True
         for (purse, _), state in zip(telling.fulls, answer.fulls, strict=True):
             before = held_by(purse)
-            _take_state(purse, state, offset, latest)
+            _take_state(purse, state, offset)
             self._store.regrown(purse, before, now)
             purse.seen = answer.now
-        self._compare_epochs(telling.shard, answer, now)
 
     def failed(self, tellings: Sequence[Telling]) -> None:
-        """Take back what could not be told."""
+        """Take back what could not be told, or of which nobody knows whether it was."""
+        store = self._store
         for telling in tellings:
-            for purse, journal in (*telling.lights, *telling.fulls):
-                self._return(purse, journal)
+            self._unsure.setdefault(telling.shard, []).append(telling)
+        if store.lesser is not None:
+            self._share = store.lesser.workers
         # A store that is away for days must not make us hold every client that ever came.
-        for purse in self._store.touched:
-            if purse.gone:
-                purse.journal = None
-        self._store.touched = [purse for purse in self._store.touched if not purse.gone]
+        if len(store.touched) > 2 * self._swept:
+            for purse in store.touched:
+                if purse.gone:
+                    purse.journal = None
+            store.touched = [purse for purse in store.touched if not purse.gone]
+            self._swept = max(_MOST, len(store.touched))
 
     def _return(self, purse: Purse, journal: Journal) -> None:
         later = self._store.journal_of(purse)
         journal.put_back(later)
         purse.journal = journal
 
-    def _set_clock(self, told: float, sent: float, now: float) -> float:
-        """Return how far the store's clock is ahead of ours: what took the least time tells best (RFC 5905 §10)."""
-        distance, offset = now - sent, told - (sent + now) / 2
-        known = self._offset
-        if (
-            known is None
-            or distance <= self._distance
-            or abs(offset - known) > _STEP + distance
-            or now - self._measured > _STALE
-        ):
-            known = self._offset = offset
-            self._distance, self._measured = distance, now
-        return known
+    def _set_clock(self, shard: int, answer: Answer, sent: float, now: float) -> float:
+        """Return how far a shard's clock is ahead of ours: what took the least time tells best (RFC 5905 §10).
 
-    def _compare_epochs(self, shard: int, answer: Answer, now: float) -> None:
-        """Where the store has lost what it knew, tell it all that is known here."""
-        known = self._epochs.get(shard)
-        self._epochs[shard] = answer.epoch
-        if known is None or known == answer.epoch:
-            return
-        for purse in self._store.records():
-            if (self.names.shards == 1 or self.names.shard(purse) == shard) and _worth_telling(purse, now):
-                journal = self._store.journal_of(purse)
-                journal.all = journal.told = True
+        Where the shard is new, or has jumped ahead so that what it kept ran out, it is told all that is known here.
+        """
+        distance, offset = now - sent, answer.now - (sent + now) / 2
+        known = self._shards.get(shard)
+        if known is None:
+            known = self._shards[shard] = _Shard(offset, distance, now, answer.epoch)
+        elif answer.epoch != known.epoch or abs(offset - known.offset) > _STEP + distance:
+            known = self._shards[shard] = _Shard(offset, distance, now, answer.epoch)
+            self._lost[shard] = list(self._store.records())
+        elif distance <= known.distance or now - known.measured > _STALE:
+            known.offset, known.distance, known.measured = offset, distance, now
+        return known.offset
 
 
-def longest_window(allowances: Iterable[Allowance]) -> float:
-    """Return the longest window (seconds) of any limit on requests."""
-    return max([limit.window for allowance in allowances for limit in allowance.requests], default=0.0)
-
-
-def _take_tat(purse: Purse, tat: float, latest: float) -> None:
+def _take_tat(purse: Purse, tat: float) -> None:
     if purse.journal is not None:
         tat += purse.journal.requests  # spent while the exchange was under way
-    # What lies further ahead than anybody can owe comes from a clock that was set back.
-    if purse.tat < tat <= latest:
-        purse.tat = tat
+    purse.tat = max(purse.tat, tat)
 
 
-def _take_state(purse: Purse, state: State, offset: float, latest: float) -> None:
-    _take_tat(purse, state.tat - offset, latest)
+def _take_state(purse: Purse, state: State, offset: float) -> None:
+    _take_tat(purse, state.tat - offset)
     later = (purse.journal.rates or {}) if purse.journal is not None else {}
     for name, told in state.rates.items():
         if purse.tats is None:
@@ -261,14 +333,6 @@ def _add_had(kept: dict[int, float], told: Sequence[tuple[int, float]]) -> None:
         ordered = sorted(kept.items(), key=itemgetter(1))
         kept.clear()
         kept.update(ordered)
-
-
-def _forgive(purse: Purse, journal: Journal, now: float) -> None:
-    """Take off a journal what was earned back since it was written."""
-    journal.requests = min(journal.requests, max(0.0, purse.tat - now))
-    tats = purse.tats or {}
-    for name, seconds in (journal.rates or {}).items():
-        journal.add_rate(name, min(seconds, max(0.0, tats.get(name, now) - now)) - seconds)
 
 
 def _worth_telling(purse: Purse, now: float) -> bool:

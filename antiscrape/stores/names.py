@@ -1,6 +1,6 @@
 """What a shared store's records are called: keyed hashes in the site's namespace, and nothing that a client wrote.
 
-``antiscrape:NAMESPACE:{SHARD}:NAME`` is a record, with ``:o`` and ``:s`` its originals and subjects. What stands between the
+``as:NAMESPACE:{SHARD}:NAME`` is a record, with ``:o`` and ``:s`` its originals and subjects. What stands between the
 braces tells a cluster the slot (the hash tag of Redis Cluster): a client and the networks around it share one, so that one
 script can charge them all.
 """
@@ -10,6 +10,8 @@ from __future__ import annotations
 from base64 import urlsafe_b64encode
 from hashlib import blake2b
 from typing import TYPE_CHECKING
+
+from antiscrape.core.store_address import key_prefix
 
 if TYPE_CHECKING:
     from antiscrape.core.purse import Purse
@@ -22,8 +24,7 @@ class Names:
     """Names the records of one site. ``shards`` is 1 for one server; a cluster spreads as many over its nodes."""
 
     def __init__(self, key: bytes, namespace: str, *, shards: int = 1) -> None:
-        space = blake2b(namespace.encode(), digest_size=6).hexdigest()
-        self._prefix = f"antiscrape:{space}:".encode()
+        self._prefix = key_prefix(namespace)
         self._key = key
         self.shards = shards
         #: Where workers hear of each other's bans.
@@ -34,6 +35,10 @@ class Names:
     def epoch(self, shard: int) -> bytes:
         """Return the key whose value changes when a shard has lost what it knew."""
         return b"%b{%d}:epoch" % (self._prefix, shard)
+
+    def telling(self, shard: int, worker: bytes, place: int) -> bytes:
+        """Return the key of what a worker told last at one place of its exchanges."""
+        return b"%b{%d}:told:%b:%d" % (self._prefix, shard, urlsafe_b64encode(worker), place)
 
     def record(self, purse: Purse, *, apart: bytes = b"") -> bytes:
         """Return the key of a record. ``apart`` tells it from others of the same client."""
@@ -48,6 +53,11 @@ class Names:
 
     def _digest(self, text: bytes) -> bytes:
         return blake2b(text, digest_size=_NAME, key=self._key).digest()
+
+
+def epoch_of(record: bytes) -> bytes:
+    """Return the key of the epoch of a record's shard."""
+    return record.partition(b"}")[0] + b"}:epoch"
 
 
 def triple(record: bytes) -> tuple[bytes, bytes, bytes]:

@@ -12,7 +12,7 @@ from antiscrape.stores.memory import MemoryStore, bounds_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from antiscrape.core.rules import Allowance, Policy
+    from antiscrape.core.rules import Policy
     from antiscrape.stores.courier import Courier
     from antiscrape.stores.strict import StrictStore
 
@@ -49,7 +49,7 @@ def open_store(
     from antiscrape.stores.breaker import Breaker  # noqa: PLC0415  see above
     from antiscrape.stores.connection import Connection  # noqa: PLC0415
     from antiscrape.stores.courier import Courier  # noqa: PLC0415
-    from antiscrape.stores.exchange import Exchange, longest_window  # noqa: PLC0415
+    from antiscrape.stores.exchange import Exchange  # noqa: PLC0415
     from antiscrape.stores.names import Names  # noqa: PLC0415
     from antiscrape.stores.shared import SharedStore  # noqa: PLC0415
     from antiscrape.stores.strict import StrictStore  # noqa: PLC0415
@@ -57,7 +57,7 @@ def open_store(
     strict = rules.mode == "strict"
     store = (StrictStore if strict else SharedStore)(clock=clock, origin=os.urandom(8), **bounds)
     names = Names(key, rules.namespace or policy.site, shards=_SHARDS if address.kind is Kind.CLUSTER else 1)
-    exchange = Exchange(store, names, keep=store.keep, most=longest_window(_allowances(policy)))
+    exchange = Exchange(store, names, keep=store.keep)
     courier = Courier(
         store,
         exchange,
@@ -72,11 +72,3 @@ def open_store(
         return Opened(store, courier)
     store.key_of, store.confirm = exchange.key_of, courier.confirm
     return Opened(store, courier, store)
-
-
-def _allowances(policy: Policy) -> list[Allowance]:
-    return [
-        *policy.standings.values(),
-        *policy.crawlers.purposes.values(),
-        *[partner.allowance for partner in policy.partners],
-    ]

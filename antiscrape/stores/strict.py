@@ -125,6 +125,8 @@ class StrictStore(SharedStore):
                 purse.tat = now + owed
         if outcome.budget is None:
             return None
+        if outcome.budget is _REQUESTS:
+            _earn_back(pending)
         self._take_back(pending, outcome.budget)
         limits = pending.limits(outcome.budget)
         words = text_of(limits) if outcome.budget is _REQUESTS else limits[outcome.place].text
@@ -169,6 +171,15 @@ class StrictStore(SharedStore):
                 if one in pending.distinct and kept.get(identity) == pending.now:
                     del kept[identity]
         self.grown(pending.history, before, self._clock())
+
+
+def _earn_back(pending: Pending) -> None:
+    """Undo what several limits on requests were charged here and not there; of a single one the store told the TAT."""
+    if len(pending.requests) > 1:
+        for purse, factor in levels_of(pending.history):
+            tats = purse.tats or {}
+            for limit in pending.requests:
+                tats["requests " + limit.text] -= limit.interval / factor
 
 
 def _rate(name: str, limit: Limit) -> Rate:

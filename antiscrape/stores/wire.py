@@ -1,7 +1,7 @@
 """What a worker and a shared store say to each other, as bytes: ``lua/exchange.lua`` and ``lua/spend.lua`` read and write it.
 
 Little-endian and packed without padding, so that a batch of a thousand records is a few strings and not ten thousand
-arguments. Times are seconds of the store's clock; 0.0 stands for "none".
+arguments. Times are seconds of the shard's clock (``lua/clock.lua``); 0.0 stands for "none".
 """
 
 from __future__ import annotations
@@ -14,15 +14,19 @@ from struct import error as StructError  # noqa: N812  it is an exception's clas
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from antiscrape.core.verdict import Budget
+from antiscrape.stores.names import epoch_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-EXCHANGE: Final = files("antiscrape.stores").joinpath("lua/exchange.lua").read_bytes()
-SPEND: Final = files("antiscrape.stores").joinpath("lua/spend.lua").read_bytes()
-PRESENT: Final = files("antiscrape.stores").joinpath("lua/present.lua").read_bytes()
+_CLOCK, _EXCHANGE, _SPEND, PRESENT = [
+    files("antiscrape.stores").joinpath(f"lua/{name}.lua").read_bytes()
+    for name in ("clock", "exchange", "spend", "present")
+]
+EXCHANGE: Final = _CLOCK + _EXCHANGE
+SPEND: Final = _CLOCK + _SPEND
 
-_HEADER: Final = Struct("<ddddII")
+_HEADER: Final = Struct("<dddII")
 _NEWS: Final = Struct("<dddddBBHH")
 _ENTRY: Final = Struct("<8sd")
 _BEGINNING: Final = Struct("<dd")
@@ -124,23 +128,24 @@ class Outcome(NamedTuple):
 
 def pack_exchange(
     epoch: bytes,
+    telling: bytes,
+    number: int,
     keep: tuple[float, float],
     age: float,
-    most: float,
     lights: Sequence[tuple[bytes, float]],
     fulls: Sequence[News],
 ) -> tuple[list[bytes], list[bytes]]:
     """Return the keys and arguments of an exchange.
 
-    In seconds: ``keep`` is how long originals and subjects are kept, ``age`` how long ago the worker was last heard, ``most``
-    the longest window of any limit on requests.
+    ``telling`` is the key under which its ``number`` is kept: what is told twice under one number counts once. In seconds,
+    ``keep`` is how long originals and subjects are kept, ``age`` how long ago the first of what is told was spent.
     """
-    keys = [epoch, *[key for key, _ in lights]]
+    keys = [epoch, telling, *[key for key, _ in lights]]
     for news in fulls:
         keys += news.keys
     deltas = array("d", [delta for _, delta in lights]).tobytes()
-    header = _HEADER.pack(*keep, age, most, len(lights), len(fulls))
-    return keys, [header, deltas, *map(_pack_news, fulls)]
+    header = _HEADER.pack(*keep, age, len(lights), len(fulls))
+    return keys, [header, b"%d" % number, deltas, *map(_pack_news, fulls)]
 
 
 def _pack_news(news: News) -> bytes:
@@ -199,8 +204,8 @@ def _entries(blob: bytes) -> Iterator[tuple[int, float]]:
 
 
 def pack_spend(charges: Sequence[Charging]) -> tuple[list[bytes], list[bytes]]:
-    """Return the keys and arguments that charge ``charges`` one after another."""
-    keys: list[bytes] = []
+    """Return the keys and arguments that charge ``charges``, all of one shard, one after another."""
+    keys = [epoch_of(charges[0].levels[0][0][0])]
     arguments = []
     for charge in charges:
         parts = [bytes([len(charge.levels)])]

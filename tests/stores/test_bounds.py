@@ -107,7 +107,9 @@ def test_the_store_knows_what_it_weighs(visit: str, address: Callable[[int], Pri
     gc.collect()
     held = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
-    assert 0.85 * held < store.held_bytes < 1.15 * held, f"{store.held_bytes / MANY:.0f} told, {held / MANY:.0f} held"
+    assert 0.85 * held < store.held_bytes < 1.15 * held, (
+        f"{store.held_bytes / MANY:.0f} told, {held / MANY:.0f} held"
+    )
 
 
 @pytest.mark.security("A13")

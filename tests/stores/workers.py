@@ -18,7 +18,7 @@ from antiscrape.core.verdict import Standing
 from antiscrape.stores.breaker import Breaker
 from antiscrape.stores.connection import Connection
 from antiscrape.stores.courier import Courier
-from antiscrape.stores.exchange import Exchange, longest_window
+from antiscrape.stores.exchange import Exchange
 from antiscrape.stores.names import Names
 from antiscrape.stores.shared import SharedStore
 from antiscrape.stores.strict import StrictStore
@@ -104,7 +104,7 @@ def worker_of(
         rollup_factor=20.0,
         standings=POLICY.standings,
     )
-    exchange = Exchange(store, names, keep=store.keep, most=longest_window(POLICY.standings.values()))
+    exchange = Exchange(store, names, keep=store.keep)
     said: list[str] = []
     courier = Courier(
         store,

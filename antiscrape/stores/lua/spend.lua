@@ -1,18 +1,14 @@
 -- Charges requests to the budgets, each at all its levels or at none; what core/spending.py does, in one place for all workers.
 --
--- KEYS     three for each level of each charge: the record, its originals, its subjects
+-- KEYS[1]  the epoch, see clock.lua
+-- KEYS     then three for each level of each charge: the record, its originals, its subjects
 -- ARGV[i]  one charge: levels I1, then for each level its factor (d); requests, bytes: count I1, then for each limit
 --          its name (I1, characters), interval, window, amount (d d d); subjects, originals: count I1, then, unless
 --          nought, identity (c8), keep (d), and for each limit amount and window (d d)
 --
 -- Answers for each charge: which budget had no room (I1: 0 none, 1 requests, 2 bytes, 3 originals, 4 subjects), the place
 -- of its limit (I1), the level (I1), seconds to wait (d), then the TAT "r" of each level (d); before all that the clock (d).
-local clock = redis.call('TIME')
-local now = tonumber(clock[1]) + tonumber(clock[2]) / 1000000
 local MOST = 10000
-
-local function stamp(seconds) return string.format('%.6f', seconds) end
-local function number(text) return tonumber(text or 0) or 0 end
 
 local function read_rates(arg, pos)
   local count, rates = nil, {}
@@ -46,10 +42,7 @@ local function try_rates(records, factors, rates)
     moved[level] = {}
     local worst, place = 0, 0
     for i, rate in ipairs(rates) do
-      local tat = number(redis.call('HGET', key, rate.name))
-      -- Nobody can owe more than the window. Where somebody seems to, this server's clock was set back.
-      if tat < now or tat > now + rate.window + 2 then tat = now end
-      tat = tat + rate.interval / factors[level]
+      local tat = math.max(number(redis.call('HGET', key, rate.name)), now) + rate.interval / factors[level]
       local wait = tat - now - rate.window
       if rate.amount == 0 then wait = rate.window end
       if wait > worst then worst, place = wait, i end
@@ -96,11 +89,11 @@ local function spend_distinct(sets, records, factors, asked)
   end
   for _, level in ipairs(fresh) do
     redis.call('ZADD', sets[level], stamp(now), asked.name)
-    redis.call('PEXPIRE', sets[level], math.ceil((asked.keep + 1) * 1000))
+    expire(sets[level], now + asked.keep)
     local held = redis.call('HGET', records[level], 'x')
     local x = math.max(number(held), now + asked.keep)
     redis.call('HSET', records[level], 'n', stamp(now), 'x', stamp(x))
-    redis.call('PEXPIREAT', records[level], math.ceil((x + 1) * 1000))
+    expire(records[level], x)
   end
 end
 
@@ -113,13 +106,13 @@ local function write_rates(records, moved)
         x = math.max(x, tat)
         redis.call('HSET', key, 'x', stamp(x))
       end
-      redis.call('PEXPIREAT', key, math.ceil((math.max(tat, x, now) + 1) * 1000))
+      expire(key, math.max(tat, x))
     end
   end
 end
 
 local out = { struct.pack('<d', now) }
-local first = 1
+local first = 2
 for _, arg in ipairs(ARGV) do
   local levels, pos = struct.unpack('<I1', arg)
   local factors, records, originals, subjects = {}, {}, {}, {}
