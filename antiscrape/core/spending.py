@@ -226,6 +226,8 @@ def _expire(kept: dict[int, float], horizon: float) -> None:
 def _room(
     kept: dict[int, float], budget: Budget, limits: tuple[Limit, ...], now: float, factor: float
 ) -> Exceeded | None:
+    """Return the limit that has no room for the longest time: who waits for a shorter one only waits again."""
+    exceeded = None
     for limit in limits:
         most = min(int(limit.amount * factor), MOST_DISTINCT)
         if len(kept) < most:
@@ -237,8 +239,9 @@ def _room(
             inside.append(charged)
         if len(inside) >= most:
             wait = inside[most - 1] + limit.window - now if most else limit.window
-            return Exceeded(budget, limit.text, wait)
-    return None
+            if exceeded is None or wait > exceeded.wait:
+                exceeded = Exceeded(budget, limit.text, wait)
+    return exceeded
 
 
 def text_of(limits: tuple[Limit, ...]) -> str:

@@ -131,6 +131,15 @@ def test_the_wait_of_a_distinct_budget_is_honest() -> None:
     )
 
 
+def test_of_several_windows_the_wait_is_the_longest_one() -> None:
+    """Who obeys a Retry-After is not to be refused again at once (SECURITY I6)."""
+    history, limits = History(0.0), parse_limits("2/10min, 2/hour")
+    for now, thing in ((0.0, 1), (100.0, 2)):
+        assert spend_distinct(history, Budget.ORIGINALS, limits, thing, now) is None
+    refused = spend_distinct(history, Budget.ORIGINALS, limits, 3, 200.0)
+    assert refused == Exceeded(Budget.ORIGINALS, "2/hour", 3400.0)
+
+
 def test_a_budget_of_nothing_has_no_room_and_says_when_to_ask_again() -> None:
     limits = parse_limits("0")
     got = spend_distinct(History(0.0), Budget.ORIGINALS, limits, 1, 5.0)
