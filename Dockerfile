@@ -16,7 +16,7 @@ RUN python -m venv /build/tools \
 RUN python -m venv /opt/antiscrape \
  && /opt/antiscrape/bin/pip install --require-hashes --only-binary :all: -r locks/serve.txt
 
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY antiscrape antiscrape
 COPY config/crawlers config/crawlers
 RUN /build/tools/bin/pip wheel --no-deps --no-index --no-build-isolation --wheel-dir dist .

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import swift
 from tests.house import Clock, policy_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from typing import Any
 
     from antiscrape.core.rules import Policy
 
@@ -88,3 +88,12 @@ def policy() -> Policy:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
+
+
+@pytest.fixture(scope="session")
+def accelerator(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Return the accelerator, built from this source."""
+    module, reason = swift.built(tmp_path_factory.mktemp("swift"))
+    if module is None:
+        missing("swift", reason)
+    return module

@@ -29,8 +29,9 @@ class HeadReader:
 
     def __init__(self, hosts: tuple[str, ...] = (), *, chain: str = "x-forwarded-for") -> None:
         self._allowed = frozenset(host.lower().rstrip(".") for host in hosts)
-        self._hosts: Memo[bytes, tuple[str, bool]] = Memo(4096)
-        self._shapes: Memo[tuple[bytes, ...], Shape] = Memo(_SHAPES)
+        #: Hosts, and whether they are loopback's, and shapes by their lines, that came lately.
+        self.hosts: Memo[bytes, tuple[str, bool]] = Memo(4096)
+        self.shapes: Memo[tuple[bytes, ...], Shape] = Memo(_SHAPES)
         self._chain = chain.lower().encode("latin-1")
         # What came last comes next more often than not, and to compare is cheaper than to hash.
         self._lines: tuple[bytes, ...] = ()
@@ -45,7 +46,7 @@ class HeadReader:
         if names == self._lines:
             shape = self._shape
         else:
-            shape = self._shapes.young.get(names) or self._shape_of(names)
+            shape = self.shapes.young.get(names) or self._shape_of(names)
             self._lines, self._shape = names, shape
         if shape.repeated:
             head._fields = fields = read_fields(scope["headers"])[0]
@@ -54,7 +55,7 @@ class HeadReader:
         head.values = values
         value = values[shape.host] if shape.host >= 0 else b""
         if value != self._host:
-            self._hosted, self._host = self._hosts.young.get(value) or self._read_host(shape, value), value
+            self._hosted, self._host = self.hosts.young.get(value) or self._read_host(shape, value), value
         head.host, loopback = self._hosted
         try:
             head.peer = scope["client"][0]
@@ -75,7 +76,7 @@ class HeadReader:
 
     def _shape_of(self, lines: tuple[bytes, ...]) -> Shape:
         """Read an order of names not seen lately; ``lines`` has a name as often as it came."""
-        shape = self._shapes.get(lines)
+        shape = self.shapes.get(lines)
         if shape is not None:
             return shape
         if len(lines) > MOST_LINES:
@@ -85,18 +86,18 @@ class HeadReader:
             raise RequestError(f"more than {MOST_FIELDS} header fields")
         shape = Shape(tuple(fields), repeated, picked=READ, chain=self._chain)
         if shape.kept:
-            self._shapes.put(lines, shape)
+            self.shapes.put(lines, shape)
         return shape
 
     def _read_host(self, shape: Shape, value: bytes) -> tuple[str, bool]:
         """Read a Host not seen lately."""
-        known = self._hosts.get(value)
+        known = self.hosts.get(value)
         if known is None:
             host = read_host(value if shape.host >= 0 else None)
             if self._allowed and host not in self._allowed:
                 raise MisdirectedError(f"{host} is not served here")
             known = host, _LOOPBACK.fullmatch(host) is not None
-            self._hosts.put(value, known)
+            self.hosts.put(value, known)
         return known
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import Final
 
 from antiscrape.core.resource import Kind
 
@@ -44,10 +45,11 @@ SNIFFED = 12
 _BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1", b"jxl ")
 #: Sites send a handful of these; what else an app lets its users choose is worked out each time.
 _MOST = 512
-_KNOWN: dict[bytes, Media] = {}
+#: The classes of Content-Type fields that were seen before.
+KNOWN: Final[dict[bytes, Media]] = {}
 
 #: For hot paths: the class of a Content-Type field that was seen before, or None.
-known_media = _KNOWN.get
+known_media = KNOWN.get
 
 
 def read_media(content_type: bytes) -> Media:
@@ -68,8 +70,8 @@ def read_media(content_type: bytes) -> Media:
         media = Media.VAGUE
     else:
         media = Media.OTHER
-    if len(_KNOWN) < _MOST:
-        _KNOWN[content_type] = media
+    if len(KNOWN) < _MOST:
+        KNOWN[content_type] = media
     return media
 
 

@@ -12,7 +12,9 @@ from antiscrape.asgi.preferences import Speaker
 from antiscrape.asgi.quotas import Teller
 from antiscrape.asgi.refusals import send_verdict
 from antiscrape.asgi.responder import Responder, Tools
+from antiscrape.asgi.swift import ways_through
 from antiscrape.asgi.traps import answers_itself, send_trap
+from antiscrape.asgi.types import SHORTCUTS
 from antiscrape.core.judge import PLAIN
 from antiscrape.core.partner import keys_within
 from antiscrape.core.quota import Tell
@@ -47,8 +49,6 @@ _BROWSER: Final = Standing.BROWSER
 _PICTURES: Final = frozenset({Kind.IMAGE, Kind.UNTOLD})
 
 _CONDITIONS = frozenset({b"if-none-match", b"if-modified-since", b"accept-encoding"})
-#: With these a server sends a file that we would never see.
-_SHORTCUTS = frozenset({"http.response.pathsend", "http.response.zerocopysend"})
 #: Kinds whose bodies are never rewritten.
 _AS_THEY_ARE = frozenset({Kind.IMAGE, Kind.ASSET, Kind.EXEMPT})
 #: RFC 6455 §7.4.1: the endpoint received what violates its policy.
@@ -85,7 +85,6 @@ class Middleware:
         self._plain = PLAIN[_BROWSER]
         self._allowed = recorder.plain
         self._off = mode is Mode.OFF
-        self._reader = HeadReader(gate.policy.hosts, chain=gate.policy.identity.header)
         self._accounts = accounts
         self._ledger = gate.ledger
         self._maze = maze
@@ -94,17 +93,31 @@ class Middleware:
         self._preferences = preferences
         self._keepers = tuple(keepers)
         self._documents = frozenset[bytes]() if preferences is None else preferences.paths
+        reader = HeadReader(gate.policy.hosts, chain=gate.policy.identity.header)
+        self._read, self._judge, begin = ways_through(reader, gate, self._tools, plain=self._plain)
+        #: Where all that is done to a plain request is to let it pass.
+        passes = accounts is None and preferences is None and self._ledger is None
+        self._begin = begin if passes and not self._partners and not self._changes else None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: C901, PLR0912  the request path, where a call costs more than a branch
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: C901, PLR0912, PLR0915  the request path, where a call costs more than a branch
         """Serve one ASGI connection."""
-        kind = scope["type"]
-        if kind != "http" or self._off:
+        if scope["type"] != "http" or self._off:
             await self._other(scope, receive, send)
             return
+        begin = self._begin
+        if begin is not None and (relay := begin(scope, send)) is not None:
+            try:
+                await self.app(scope, receive, relay)
+            finally:
+                if relay.passage.verdict is self._plain:
+                    self._allowed[_BROWSER] += 1
+                else:
+                    self._recorder.record(relay.passage, relay.status)
+            return
         try:
-            passage = self._reader.read(scope)
+            passage = self._read(scope)
             if self._accounts is None:
-                self._gate.judge(passage)
+                self._judge(passage)
             else:
                 scope = self._judge_told(scope, passage, self._accounts)
             if self._ledger is not None:
@@ -133,12 +146,8 @@ class Middleware:
                 return
             send = Speaker(self._preferences, passage, send).send
         responder = Responder()
-        responder.tools = self._tools
-        responder.passage = passage
-        responder.to = send
-        responder.handle = None
-        responder.status = 0
-        responder.news = False
+        responder.tools, responder.passage, responder.to = self._tools, passage, send
+        responder.handle, responder.status, responder.news = None, 0, False
         if self._changes or passage.query or verdict.rendition is not _ORIGINAL:
             scope = self._inner_scope(scope, passage)
         if "extensions" in scope:
@@ -221,9 +230,9 @@ class Middleware:
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            passage = self._reader.read(scope)
+            passage = self._read(scope)
             if self._accounts is None:
-                self._gate.judge(passage)
+                self._judge(passage)
             else:
                 scope = self._judge_told(scope, passage, self._accounts)
             if self._ledger is not None:
@@ -286,6 +295,6 @@ def _without_key(scope: Scope, partners: PartnerBook) -> Scope:
 def _without_shortcuts(scope: Scope) -> Scope:
     """Return the scope without the extensions by which a body goes around us."""
     extensions = scope["extensions"] or {}
-    if _SHORTCUTS.isdisjoint(extensions):
+    if SHORTCUTS.isdisjoint(extensions):
         return scope
-    return {**scope, "extensions": {name: extensions[name] for name in extensions if name not in _SHORTCUTS}}
+    return {**scope, "extensions": {name: extensions[name] for name in extensions if name not in SHORTCUTS}}

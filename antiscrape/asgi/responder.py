@@ -346,6 +346,14 @@ class Responder:
         await self.to({"type": "http.response.body", "body": body, "more_body": not last})
 
 
+def responder_of(tools: Tools, passage: Passage, to: Send) -> Responder:
+    """Return a responder that answers one request."""
+    responder = Responder()
+    responder.tools, responder.passage, responder.to = tools, passage, to
+    responder.handle, responder.status, responder.news = None, 0, False
+    return responder
+
+
 def lowered(message: Message) -> Message:
     """Return a response's start with its field names in lower case, as ASGI asks for.
 

@@ -8,6 +8,7 @@ import platform
 
 import click
 
+from antiscrape.asgi import swift
 from antiscrape.version import __version__
 
 #: The distributions that a request passes through.
@@ -47,6 +48,7 @@ def versions() -> dict[str, str | None]:
     """Return versions by name, None for what is not installed."""
     found: dict[str, str | None] = {
         "antiscrape": __version__,
+        "accelerator": swift.STATE,
         "python": f"{platform.python_version()} ({platform.python_implementation()})",
         "system": f"{platform.system()} {platform.machine()}",
     }

@@ -38,7 +38,8 @@ _IMAGE: Final = Kind.IMAGE
 _ASSET: Final = Kind.ASSET
 _TRAP: Final = Kind.TRAP
 _PAGES: Final = frozenset({Kind.PAGE, Kind.SUBJECT})
-_HABITS: Final = _PAGES | {_IMAGE, _ASSET, _TRAP}
+#: Kinds of what adds to a visit's habits.
+HABITS: Final = _PAGES | {_IMAGE, _ASSET, _TRAP}
 _THUMBNAIL: Final = Size.THUMBNAIL
 _UNSIZED: Final = Size.UNTOLD
 
@@ -163,7 +164,7 @@ class History(Purse):
         self.requests += 1
         if head.shape.cookie and not self.cookies_returned:
             self.cookies_returned = self.news = True
-        if resource.kind in _HABITS and (resource.kind is not _IMAGE or resource.size is not _UNSIZED):
+        if resource.kind in HABITS and (resource.kind is not _IMAGE or resource.size is not _UNSIZED):
             self.note_kind(resource, head, now)
 
     def note_kind(self, resource: Resource, head: RequestHead, now: float) -> None:

@@ -45,7 +45,6 @@ class Face:
         "kept",
         "kind",
         "look",
-        "look",
         "odd",
         "picked",
         "profile",

@@ -44,10 +44,23 @@ class Shape:
     ``names`` is the order, each name once; ``at`` gives a name's place in it; ``repeated`` holds the
     names that came on several lines. The places of fields that every request is asked for have
     attributes of their own, -1 where a field is missing. ``conditional`` tells that it asks for what is new, or for
-    a part. ``kept`` tells that it is short enough to be remembered. ``pick`` takes the values that signals read.
+    a part. ``kept`` tells that it is short enough to be remembered. ``pick`` takes the values that signals
+    read, which stand at ``places``.
     """
 
-    __slots__ = ("at", "chain", "conditional", "cookie", "host", "kept", "names", "pick", "proto", "repeated")
+    __slots__ = (
+        "at",
+        "chain",
+        "conditional",
+        "cookie",
+        "host",
+        "kept",
+        "names",
+        "pick",
+        "places",
+        "proto",
+        "repeated",
+    )
 
     def __init__(
         self,
@@ -66,7 +79,7 @@ class Shape:
         self.chain = at.get(chain, -1)
         self.cookie = b"cookie" in at
         self.conditional = not _REMEMBERING.isdisjoint(at)
-        places = [at[name] for name in picked if name in at]
+        self.places = places = tuple([at[name] for name in picked if name in at])
         self.pick: Callable[[tuple[bytes, ...]], object] = itemgetter(*places) if places else _nothing
 
 

@@ -25,7 +25,8 @@ from antiscrape.gate.faces import Faces
 from antiscrape.gate.members import Members
 from antiscrape.gate.passage import Case, Passage, picture_of, purse_of, taking_of
 from antiscrape.gate.places import Places
-from antiscrape.gate.visits import Visits
+from antiscrape.gate.shortcuts import Shortcuts
+from antiscrape.gate.visits import REVIEW, Visits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,9 +45,6 @@ if TYPE_CHECKING:
 
     _Charge = Callable[[History, Charge, Allowance, Resource, float], Usage]
 
-#: A visit's signals are read at every original, after a trap, and at every eighth of all other requests, where it
-#: has news.
-_REVIEW = 7
 # Bound once: reading a member off its Enum class costs 0.2 µs in Python 3.11.
 _IMAGE: Final = Kind.IMAGE
 _TRAP: Final = Kind.TRAP
@@ -103,6 +101,10 @@ class Gate:
         self._members = Members(policy, self._panel, store=store, key=account_key, wall=wall)
         self._face = Faces(self._panel, agents, roles).find
         self._consequences = Consequences(policy, store)
+        known = Shortcuts(
+            self._direct, self._relayed, self._places, self._face, self._find, self._charge_request
+        )
+        self.shortcuts = known._replace(believes=self._believes, strips=grants is not None)
 
     def judge(self, passage: Passage, account: Account | None = None, owner: str = "") -> Passage:  # noqa: C901, PLR0912  every request comes through here, where a call costs more than a branch
         """Return the passage with its verdict, charged; raise ``RequestError`` where it has no single reading.
@@ -148,7 +150,7 @@ class Gate:
             self._spring(passage, history, habits, now)
         habits.note_request(resource, passage, now)
         visit = habits.visit
-        if habits.news and (place.watched or not habits.requests & _REVIEW):
+        if habits.news and (place.watched or not habits.requests & REVIEW):
             visit = self._review(habits)
         if habits is history:
             payer, held_until = history, history.held_until

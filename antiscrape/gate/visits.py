@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from antiscrape.core.observation import Profile
 
+#: A visit's signals are read at every original, after a trap, and at every eighth of all other requests (whose count
+#: has none of these bits), where it has news.
+REVIEW: Final = 7
 #: Visits that are recorded beside an address's first: in all, and at one address within a visit's time.
 _VISITS: Final = 65_536
 _LOOKS: Final = 64

@@ -1,0 +1,1087 @@
+/* A known clean client's request in C: read, judged, and its answer let through.
+ *
+ * Everything here is a shorter way to what HeadReader.read, Gate.judge and Responder.send do, on the same
+ * objects: nothing is kept here but references to them, and the names of fields in orders that came lately.
+ * The rule that makes it safe to read: up to the point that a comment marks, a request is only looked at.
+ * Whatever is not plain before that point (a type that is not the usual one, a path not asked for lately, a
+ * client not met lately, anything that speaks against it, a budget without room, a review that is due)
+ * leaves the request as it came, and the Python code does the whole of it. So there is no second judge: this
+ * one knows a single sentence, "as usual".
+ *
+ * Slots of Python objects are read where their descriptors say that they are, looked up once in bind().
+ * An empty slot is NULL, and every type is checked before it is relied on: a header list or a scope may hold
+ * anything that a server or an outer middleware puts there.
+ */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <structmember.h>
+
+#ifdef Py_GIL_DISABLED
+#error "one thread at a time: without the GIL the Python code is used"
+#endif
+#ifndef SOURCE
+#define SOURCE ""
+#endif
+
+/* Orders of field names that are compared instead of hashed: a browser has one for each kind of request. */
+#define ORDERS 64
+#define MOST_FIELDS 100
+#define MOST_PICKED 16
+
+/* ---- What is bound once: classes, the places of their slots, words ------------------------------------ */
+
+enum { PASSAGE, HISTORY, NETWORK, PLACE, FACE, MEMO, LIMIT, SHAPE, CLASSES };
+static PyTypeObject *classes[CLASSES];
+
+#define SLOTS(X) \
+    X(PASSAGE, account) X(PASSAGE, find) X(PASSAGE, habits) X(PASSAGE, history) X(PASSAGE, host) \
+    X(PASSAGE, http_version) X(PASSAGE, look) X(PASSAGE, method) X(PASSAGE, peer) X(PASSAGE, profile) \
+    X(PASSAGE, query) X(PASSAGE, raw_path) X(PASSAGE, resource) X(PASSAGE, role) X(PASSAGE, scheme) \
+    X(PASSAGE, secure) X(PASSAGE, shape) X(PASSAGE, values) X(PASSAGE, verdict) \
+    X(HISTORY, cookies_returned) X(HISTORY, face) X(HISTORY, gone) X(HISTORY, held_until) X(HISTORY, last) \
+    X(HISTORY, look) X(HISTORY, news) X(HISTORY, requests) X(HISTORY, rollup) X(HISTORY, tat) \
+    X(HISTORY, touched) X(HISTORY, visit) X(NETWORK, factor) X(NETWORK, rollup) X(NETWORK, tat) \
+    X(PLACE, limit) X(PLACE, resource) X(PLACE, watched) X(PLACE, within) \
+    X(FACE, http_version) X(FACE, kept) X(FACE, kind) X(FACE, look) X(FACE, odd) X(FACE, picked) \
+    X(FACE, profile) X(FACE, role) X(FACE, scheme) X(FACE, secure) X(FACE, shape) \
+    X(MEMO, young) X(LIMIT, interval) X(LIMIT, window) \
+    X(SHAPE, chain) X(SHAPE, cookie) X(SHAPE, host) X(SHAPE, pick) X(SHAPE, places) X(SHAPE, proto) \
+    X(SHAPE, repeated)
+
+#define OFFSET(class, name) static Py_ssize_t class##_##name;
+SLOTS(OFFSET)
+#undef OFFSET
+
+#define WORDS(X) \
+    X(antiscrape) X(client) X(extensions) X(headers) X(http_version) X(method) X(note_kind) X(query_string) \
+    X(raw_path) X(scheme) X(state) X(status) X(send) X(type)
+
+#define WORD(name) static PyObject *word_##name;
+WORDS(WORD)
+#undef WORD
+static PyObject *word_start, *word_https, *word_wss, *word_head;
+
+static inline PyObject *
+slot(PyObject *object, Py_ssize_t offset)
+{
+    return *(PyObject **)((char *)object + offset);
+}
+
+static inline void
+put(PyObject *object, Py_ssize_t offset, PyObject *value)
+{
+    PyObject **at = (PyObject **)((char *)object + offset), *former = *at;
+    *at = Py_NewRef(value);
+    Py_XDECREF(former);
+}
+
+static inline int
+is_a(PyObject *object, int class)
+{
+    return object != NULL && Py_IS_TYPE(object, classes[class]);
+}
+
+static inline int
+same_bytes(PyObject *one, PyObject *other)
+{
+    if (one == other) {
+        return 1;
+    }
+    if (one == NULL || other == NULL || !PyBytes_CheckExact(one) || !PyBytes_CheckExact(other)) {
+        return 0;
+    }
+    Py_ssize_t size = PyBytes_GET_SIZE(one);
+    return size == PyBytes_GET_SIZE(other) && !memcmp(PyBytes_AS_STRING(one), PyBytes_AS_STRING(other), size);
+}
+
+static inline int
+says(PyObject *bytes, const char *text, Py_ssize_t size)
+{
+    return PyBytes_GET_SIZE(bytes) == size && !memcmp(PyBytes_AS_STRING(bytes), text, size);
+}
+
+static inline int
+same_text(PyObject *one, PyObject *other)
+{
+    if (one == other) {
+        return 1;
+    }
+    return one != NULL && other != NULL && PyUnicode_CheckExact(one) && PyUnicode_CheckExact(other)
+           && PyUnicode_Compare(one, other) == 0;
+}
+
+static inline int
+number(PyObject *object, double *value)
+{
+    if (object == NULL || !PyFloat_CheckExact(object)) {
+        return 0;
+    }
+    *value = PyFloat_AS_DOUBLE(object);
+    return 1;
+}
+
+/* ---- A swift way through one middleware --------------------------------------------------------------- */
+
+/* One order of field names, and what its Shape says of it. ``text`` holds the names, each behind its length, so
+ * that comparing them touches a few lines of memory and not an object a name. */
+typedef struct {
+    PyObject *shape, *text;
+    Py_ssize_t count;
+    int host, proto, chain, cookie, picked;
+    unsigned char place[MOST_PICKED];
+} Order;
+
+/* What a Swift refers to, in the order of its arguments; what follows LAST_HOST is its own. */
+enum {
+    READ, JUDGE, FIND_FACE, FIND, CLOCK, CHARGE, SHAPES, HOSTS, DIRECT, RELAYED, PLACES, TRAP, UNTOLD, NOTED,
+    PLAIN, MEDIA, PASSING, SHORTCUTS, RESPONDER, ARGUMENTS, LAST_HOST = ARGUMENTS, LAST_HOSTED, LAST_TYPE, REFERENCES
+};
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *of[REFERENCES];
+    double visit;
+    long review;
+    int believes, strips, spends; /* the last: a request is charged here, else the store is asked */
+    Order *recent;
+    Order orders[ORDERS];
+} Swift;
+
+/* Forget an error that the Python code will meet again, and tell so; a keyboard's interrupt stays. */
+static inline int
+usual_error(void)
+{
+    if (PyErr_Occurred() == NULL) {
+        return 1;
+    }
+    if (!PyErr_ExceptionMatches(PyExc_Exception)) {
+        return 0;
+    }
+    PyErr_Clear();
+    return 1;
+}
+
+/* Return what a memo has young, borrowed, or NULL; an error is for the caller to clear. */
+static inline PyObject *
+young(PyObject *memo, PyObject *key)
+{
+    PyObject *known = is_a(memo, MEMO) ? slot(memo, MEMO_young) : NULL;
+    return known != NULL && PyDict_CheckExact(known) ? PyDict_GetItemWithError(known, key) : NULL;
+}
+
+static int
+small(PyObject *shape, Py_ssize_t offset, int *value)
+{
+    PyObject *held = slot(shape, offset);
+    long read = held != NULL && PyLong_CheckExact(held) ? PyLong_AsLong(held) : -2;
+    *value = (int)read;
+    return read >= -1 && read < MOST_FIELDS;
+}
+
+/* Return the names as a text, each behind its length in one byte; NULL where one is longer than that tells. */
+static PyObject *
+text_of(PyObject *names)
+{
+    Py_ssize_t count = PyTuple_GET_SIZE(names), size = count;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        size += PyBytes_GET_SIZE(PyTuple_GET_ITEM(names, i));
+        if (PyBytes_GET_SIZE(PyTuple_GET_ITEM(names, i)) > UCHAR_MAX) {
+            return NULL;
+        }
+    }
+    PyObject *text = PyBytes_FromStringAndSize(NULL, size);
+    char *at = text == NULL ? NULL : PyBytes_AS_STRING(text);
+    for (Py_ssize_t i = 0; at != NULL && i < count; i++) {
+        PyObject *name = PyTuple_GET_ITEM(names, i);
+        *at++ = (char)PyBytes_GET_SIZE(name);
+        memcpy(at, PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name));
+        at += PyBytes_GET_SIZE(name);
+    }
+    return text;
+}
+
+/* Fill in an order from the shape that the reader made of it. */
+static int
+describe(Order *order, PyObject *names, PyObject *shape)
+{
+    Order found = {.shape = shape, .count = PyTuple_GET_SIZE(names)};
+    PyObject *repeated = slot(shape, SHAPE_repeated), *places = slot(shape, SHAPE_places);
+    if (repeated == NULL || !PyAnySet_Check(repeated) || PySet_GET_SIZE(repeated) || places == NULL
+        || !PyTuple_CheckExact(places) || PyTuple_GET_SIZE(places) > MOST_PICKED
+        || !small(shape, SHAPE_host, &found.host) || !small(shape, SHAPE_proto, &found.proto)
+        || !small(shape, SHAPE_chain, &found.chain)) {
+        return 0;
+    }
+    found.picked = (int)PyTuple_GET_SIZE(places);
+    for (int i = 0; i < found.picked; i++) {
+        long place = PyLong_AsLong(PyTuple_GET_ITEM(places, i));
+        if (place < 0 || place >= found.count) {
+            return 0;
+        }
+        found.place[i] = (unsigned char)place;
+    }
+    if (found.host >= found.count || found.proto >= found.count || found.chain >= found.count) {
+        return 0;
+    }
+    found.cookie = slot(shape, SHAPE_cookie) == Py_True;
+    if ((found.text = text_of(names)) == NULL) {
+        return 0;
+    }
+    PyObject *former_text = order->text, *former_shape = order->shape;
+    Py_INCREF(shape);
+    *order = found;
+    Py_XDECREF(former_text);
+    Py_XDECREF(former_shape);
+    return 1;
+}
+
+/* Return a new tuple of the names (0) or the values (1) of a list of fields, or NULL where one is no field.
+ * Making the tuple may run the garbage collector, and with it anything: so each pair is looked at here. */
+static PyObject *
+column(PyObject *headers, Py_ssize_t count, int which)
+{
+    PyObject *made = PyTuple_New(count);
+    if (made == NULL || PyList_GET_SIZE(headers) != count) {
+        Py_XDECREF(made);
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *pair = PyList_GET_ITEM(headers, i);
+        if (!PyTuple_CheckExact(pair) || PyTuple_GET_SIZE(pair) != 2
+            || !PyBytes_CheckExact(PyTuple_GET_ITEM(pair, which))) {
+            Py_DECREF(made);
+            return NULL;
+        }
+        PyTuple_SET_ITEM(made, i, Py_NewRef(PyTuple_GET_ITEM(pair, which)));
+    }
+    return made;
+}
+
+/* Return the order in which fields came, or NULL where the reader has not seen it lately. */
+static Order *
+order_of(Swift *self, PyObject *headers, Py_ssize_t count)
+{
+    size_t print = (size_t)count;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *pair = PyList_GET_ITEM(headers, i);
+        if (!PyTuple_CheckExact(pair) || PyTuple_GET_SIZE(pair) != 2 || !PyBytes_CheckExact(PyTuple_GET_ITEM(pair, 0))) {
+            return NULL;
+        }
+        print = print * 31 + (size_t)PyBytes_GET_SIZE(PyTuple_GET_ITEM(pair, 0));
+    }
+    Order *order = &self->orders[(print ^ print >> 7) % ORDERS];
+    if (order->count == count && order->text != NULL) {
+        const unsigned char *at = (const unsigned char *)PyBytes_AS_STRING(order->text);
+        Py_ssize_t i = 0;
+        for (; i < count; i++) {
+            PyObject *name = PyTuple_GET_ITEM(PyList_GET_ITEM(headers, i), 0);
+            size_t size = *at++;
+            if ((size_t)PyBytes_GET_SIZE(name) != size || memcmp(PyBytes_AS_STRING(name), at, size) != 0) {
+                break;
+            }
+            at += size;
+        }
+        if (i == count) {
+            return order;
+        }
+    }
+    PyObject *names = column(headers, count, 0);
+    if (names == NULL) {
+        return NULL;
+    }
+    PyObject *shape = young(self->of[SHAPES], names);
+    if (!is_a(shape, SHAPE) || !describe(order, names, shape)) {
+        order = NULL;
+    }
+    Py_DECREF(names);
+    return order;
+}
+
+/* Return (host, loopback) of a Host field, borrowed, or NULL. */
+static PyObject *
+hosted(Swift *self, PyObject *field)
+{
+    if (same_bytes(field, self->of[LAST_HOST])) {
+        return self->of[LAST_HOSTED];
+    }
+    PyObject *known = young(self->of[HOSTS], field);
+    if (known == NULL || !PyTuple_CheckExact(known) || PyTuple_GET_SIZE(known) != 2) {
+        return NULL;
+    }
+    Py_XSETREF(self->of[LAST_HOSTED], Py_NewRef(known));
+    Py_XSETREF(self->of[LAST_HOST], Py_NewRef(field));
+    return known;
+}
+
+static inline int
+take_text(PyObject *scope, PyObject *word, PyObject *passage, Py_ssize_t offset)
+{
+    PyObject *value = PyDict_GetItemWithError(scope, word);
+    if (value == NULL || !PyUnicode_CheckExact(value)) {
+        return 0;
+    }
+    put(passage, offset, value);
+    return 1;
+}
+
+static inline int
+take_bytes(PyObject *scope, PyObject *word, PyObject *passage, Py_ssize_t offset)
+{
+    PyObject *value = PyDict_GetItemWithError(scope, word);
+    if (value == NULL || !PyBytes_CheckExact(value)) {
+        return 0;
+    }
+    put(passage, offset, value);
+    return 1;
+}
+
+/* Fill in what HeadReader.read does after the fields; tell whether all of it was as usual. */
+static int
+fill(Swift *self, PyObject *scope, const Order *order, PyObject *passage, PyObject *values)
+{
+    PyObject *client = PyDict_GetItemWithError(scope, word_client), *known;
+    if (client == NULL || !PyTuple_CheckExact(client) || PyTuple_GET_SIZE(client) < 1
+        || !PyUnicode_CheckExact(PyTuple_GET_ITEM(client, 0)) || order->host < 0
+        || (known = hosted(self, PyTuple_GET_ITEM(values, order->host))) == NULL) {
+        return 0;
+    }
+    put(passage, PASSAGE_peer, PyTuple_GET_ITEM(client, 0));
+    put(passage, PASSAGE_host, PyTuple_GET_ITEM(known, 0));
+    int secure = PyTuple_GET_ITEM(known, 1) == Py_True;
+    if (!take_bytes(scope, word_raw_path, passage, PASSAGE_raw_path)
+        || !PyBytes_GET_SIZE(slot(passage, PASSAGE_raw_path))
+        || !take_bytes(scope, word_query_string, passage, PASSAGE_query)
+        || !take_text(scope, word_method, passage, PASSAGE_method)
+        || !take_text(scope, word_http_version, passage, PASSAGE_http_version)
+        || !take_text(scope, word_scheme, passage, PASSAGE_scheme)) {
+        return 0;
+    }
+    PyObject *scheme = slot(passage, PASSAGE_scheme);
+    secure = secure || same_text(scheme, word_https) || same_text(scheme, word_wss)
+             || (order->proto >= 0 && says(PyTuple_GET_ITEM(values, order->proto), "https", 5));
+    put(passage, PASSAGE_secure, secure ? Py_True : Py_False);
+    put(passage, PASSAGE_shape, order->shape);
+    put(passage, PASSAGE_values, values);
+    return 1;
+}
+
+/* Return a passage that begins, or NULL, with or without an error, where the reader has to read. */
+static PyObject *
+read_usual(Swift *self, PyObject *scope)
+{
+    if (!PyDict_CheckExact(scope)) {
+        return NULL;
+    }
+    PyObject *headers = PyDict_GetItemWithError(scope, word_headers);
+    if (headers == NULL || !PyList_CheckExact(headers)) {
+        return NULL;
+    }
+    Py_ssize_t count = PyList_GET_SIZE(headers);
+    Order *known = count > 0 && count <= MOST_FIELDS ? order_of(self, headers, count) : NULL;
+    if (known == NULL) {
+        return NULL;
+    }
+    const Order order = *known; /* by value: whatever runs meanwhile may have the original replaced */
+    PyObject *passage = NULL, *values, *shape = Py_NewRef(order.shape);
+    Py_INCREF(headers);
+    if ((values = column(headers, count, 1)) != NULL) {
+        passage = classes[PASSAGE]->tp_alloc(classes[PASSAGE], 0);
+        if (passage != NULL && !fill(self, scope, &order, passage, values)) {
+            Py_CLEAR(passage);
+        }
+        Py_DECREF(values);
+    }
+    Py_DECREF(headers);
+    Py_DECREF(shape);
+    self->recent = known;
+    return passage;
+}
+
+/* ---- The judgement ------------------------------------------------------------------------------------ */
+
+static const Order *
+order_of_shape(Swift *self, PyObject *shape)
+{
+    if (self->recent != NULL && self->recent->shape == shape) {
+        return self->recent;
+    }
+    for (int i = 0; shape != NULL && i < ORDERS; i++) {
+        if (self->orders[i].shape == shape) {
+            return &self->orders[i];
+        }
+    }
+    return NULL;
+}
+
+/* Return the history of whom a request comes from, borrowed, or NULL. */
+static PyObject *
+history_of(Swift *self, PyObject *passage, const Order *order, PyObject *values)
+{
+    PyObject *peer = slot(passage, PASSAGE_peer), *history = NULL;
+    if (peer == NULL || !PyUnicode_CheckExact(peer)) {
+        return NULL;
+    }
+    if (order->chain < 0 || !self->believes) {
+        history = young(self->of[DIRECT], peer);
+    }
+    else if (PyDict_CheckExact(self->of[RELAYED])) {
+        PyObject *relayed = PyDict_GetItemWithError(self->of[RELAYED], peer);
+        history = relayed == NULL ? NULL : young(relayed, PyTuple_GET_ITEM(values, order->chain));
+    }
+    return is_a(history, HISTORY) && slot(history, HISTORY_gone) == Py_False ? history : NULL;
+}
+
+static int
+same_picked(PyObject *picked, const Order *order, PyObject *values)
+{
+    if (picked == NULL) {
+        return 0;
+    }
+    if (order->picked == 1) {
+        return same_bytes(picked, PyTuple_GET_ITEM(values, order->place[0]));
+    }
+    if (!PyTuple_CheckExact(picked) || PyTuple_GET_SIZE(picked) != order->picked) {
+        return 0;
+    }
+    for (int i = 0; i < order->picked; i++) {
+        if (!same_bytes(PyTuple_GET_ITEM(picked, i), PyTuple_GET_ITEM(values, order->place[i]))) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* Return the face of a request, borrowed from its client's history; NULL where it may not be kept there. */
+static PyObject *
+face_of(Swift *self, PyObject *passage, PyObject *history, PyObject *kind, const Order *order, PyObject *values)
+{
+    PyObject *face = slot(history, HISTORY_face), *shape = order->shape;
+    if (face == NULL || !PyObject_TypeCheck(face, classes[FACE])) {
+        return NULL;
+    }
+    if (slot(face, FACE_shape) == shape && slot(face, FACE_kind) == kind
+        && slot(face, FACE_secure) == slot(passage, PASSAGE_secure)
+        && same_text(slot(face, FACE_http_version), slot(passage, PASSAGE_http_version))
+        && same_text(slot(face, FACE_scheme), slot(passage, PASSAGE_scheme))
+        && same_picked(slot(face, FACE_picked), order, values)) {
+        return face;
+    }
+    PyObject *pick = slot(shape, SHAPE_pick), *picked = pick == NULL ? NULL : PyObject_CallOneArg(pick, values);
+    if (picked == NULL) {
+        return NULL;
+    }
+    PyObject *asked[] = {passage, kind, picked};
+    face = PyObject_Vectorcall(self->of[FIND_FACE], asked, 3, NULL);
+    Py_DECREF(picked);
+    /* exactly a Face: what is put into a history here is never the stranger's */
+    int kept = is_a(face, FACE) && slot(face, FACE_kept) == Py_True;
+    if (kept) {
+        put(history, HISTORY_face, face);
+    }
+    Py_XDECREF(face);
+    return kept ? slot(history, HISTORY_face) : NULL;
+}
+
+/* Networks around a principal that are charged here: an IPv6 address has two. */
+#define MOST_LEVELS 4
+
+/* What a judgement comes to, worked out before anything is written. */
+typedef struct {
+    PyObject *history, *now;              /* the history borrowed */
+    PyObject *tat, *requests;             /* new, or NULL */
+    PyObject *networks[MOST_LEVELS];      /* borrowed */
+    PyObject *wide[MOST_LEVELS];          /* new */
+    int levels, noted, returned;
+} Outcome;
+
+static void
+drop(Outcome *outcome)
+{
+    Py_CLEAR(outcome->now);
+    Py_CLEAR(outcome->tat);
+    Py_CLEAR(outcome->requests);
+    while (outcome->levels > 0) {
+        Py_DECREF(outcome->wide[--outcome->levels]);
+    }
+}
+
+/* Work out what spending.spend_one would write; tell whether there is room at every level. */
+static int
+spend(Outcome *outcome, PyObject *limit, double now)
+{
+    double interval, window, tat, factor;
+    if (!is_a(limit, LIMIT) || !number(slot(limit, LIMIT_interval), &interval)
+        || !number(slot(limit, LIMIT_window), &window) || !number(slot(outcome->history, HISTORY_tat), &tat)) {
+        return 0;
+    }
+    double latest = now + window;
+    tat = (tat > now ? tat : now) + interval;
+    if (tat > latest || interval == 0.0 || (outcome->tat = PyFloat_FromDouble(tat)) == NULL) {
+        return 0;
+    }
+    PyObject *network = slot(outcome->history, HISTORY_rollup);
+    for (; network != Py_None; network = slot(network, NETWORK_rollup)) {
+        if (outcome->levels == MOST_LEVELS || !is_a(network, NETWORK) || !number(slot(network, NETWORK_tat), &tat)
+            || !number(slot(network, NETWORK_factor), &factor)) {
+            return 0;
+        }
+        tat = (tat > now ? tat : now) + interval / factor;
+        PyObject *wide = tat > latest ? NULL : PyFloat_FromDouble(tat);
+        if (wide == NULL) {
+            return 0;
+        }
+        outcome->networks[outcome->levels] = network;
+        outcome->wide[outcome->levels++] = wide;
+    }
+    return 1;
+}
+
+/* Work out what History.note_request would write; tell whether the visit goes on and needs no review. */
+static int
+note(Swift *self, Outcome *outcome, PyObject *place, PyObject *kind, const Order *order, double now)
+{
+    PyObject *history = outcome->history, *visit = slot(history, HISTORY_visit), *score;
+    PyObject *news = slot(history, HISTORY_news), *requests = slot(history, HISTORY_requests);
+    double last, held;
+    if (!number(slot(history, HISTORY_last), &last) || now - last > self->visit
+        || !number(slot(history, HISTORY_held_until), &held) || held > now) {
+        return 0;
+    }
+    if (visit == NULL || !PyTuple_Check(visit) || PyTuple_GET_SIZE(visit) != 2
+        || !PyLong_CheckExact(score = PyTuple_GET_ITEM(visit, 0)) || PyObject_IsTrue(score) != 0) {
+        return 0;
+    }
+    if (requests == NULL || !PyLong_CheckExact(requests)) {
+        return 0;
+    }
+    long count = PyLong_AsLong(requests);
+    if (count < 0 || (outcome->requests = PyLong_FromLong(count + 1)) == NULL) {
+        return 0;
+    }
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(self->of[NOTED]); i++) {
+        outcome->noted |= PyTuple_GET_ITEM(self->of[NOTED], i) == kind;
+    }
+    outcome->returned = order->cookie && slot(history, HISTORY_cookies_returned) == Py_False;
+    int due = slot(place, PLACE_watched) != Py_False || !((count + 1) & self->review);
+    return !due || !(outcome->noted || outcome->returned || news != Py_False);
+}
+
+/* Write down an outcome; -1 with an error where the history's own code raised one. */
+static int
+settle(Swift *self, PyObject *passage, Outcome *outcome, PyObject *place, PyObject *face)
+{
+    PyObject *history = outcome->history, *resource = slot(place, PLACE_resource);
+    put(passage, PASSAGE_find, self->of[FIND]);
+    put(passage, PASSAGE_account, Py_None);
+    put(passage, PASSAGE_resource, resource);
+    put(passage, PASSAGE_history, history);
+    put(passage, PASSAGE_habits, history);
+    put(passage, PASSAGE_profile, slot(face, FACE_profile));
+    put(passage, PASSAGE_role, slot(face, FACE_role));
+    put(passage, PASSAGE_look, slot(face, FACE_look));
+    put(passage, PASSAGE_verdict, slot(place, PLACE_within));
+    put(history, HISTORY_last, outcome->now);
+    put(history, HISTORY_touched, Py_True);
+    put(history, HISTORY_requests, outcome->requests);
+    if (outcome->returned) {
+        put(history, HISTORY_cookies_returned, Py_True);
+        put(history, HISTORY_news, Py_True);
+    }
+    if (outcome->tat != NULL) {
+        put(history, HISTORY_tat, outcome->tat);
+    }
+    for (int i = 0; i < outcome->levels; i++) {
+        put(outcome->networks[i], NETWORK_tat, outcome->wide[i]);
+    }
+    if (outcome->noted) {
+        PyObject *told[] = {history, resource, passage, outcome->now};
+        PyObject *done = PyObject_VectorcallMethod(word_note_kind, told, 4, NULL);
+        Py_XDECREF(done);
+        return done == NULL ? -1 : 1;
+    }
+    return 1;
+}
+
+/* Judge a passage: 1 where that was done, 0 where Gate.judge has to (an error may be set, for the caller to
+ * clear), -1 with an error that is the caller's to raise. ``only`` is the verdict that is wanted, or NULL. */
+static int
+judge_usual(Swift *self, PyObject *passage, PyObject *only)
+{
+    PyObject *values = slot(passage, PASSAGE_values), *raw_path = slot(passage, PASSAGE_raw_path);
+    const Order *known = order_of_shape(self, slot(passage, PASSAGE_shape));
+    if (known == NULL || values == NULL || !PyTuple_CheckExact(values) || PyTuple_GET_SIZE(values) != known->count
+        || raw_path == NULL || !PyBytes_CheckExact(raw_path)) {
+        return 0;
+    }
+    const Order order = *known; /* by value; the passage holds the shape */
+    PyObject *place = young(self->of[PLACES], raw_path);
+    PyObject *within = is_a(place, PLACE) ? slot(place, PLACE_within) : NULL;
+    if (within == NULL || within == Py_None || (only != NULL && within != only)) {
+        return 0;
+    }
+    PyObject *limit = slot(place, PLACE_limit), *resource = slot(place, PLACE_resource), *kind;
+    if (limit == NULL || resource == NULL || !PyTuple_Check(resource) || PyTuple_GET_SIZE(resource) < 1
+        || (kind = PyTuple_GET_ITEM(resource, 0)) == self->of[TRAP]) {
+        return 0;
+    }
+    Outcome outcome = {.history = history_of(self, passage, &order, values)};
+    if (outcome.history == NULL) {
+        return 0;
+    }
+    /* a clock, the faces and a store are Python's, and could let go of both */
+    Py_INCREF(place);
+    PyObject *history = Py_NewRef(outcome.history), *face = NULL;
+    int done = 0;
+    double now;
+    if ((outcome.now = PyObject_CallNoArgs(self->of[CLOCK])) != NULL && number(outcome.now, &now)
+        && (face = face_of(self, passage, history, kind, &order, values)) != NULL) {
+        Py_INCREF(face);
+        done = slot(face, FACE_odd) == Py_False && slot(face, FACE_profile) != NULL
+               && slot(face, FACE_role) != NULL && same_bytes(slot(face, FACE_look), slot(history, HISTORY_look))
+               && note(self, &outcome, place, kind, &order, now);
+    }
+    if (done && limit != Py_None) {
+        if (self->spends) {
+            done = spend(&outcome, limit, now);
+        }
+        else {
+            /* Where there is no room nothing is charged, so asking once more is the same question. */
+            PyObject *asked[] = {history, limit, outcome.now};
+            PyObject *exceeded = PyObject_Vectorcall(self->of[CHARGE], asked, 3, NULL);
+            done = exceeded == NULL ? -1 : exceeded == Py_None;
+            Py_XDECREF(exceeded);
+        }
+    }
+    /* Up to here the request was only looked at. */
+    if (done > 0) {
+        done = settle(self, passage, &outcome, place, face);
+    }
+    drop(&outcome);
+    Py_XDECREF(face);
+    Py_DECREF(history);
+    Py_DECREF(place);
+    return done;
+}
+
+/* ---- The answer --------------------------------------------------------------------------------------- */
+
+/* What the site is given in place of the server's ``send``. */
+typedef struct {
+    PyObject_HEAD
+    vectorcallfunc call;
+    PyObject *swift, *passage, *to;
+    PyObject *handle;    /* what takes the next message; NULL until the answer begins */
+    PyObject *responder; /* who does, where something has to be done to the answer */
+    PyObject *status;
+} Relay;
+
+/* Tell whether a Content-Type is of a class of answers that pass wherever they come from. */
+static int
+passes(Swift *swift, PyObject *content_type)
+{
+    if (same_bytes(content_type, swift->of[LAST_TYPE])) {
+        return 1;
+    }
+    PyObject *media = PyDict_GetItemWithError(swift->of[MEDIA], content_type);
+    if (media == NULL || PySet_Contains(swift->of[PASSING], media) != 1) {
+        return 0;
+    }
+    Py_XSETREF(swift->of[LAST_TYPE], Py_NewRef(content_type));
+    return 1;
+}
+
+/* Let an answer pass from here on, if its beginning tells that the whole of it passes as it is; tell whether. */
+static int
+passes_as_it_is(Relay *self, PyObject *message)
+{
+    PyObject *passage = self->passage, *resource = slot(passage, PASSAGE_resource), *content_type = NULL;
+    PyObject *status = PyDict_GetItemWithError(message, word_status);
+    long code = status != NULL && PyLong_CheckExact(status) ? PyLong_AsLong(status) : -1;
+    if (code < 0 || code == 403 || code == 404 || code == 410 || code == 429) { /* noted, or no status at all */
+        return 0;
+    }
+    if (resource == NULL || !PyTuple_Check(resource) || !PyTuple_GET_SIZE(resource)
+        || PyTuple_GET_ITEM(resource, 0) == ((Swift *)self->swift)->of[UNTOLD]
+        || same_text(slot(passage, PASSAGE_method), word_head)) {
+        return 0;
+    }
+    PyObject *headers = PyDict_GetItemWithError(message, word_headers);
+    if (headers == NULL || !PyList_CheckExact(headers)) {
+        return 0;
+    }
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(headers); i++) {
+        PyObject *pair = PyList_GET_ITEM(headers, i), *name;
+        if (!PyTuple_CheckExact(pair) || PyTuple_GET_SIZE(pair) != 2
+            || !PyBytes_CheckExact(name = PyTuple_GET_ITEM(pair, 0)) || says(name, "set-cookie", 10)) {
+            return 0;
+        }
+        if (says(name, "content-type", 12)) {
+            content_type = PyTuple_GET_ITEM(pair, 1);
+        }
+    }
+    if (content_type == NULL || !PyBytes_CheckExact(content_type) || !PyBytes_GET_SIZE(content_type)
+        || !passes((Swift *)self->swift, content_type)) {
+        return 0;
+    }
+    Py_XSETREF(self->status, Py_NewRef(status));
+    Py_XSETREF(self->handle, Py_NewRef(self->to));
+    return 1;
+}
+
+/* Have the rest of the answer handled by a Responder; tell whether one could be had. */
+static int
+call_responder(Relay *self)
+{
+    PyObject *asked[] = {self->passage, self->to};
+    PyObject *made = PyObject_Vectorcall(((Swift *)self->swift)->of[RESPONDER], asked, 2, NULL);
+    PyObject *handle = made == NULL ? NULL : PyObject_GetAttr(made, word_send);
+    if (handle == NULL) {
+        Py_XDECREF(made);
+        return 0;
+    }
+    Py_XSETREF(self->responder, made);
+    Py_XSETREF(self->handle, handle);
+    return 1;
+}
+
+static PyObject *
+relay_call(PyObject *callable, PyObject *const *arguments, size_t flags, PyObject *keywords)
+{
+    Relay *self = (Relay *)callable;
+    if (PyVectorcall_NARGS(flags) != 1 || (keywords != NULL && PyTuple_GET_SIZE(keywords))) {
+        PyErr_SetString(PyExc_TypeError, "send() takes one message");
+        return NULL;
+    }
+    PyObject *message = arguments[0];
+    if (self->handle == NULL) {
+        PyObject *type = PyDict_CheckExact(message) ? PyDict_GetItemWithError(message, word_type) : NULL;
+        int begins = type != NULL && PyUnicode_CheckExact(type) && same_text(type, word_start);
+        if (!begins && type != NULL && PyUnicode_CheckExact(type)) {
+            return PyObject_CallOneArg(self->to, message); /* informational responses, server push, trailers */
+        }
+        if (!(begins && passes_as_it_is(self, message)) && !(usual_error() && call_responder(self))) {
+            return NULL;
+        }
+    }
+    /* held: what is called may end in this relay's being let go */
+    PyObject *handle = Py_NewRef(self->handle), *answer = PyObject_CallOneArg(handle, message);
+    Py_DECREF(handle);
+    return answer;
+}
+
+static PyObject *
+relay_status(PyObject *object, void *Py_UNUSED(closure))
+{
+    Relay *self = (Relay *)object;
+    if (self->responder != NULL) {
+        return PyObject_GetAttr(self->responder, word_status);
+    }
+    return self->status == NULL ? PyLong_FromLong(0) : Py_NewRef(self->status);
+}
+
+static int
+relay_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    Relay *self = (Relay *)object;
+    Py_VISIT(self->swift);
+    Py_VISIT(self->passage);
+    Py_VISIT(self->to);
+    Py_VISIT(self->handle);
+    Py_VISIT(self->responder);
+    return 0;
+}
+
+static int
+relay_clear(PyObject *object)
+{
+    /* Only what could lead back here: a relay that is called while a cycle is taken apart finds the rest. */
+    Relay *self = (Relay *)object;
+    Py_CLEAR(self->responder);
+    return 0;
+}
+
+static void
+relay_dealloc(PyObject *object)
+{
+    Relay *self = (Relay *)object;
+    PyObject_GC_UnTrack(object);
+    Py_XDECREF(self->swift);
+    Py_XDECREF(self->passage);
+    Py_XDECREF(self->to);
+    Py_XDECREF(self->handle);
+    Py_XDECREF(self->responder);
+    Py_XDECREF(self->status);
+    PyObject_GC_Del(object);
+}
+
+static PyMemberDef relay_members[] = {
+    {"passage", T_OBJECT_EX, offsetof(Relay, passage), READONLY, NULL},
+    {NULL},
+};
+
+static PyGetSetDef relay_getset[] = {
+    {"status", relay_status, NULL, NULL, NULL},
+    {NULL},
+};
+
+static PyTypeObject RelayType = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "antiscrape.asgi._swift.Relay",
+    .tp_basicsize = sizeof(Relay),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL
+                | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .tp_vectorcall_offset = offsetof(Relay, call),
+    .tp_call = PyVectorcall_Call,
+    .tp_dealloc = relay_dealloc,
+    .tp_traverse = relay_traverse,
+    .tp_clear = relay_clear,
+    .tp_members = relay_members,
+    .tp_getset = relay_getset,
+};
+
+/* ---- What Python calls -------------------------------------------------------------------------------- */
+
+static PyObject *
+swift_read(PyObject *object, PyObject *scope)
+{
+    Swift *self = (Swift *)object;
+    PyObject *passage = read_usual(self, scope);
+    if (passage != NULL) {
+        return passage;
+    }
+    return usual_error() ? PyObject_CallOneArg(self->of[READ], scope) : NULL;
+}
+
+static PyObject *
+swift_judge(PyObject *object, PyObject *passage)
+{
+    Swift *self = (Swift *)object;
+    int done = is_a(passage, PASSAGE) ? judge_usual(self, passage, NULL) : 0;
+    if (done > 0) {
+        return Py_NewRef(passage);
+    }
+    return done == 0 && usual_error() ? PyObject_CallOneArg(self->of[JUDGE], passage) : NULL;
+}
+
+/* Return the scope's state, borrowed, where it is a plain dictionary. */
+static PyObject *
+state_of(PyObject *scope)
+{
+    PyObject *state = PyDict_GetItemWithError(scope, word_state);
+    return state != NULL && PyDict_CheckExact(state) ? state : NULL;
+}
+
+/* Tell whether a server is sure to be sent the whole body: by no extension can the site go around ``send``. */
+static int
+sends_all(Swift *self, PyObject *scope)
+{
+    PyObject *extensions = PyDict_GetItemWithError(scope, word_extensions);
+    if (extensions == NULL) {
+        return PyErr_Occurred() == NULL;
+    }
+    if (!PyDict_CheckExact(extensions)) {
+        return 0;
+    }
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(self->of[SHORTCUTS]); i++) {
+        if (PyDict_Contains(extensions, PyTuple_GET_ITEM(self->of[SHORTCUTS], i)) != 0) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static PyObject *
+swift_begin(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
+{
+    Swift *self = (Swift *)object;
+    if (count != 2) {
+        PyErr_SetString(PyExc_TypeError, "begin() takes a scope and a send");
+        return NULL;
+    }
+    PyObject *scope = arguments[0], *passage = NULL, *state;
+    int done = 0;
+    if (PyDict_CheckExact(scope) && state_of(scope) != NULL && sends_all(self, scope)
+        && (passage = read_usual(self, scope)) != NULL
+        && !(self->strips && PyBytes_GET_SIZE(slot(passage, PASSAGE_query)))) {
+        done = judge_usual(self, passage, self->of[PLAIN]);
+    }
+    if (done <= 0) {
+        Py_XDECREF(passage);
+        return done == 0 && usual_error() ? Py_NewRef(Py_None) : NULL;
+    }
+    Relay *relay = NULL;
+    if ((state = state_of(scope)) != NULL && PyDict_SetItem(state, word_antiscrape, passage) == 0
+        && (relay = PyObject_GC_New(Relay, &RelayType)) != NULL) {
+        relay->call = relay_call;
+        relay->swift = Py_NewRef(object);
+        relay->passage = Py_NewRef(passage);
+        relay->to = Py_NewRef(arguments[1]);
+        relay->handle = relay->responder = relay->status = NULL;
+        PyObject_GC_Track(relay);
+    }
+    else if (!PyErr_Occurred()) {
+        PyErr_SetString(PyExc_RuntimeError, "the scope changed while it was judged");
+    }
+    Py_DECREF(passage);
+    return (PyObject *)relay;
+}
+
+static PyObject *
+swift_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
+{
+    static char *names[] = {
+        "read", "judge", "find_face", "find", "clock", "charge", "shapes", "hosts", "direct", "relayed", "places",
+        "trap", "untold", "noted", "plain", "media", "passing", "shortcuts", "responder", "visit", "review", "believes",
+        "strips", "spends", NULL};
+    PyObject *of[ARGUMENTS];
+    double visit;
+    long review;
+    int believes, strips, spends;
+    if (classes[PASSAGE] == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "bind() comes first");
+        return NULL;
+    }
+    if (!PyArg_ParseTupleAndKeywords(
+            args, keywords, "$OOOOOOOOOOOOOO!OO!O!O!Odlppp", names, &of[READ], &of[JUDGE], &of[FIND_FACE], &of[FIND],
+            &of[CLOCK], &of[CHARGE], &of[SHAPES], &of[HOSTS], &of[DIRECT], &of[RELAYED], &of[PLACES], &of[TRAP],
+            &of[UNTOLD], &PyTuple_Type, &of[NOTED], &of[PLAIN], &PyDict_Type, &of[MEDIA], &PyFrozenSet_Type,
+            &of[PASSING], &PyTuple_Type, &of[SHORTCUTS], &of[RESPONDER], &visit, &review, &believes, &strips, &spends)) {
+        return NULL;
+    }
+    Swift *self = (Swift *)type->tp_alloc(type, 0);
+    if (self == NULL) {
+        return NULL;
+    }
+    for (int i = 0; i < ARGUMENTS; i++) {
+        self->of[i] = Py_NewRef(of[i]);
+    }
+    self->visit = visit;
+    self->review = review;
+    self->believes = believes;
+    self->strips = strips;
+    self->spends = spends;
+    return (PyObject *)self;
+}
+
+static int
+swift_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    Swift *self = (Swift *)object;
+    for (int i = 0; i < REFERENCES; i++) {
+        Py_VISIT(self->of[i]);
+    }
+    for (int i = 0; i < ORDERS; i++) {
+        Py_VISIT(self->orders[i].shape);
+    }
+    return 0;
+}
+
+static void
+swift_dealloc(PyObject *object)
+{
+    Swift *self = (Swift *)object;
+    PyObject_GC_UnTrack(object);
+    for (int i = 0; i < REFERENCES; i++) {
+        Py_XDECREF(self->of[i]);
+    }
+    for (int i = 0; i < ORDERS; i++) {
+        Py_XDECREF(self->orders[i].text);
+        Py_XDECREF(self->orders[i].shape);
+    }
+    Py_TYPE(object)->tp_free(object);
+}
+
+static PyMethodDef swift_methods[] = {
+    {"begin", (PyCFunction)(void (*)(void))swift_begin, METH_FASTCALL, NULL},
+    {"judge", swift_judge, METH_O, NULL},
+    {"read", swift_read, METH_O, NULL},
+    {NULL},
+};
+
+static PyTypeObject SwiftType = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "antiscrape.asgi._swift.Swift",
+    .tp_basicsize = sizeof(Swift),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .tp_new = swift_new,
+    .tp_dealloc = swift_dealloc,
+    .tp_traverse = swift_traverse,
+    .tp_methods = swift_methods,
+};
+
+/* Find where a class keeps a slot; TypeError where it keeps none of this name. */
+static int
+find_slot(PyTypeObject *class, const char *name, Py_ssize_t *offset)
+{
+    PyObject *found = PyObject_GetAttrString((PyObject *)class, name);
+    if (found == NULL || !Py_IS_TYPE(found, &PyMemberDescr_Type)
+        || ((PyMemberDescrObject *)found)->d_member->type != T_OBJECT_EX
+        || !PyType_IsSubtype(class, PyDescr_TYPE(found))) {
+        PyErr_Format(PyExc_TypeError, "%s has no slot named %s", class->tp_name, name);
+        Py_XDECREF(found);
+        return 0;
+    }
+    *offset = ((PyMemberDescrObject *)found)->d_member->offset;
+    Py_DECREF(found);
+    return 1;
+}
+
+static PyObject *
+bind(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyTypeObject *given[CLASSES];
+    if (!PyArg_ParseTuple(
+            args, "O!O!O!O!O!O!O!O!", &PyType_Type, &given[PASSAGE], &PyType_Type, &given[HISTORY], &PyType_Type,
+            &given[NETWORK], &PyType_Type, &given[PLACE], &PyType_Type, &given[FACE], &PyType_Type, &given[MEMO], &PyType_Type, &given[LIMIT],
+            &PyType_Type, &given[SHAPE])) {
+        return NULL;
+    }
+#define FIND(class, name) \
+    if (!find_slot(given[class], #name, &class##_##name)) { \
+        return NULL; \
+    }
+    SLOTS(FIND)
+#undef FIND
+    for (int i = 0; i < CLASSES; i++) {
+        Py_XSETREF(classes[i], (PyTypeObject *)Py_NewRef(given[i]));
+    }
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef functions[] = {
+    {"bind", bind, METH_VARARGS, NULL},
+    {NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "antiscrape.asgi._swift",
+    .m_doc = "A known clean client's request in C; see antiscrape.asgi.swift.",
+    .m_size = -1,
+    .m_methods = functions,
+};
+
+PyMODINIT_FUNC
+PyInit__swift(void)
+{
+#define INTERN(name) \
+    if ((word_##name = PyUnicode_InternFromString(#name)) == NULL) { \
+        return NULL; \
+    }
+    WORDS(INTERN)
+    INTERN(https)
+    INTERN(wss)
+#undef INTERN
+    if ((word_start = PyUnicode_InternFromString("http.response.start")) == NULL
+        || (word_head = PyUnicode_InternFromString("HEAD")) == NULL) {
+        return NULL;
+    }
+    PyObject *module = PyModule_Create(&definition);
+    if (module == NULL || PyModule_AddType(module, &SwiftType) < 0 || PyModule_AddType(module, &RelayType) < 0
+        || PyModule_AddStringConstant(module, "SOURCE", SOURCE) < 0) {
+        Py_XDECREF(module);
+        return NULL;
+    }
+    return module;
+}

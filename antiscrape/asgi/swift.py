@@ -1,0 +1,123 @@
+"""The swift way: requests of known clean clients in C, where the accelerator was built.
+
+``_swift.c`` does what ``HeadReader.read``, ``Gate.judge`` and ``Responder.send`` do for a request about which
+everything is as usual, on the same objects, and leaves every other request to them as it came. It is built
+where the package is installed from source and a C compiler and Python's headers are there (``hatch_build.py``).
+Without it, and with ``ANTISCRAPE_PURE=1`` in the environment, the Python code does all of it; nothing but the
+cost of a request differs.
+
+An accelerator that was built from another ``_swift.c`` than the one beside it is not used: it could judge by
+yesterday's rules.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+
+from antiscrape.asgi.media import KNOWN
+from antiscrape.asgi.responder import responder_of
+from antiscrape.asgi.types import SHORTCUTS
+from antiscrape.core.budgets import Limit
+from antiscrape.core.history import HABITS, VISIT, History, Network
+from antiscrape.core.memo import Memo
+from antiscrape.core.observation import Face
+from antiscrape.core.request import Shape
+from antiscrape.core.resource import Kind
+from antiscrape.core.spending import spend_one
+from antiscrape.gate import Passage
+from antiscrape.gate.passage import Place
+from antiscrape.gate.visits import REVIEW
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from antiscrape.asgi.head import HeadReader
+    from antiscrape.asgi.responder import Tools
+    from antiscrape.asgi.types import Message, Scope, Send
+    from antiscrape.core.verdict import Verdict
+    from antiscrape.gate import Gate
+
+#: Set to anything but 0, it keeps the accelerator from being used, and from being built.
+PURE: Final = "ANTISCRAPE_PURE"
+#: In the order in which the accelerator is told of them.
+CLASSES: Final = (Passage, History, Network, Place, Face, Memo, Limit, Shape)
+_SOURCE: Final = Path(__file__).with_name("_swift.c")
+
+
+class Relay(Protocol):
+    """What the site is given in place of the server's ``send``; ``status`` is 0 until it answers."""
+
+    passage: Passage
+    status: int
+
+    def __call__(self, message: Message) -> Awaitable[None]:
+        """Take one message of the site."""
+        ...
+
+
+class Ways(NamedTuple):
+    """How a request is read and judged, and, where there is a shorter way, how both are done at once.
+
+    ``begin`` returns None, and has changed nothing, for a request about which something is not as usual.
+    """
+
+    read: Callable[[Scope], Passage]
+    judge: Callable[[Passage], Passage]
+    begin: Callable[[Scope, Send], Relay | None] | None
+
+
+def load() -> tuple[Any, str]:
+    """Return the accelerator's module, or None, and what is to be said of it."""
+    if os.environ.get(PURE, "0") not in {"", "0"}:
+        return None, f"not in use: {PURE} is set"
+    try:
+        found: Any = importlib.import_module("antiscrape.asgi._swift")
+    except ImportError:
+        return None, "not there: no C compiler when this was installed, or no headers of Python"
+    if _SOURCE.exists() and sha256(_SOURCE.read_bytes()).hexdigest() != found.SOURCE:
+        return None, "not in use: built from another source; install antiscrape anew"
+    found.bind(*CLASSES)
+    return found, "in use"
+
+
+#: The accelerator, or None; and what is to be said of it.
+module, STATE = load()
+
+
+def ways_through(reader: HeadReader, gate: Gate, tools: Tools, *, plain: Verdict) -> Ways:
+    """Return the ways through one middleware; ``plain`` is the verdict that ``begin`` may give."""
+    if module is None:
+        return Ways(reader.read, gate.judge, None)
+    known = gate.shortcuts
+    swift = module.Swift(
+        read=reader.read,
+        judge=gate.judge,
+        find_face=known.face,
+        find=known.find,
+        clock=gate.clock,
+        charge=known.charge,
+        shapes=reader.shapes,
+        hosts=reader.hosts,
+        direct=known.direct,
+        relayed=known.relayed,
+        places=known.places,
+        trap=Kind.TRAP,
+        untold=Kind.UNTOLD,
+        noted=tuple(HABITS - {Kind.IMAGE, Kind.TRAP}),
+        plain=plain,
+        media=KNOWN,
+        passing=tools.passing,
+        shortcuts=tuple(SHORTCUTS),
+        responder=partial(responder_of, tools),
+        visit=VISIT,
+        review=REVIEW,
+        believes=known.believes,
+        strips=known.strips,
+        spends=known.charge is spend_one,
+    )
+    return Ways(swift.read, swift.judge, swift.begin)

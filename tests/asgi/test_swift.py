@@ -1,0 +1,71 @@
+"""The accelerator and the Python code are one judge: the same verdicts, records, charges and answers."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+
+from tests.asgi.traces import POLICIES, RELAYED, TRACES, Step, walk
+from tests.house import answers, house, person, photo, policy_of
+from tests.swift import using
+
+
+@pytest.mark.parametrize("name", POLICIES)
+@settings(max_examples=25)
+@given(trace=TRACES)
+def test_both_give_the_same_verdicts_records_charges_and_answers(
+    accelerator: Any, name: str, trace: list[tuple[Step, int]]
+) -> None:
+    policy = POLICIES[name]()
+    slow, none = asyncio.run(walk(trace, policy, None))
+    fast, _ = asyncio.run(walk(trace, policy, accelerator))
+    assert none == 0
+    assert fast == slow
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "times", "most"),
+    [("/api/photos", "image", 40, 38), ("/static/a.css", "image", 40, 34), ("/p/1", "page", 7, 6)],
+)
+def test_a_known_client_goes_the_swift_way(
+    accelerator: Any, path: str, kind: str, times: int, most: int
+) -> None:
+    """All but the first request, and each eighth where the visit has news: those are the Python code's."""
+    step = Step(path, person(kind=kind), "203.0.113.7", "GET", "1.1", "https", 1.0)
+    _, swift_ones = asyncio.run(walk([(step, times)], policy_of(), accelerator))
+    assert swift_ones == most
+
+
+@pytest.mark.parametrize("changed", [{}, RELAYED])
+def test_behind_a_trusted_proxy_too(accelerator: Any, changed: dict[str, str]) -> None:
+    headers = person((b"x-forwarded-for", b"198.51.100.9"))
+    step = Step("/api/photos", headers, "203.0.113.7", "GET", "1.1", "https", 1.0)
+    _, swift_ones = asyncio.run(walk([(step, 20)], policy_of(changed), accelerator))
+    assert swift_ones == 18
+
+
+def test_a_spent_budget_is_the_python_codes_to_refuse(accelerator: Any) -> None:
+    step = Step("/api/photos", person(), "203.0.113.7", "GET", "1.1", "https", 0.0)
+    seen, swift_ones = asyncio.run(walk([(step, 12)], POLICIES["few requests"](), accelerator))
+    statuses = [entry[0].status for entry in seen[:-1]]
+    assert statuses == [200] * 7 + [429] * 5
+    assert swift_ones == 6
+
+
+def test_what_the_site_answers_does_not_depend_on_it(accelerator: Any) -> None:
+    async def both() -> list[object]:
+        found: list[object] = []
+        for module in (None, accelerator):
+            with using(module):
+                stack = AsyncExitStack()
+                home = await stack.enter_async_context(house(answers(photo(), b"image/jpeg")))
+            async with stack:
+                found.append([await home.ask("/api/x") for _ in range(4)])
+        return found
+
+    first, second = asyncio.run(both())
+    assert first == second

@@ -1,0 +1,238 @@
+"""The accelerator and what is odd: scopes, fields and messages of any kind, no memory lost, no other build used."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import gc
+import sys
+import tracemalloc
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from antiscrape.asgi import swift
+from antiscrape.asgi.head import HeadReader
+from antiscrape.asgi.responder import Tools, responder_of
+from antiscrape.core.judge import PLAIN
+from antiscrape.core.verdict import Standing
+from antiscrape.images.dimensions import long_side
+from antiscrape.images.renderer import PillowRenderer
+from tests.asgi.traces import told_of
+from tests.house import Clock, gate_of, person, policy_of, scope_of, tool
+from tests.swift import using
+
+if TYPE_CHECKING:
+    from antiscrape.asgi.types import Message, Scope, Send
+    from antiscrape.core.rules import Policy
+    from antiscrape.gate import Gate
+
+
+class Rooms:
+    """A gate, a reader and the ways through them."""
+
+    def __init__(self, module: Any, policy: Policy | None = None) -> None:
+        self.policy = policy or policy_of()
+        self.clock = Clock()
+        self.gate: Gate = gate_of(self.policy, self.clock)
+        self.reader = HeadReader(self.policy.hosts)
+        self.tools = Tools(self.gate, PillowRenderer(self.policy.images), long_side, None)
+        with using(module):
+            self.ways = swift.ways_through(self.reader, self.gate, self.tools, plain=PLAIN[Standing.BROWSER])
+
+
+ODD = st.one_of(
+    st.none(), st.integers(), st.floats(), st.text(max_size=5), st.binary(max_size=5), st.booleans(), st.just(object),
+    st.lists(st.binary(max_size=3), max_size=3), st.tuples(st.binary(max_size=3)), st.dictionaries(st.text(max_size=2), st.none(), max_size=2),
+    st.builds(bytearray, st.binary(max_size=3)),
+)  # fmt: skip
+PAIR = st.one_of(
+    st.tuples(st.binary(max_size=12), st.binary(max_size=12)),
+    st.lists(st.binary(max_size=4), min_size=2, max_size=2),
+    st.tuples(st.sampled_from([b"host", b"cookie", b"x-forwarded-for"]), st.one_of(st.binary(), ODD)),
+    st.tuples(ODD, ODD),
+    st.tuples(ODD, ODD, ODD),
+    ODD,
+)
+KEYS = (
+    "client",
+    "headers",
+    "http_version",
+    "method",
+    "query_string",
+    "raw_path",
+    "scheme",
+    "extensions",
+    "state",
+    "path",
+)
+
+
+def outcome(ways: Any, scope: Scope, *, at_once: bool) -> object:
+    """Return what a reading and a judgement come to: a passage's fields, or an error's type."""
+    try:
+        relay = ways.begin(scope, None) if at_once and ways.begin is not None else None
+        passage = ways.judge(ways.read(scope)) if relay is None else relay.passage
+    except Exception as error:  # noqa: BLE001  whatever it is, both are to raise it
+        return type(error)
+    return told_of(passage)
+
+
+@pytest.mark.security("I3")
+@settings(max_examples=300)
+@given(
+    headers=st.one_of(ODD, st.lists(st.one_of(PAIR, st.sampled_from(person())), max_size=230)),
+    odd=st.dictionaries(st.sampled_from(KEYS), ODD, max_size=2),
+    missing=st.sets(st.sampled_from(KEYS), max_size=1),
+)
+def test_whatever_a_scope_holds_is_read_alike_and_nothing_crashes(
+    accelerator: Any, headers: object, odd: dict[str, object], missing: set[str]
+) -> None:
+    def scope() -> Scope:
+        made = scope_of("/api/photos", person())
+        changes: dict[str, Any] = {"headers": copy.copy(headers), **odd}
+        return {key: value for key, value in {**made, **changes}.items() if key not in missing}
+
+    found = []
+    for module in (None, accelerator):
+        ways = Rooms(module).ways
+        known = outcome(ways, scope_of("/api/photos", person()), at_once=False)
+        found.append([known, *[outcome(ways, scope(), at_once=at_once) for at_once in (False, True)]])
+    assert found[0] == found[1]
+
+
+def test_a_header_list_that_changes_its_mind_is_read_by_what_it_was(accelerator: Any) -> None:
+    """Another order of the same lengths falls on the same place among the orders that came lately."""
+    rooms = Rooms(accelerator)
+    read = rooms.ways.read
+    one = [(b"host", b"photos.example"), (b"aa", b"1"), (b"bb", b"2")]
+    other = [(b"host", b"photos.example"), (b"bb", b"1"), (b"aa", b"2")]
+    for headers in (one, other, one, one, other):
+        passage = read(scope_of("/", headers))
+        assert passage.fields == dict(headers)
+        assert passage.names == tuple(name for name, _ in headers)
+
+
+MESSAGES = st.one_of(
+    ODD,
+    st.fixed_dictionaries(
+        {"type": st.sampled_from(["http.response.start", "http.response.body", "http.response.debug", 3])},
+        optional={
+            "status": st.one_of(st.sampled_from([200, 206, 304, 403, 404, 429]), ODD),
+            "headers": st.one_of(
+                ODD,
+                st.lists(
+                    st.one_of(
+                        st.sampled_from([(b"content-type", b"text/css"), (b"content-type", b"text/html"), (b"set-cookie", b"a=1")]),
+                        PAIR,
+                    ),
+                    max_size=4,
+                ),
+            ),
+            "body": st.one_of(st.binary(max_size=4), ODD),
+        },
+    ),
+)  # fmt: skip
+
+
+@settings(max_examples=300)
+@given(messages=st.lists(MESSAGES, max_size=4))
+def test_whatever_a_site_sends_is_passed_on_alike(accelerator: Any, messages: list[Any]) -> None:
+    results = []
+    for module in (None, accelerator):
+        rooms = Rooms(module)
+        sent: list[object] = []
+
+        async def to(message: Message, sent: list[object] = sent) -> None:
+            sent.append(message)
+
+        scope = scope_of("/api/photos", person())
+        rooms.ways.judge(rooms.ways.read(scope))
+        if rooms.ways.begin is not None:
+            relay: Any = rooms.ways.begin(scope, to)
+            passage, send = relay.passage, relay
+        else:
+            passage = rooms.ways.judge(rooms.ways.read(scope))
+            relay = responder_of(rooms.tools, passage, to)
+            send = relay.send
+        errors: list[object] = [asyncio.run(_sent(send, message)) for message in copy.deepcopy(messages)]
+        results.append((sent, errors, relay.status, told_of(passage)))
+    assert results[0] == results[1]
+
+
+async def _sent(send: Send, message: Any) -> object:
+    try:
+        await send(message)
+    except Exception as error:  # noqa: BLE001  whatever it is, both are to raise it
+        return type(error)
+    return None
+
+
+def test_no_request_leaves_anything_behind(accelerator: Any) -> None:
+    """A hundred thousand requests, the plain and the odd ones, and not an object or a byte more than before."""
+    rooms = Rooms(accelerator)
+    ways: Any = rooms.ways
+    begin, judge, read = ways.begin, ways.judge, ways.read
+    start = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/css")]}
+    odd = {"type": "http.response.start", "status": 404, "headers": [(b"content-type", b"text/css")]}
+    scopes = [scope_of("/api/photos", person()), scope_of("/p/1", person(kind="page"))]
+    off: list[Any] = [
+        scope_of("/api/photos", [*person(), *[(b"x%d" % place, b"") for place in range(101)]]),
+        scope_of("/api/photos", tool()),
+        {**scopes[0], "client": None},
+    ]
+
+    def once(number: int) -> None:
+        rooms.clock.tick(1.0)
+        relay: Any = begin(scopes[number % 2], len)
+        if relay is not None:
+            relay(start if number % 3 else odd)
+            relay.status  # noqa: B018  it makes an object
+        if number % 10 == 0:
+            begin(off[number // 10 % 3], len)
+            judge(read(scopes[0]))
+
+    def many(count: int) -> tuple[int, list[int]]:
+        for number in range(count):
+            once(number)
+        gc.collect()
+        shared = (None, True, False, len, rooms.tools, PLAIN[Standing.BROWSER], scopes[0]["raw_path"])
+        return tracemalloc.get_traced_memory()[0], [sys.getrefcount(one) for one in shared]
+
+    tracemalloc.start()
+    try:
+        before, counts = many(3_000)
+        after, later = many(100_000)
+    finally:
+        tracemalloc.stop()
+    assert after - before < 20_000
+    assert all(abs(one - other) < 50 for one, other in zip(counts, later, strict=True))
+
+
+def test_it_is_told_where_slots_are_and_takes_no_others(accelerator: Any) -> None:
+    class Memo:
+        young: dict[object, object]
+
+    with pytest.raises(TypeError, match="Memo has no slot named young"):
+        accelerator.bind(*(Memo if one.__name__ == "Memo" else one for one in swift.CLASSES))
+    accelerator.bind(*swift.CLASSES)
+
+
+def test_the_environment_keeps_it_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(swift.PURE, "1")
+    assert swift.load() == (None, "not in use: ANTISCRAPE_PURE is set")
+
+
+def test_one_of_another_source_is_not_used(accelerator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Old:
+        SOURCE = "0" * 64
+
+    monkeypatch.delenv(swift.PURE, raising=False)
+    monkeypatch.setitem(sys.modules, "antiscrape.asgi._swift", Old)
+    module, state = swift.load()
+    assert module is None
+    assert "another source" in state
+    monkeypatch.setitem(sys.modules, "antiscrape.asgi._swift", accelerator)
+    assert swift.load() == (accelerator, "in use")
