@@ -161,7 +161,10 @@ def test_a_shared_site_grants_hardly_more_than_one_budget(server: Server) -> Non
         async with mounted(routes(policy_at(server, NAMESPACE="shared")), 3) as workers:
             had = await takes(workers, 50)
             assert 40 <= had <= 50
-            for worker in (*workers, *workers):  # the first round tells, the second hears of all that was told
+            for worker in (
+                *workers,
+                *workers,
+            ):  # the first round tells, the second hears of all that was told
                 await ask(worker, "/", "page")
                 await until(lambda: all(courier(one).resting for one in workers))
             assert await takes([workers[2]], 1) == 1, "what was had is free"

@@ -41,7 +41,7 @@ static PyTypeObject *classes[CLASSES];
     X(PASSAGE, secure) X(PASSAGE, shape) X(PASSAGE, values) X(PASSAGE, verdict) \
     X(HISTORY, cookies_returned) X(HISTORY, face) X(HISTORY, gone) X(HISTORY, held_until) X(HISTORY, last) \
     X(HISTORY, look) X(HISTORY, news) X(HISTORY, requests) X(HISTORY, rollup) X(HISTORY, tat) \
-    X(HISTORY, touched) X(HISTORY, visit) X(NETWORK, factor) X(NETWORK, rollup) X(NETWORK, tat) \
+    X(HISTORY, visit) X(NETWORK, factor) X(NETWORK, rollup) X(NETWORK, tat) \
     X(PLACE, limit) X(PLACE, resource) X(PLACE, watched) X(PLACE, within) \
     X(FACE, http_version) X(FACE, kept) X(FACE, kind) X(FACE, look) X(FACE, odd) X(FACE, picked) \
     X(FACE, profile) X(FACE, role) X(FACE, scheme) X(FACE, secure) X(FACE, shape) \
@@ -141,7 +141,7 @@ enum {
 typedef struct {
     PyObject_HEAD
     PyObject *of[REFERENCES];
-    double visit;
+    double visit, tick;
     long review;
     int believes, strips, spends; /* the last: a request is charged here, else the store is asked */
     Order *recent;
@@ -492,7 +492,7 @@ typedef struct {
     PyObject *tat, *requests;             /* new, or NULL */
     PyObject *networks[MOST_LEVELS];      /* borrowed */
     PyObject *wide[MOST_LEVELS];          /* new */
-    int levels, noted, returned;
+    int levels, noted, returned, later;
 } Outcome;
 
 static void
@@ -548,6 +548,7 @@ note(Swift *self, Outcome *outcome, PyObject *place, PyObject *kind, const Order
         || !number(slot(history, HISTORY_held_until), &held) || held > now) {
         return 0;
     }
+    outcome->later = now - last > self->tick;
     if (visit == NULL || !PyTuple_Check(visit) || PyTuple_GET_SIZE(visit) != 2
         || !PyLong_CheckExact(score = PyTuple_GET_ITEM(visit, 0)) || PyObject_IsTrue(score) != 0) {
         return 0;
@@ -581,8 +582,9 @@ settle(Swift *self, PyObject *passage, Outcome *outcome, PyObject *place, PyObje
     put(passage, PASSAGE_role, slot(face, FACE_role));
     put(passage, PASSAGE_look, slot(face, FACE_look));
     put(passage, PASSAGE_verdict, slot(place, PLACE_within));
-    put(history, HISTORY_last, outcome->now);
-    put(history, HISTORY_touched, Py_True);
+    if (outcome->later) {
+        put(history, HISTORY_last, outcome->now);
+    }
     put(history, HISTORY_requests, outcome->requests);
     if (outcome->returned) {
         put(history, HISTORY_cookies_returned, Py_True);
@@ -932,10 +934,10 @@ swift_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
     static char *names[] = {
         "read", "judge", "find_face", "find", "clock", "charge", "shapes", "hosts", "direct", "relayed", "places",
-        "trap", "untold", "noted", "plain", "media", "passing", "shortcuts", "responder", "visit", "review", "believes",
-        "strips", "spends", NULL};
+        "trap", "untold", "noted", "plain", "media", "passing", "shortcuts", "responder", "visit", "tick", "review",
+        "believes", "strips", "spends", NULL};
     PyObject *of[ARGUMENTS];
-    double visit;
+    double visit, tick;
     long review;
     int believes, strips, spends;
     if (classes[PASSAGE] == NULL) {
@@ -943,10 +945,10 @@ swift_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
         return NULL;
     }
     if (!PyArg_ParseTupleAndKeywords(
-            args, keywords, "$OOOOOOOOOOOOOO!OO!O!O!Odlppp", names, &of[READ], &of[JUDGE], &of[FIND_FACE], &of[FIND],
+            args, keywords, "$OOOOOOOOOOOOOO!OO!O!O!Oddlppp", names, &of[READ], &of[JUDGE], &of[FIND_FACE], &of[FIND],
             &of[CLOCK], &of[CHARGE], &of[SHAPES], &of[HOSTS], &of[DIRECT], &of[RELAYED], &of[PLACES], &of[TRAP],
             &of[UNTOLD], &PyTuple_Type, &of[NOTED], &of[PLAIN], &PyDict_Type, &of[MEDIA], &PyFrozenSet_Type,
-            &of[PASSING], &PyTuple_Type, &of[SHORTCUTS], &of[RESPONDER], &visit, &review, &believes, &strips, &spends)) {
+            &of[PASSING], &PyTuple_Type, &of[SHORTCUTS], &of[RESPONDER], &visit, &tick, &review, &believes, &strips, &spends)) {
         return NULL;
     }
     Swift *self = (Swift *)type->tp_alloc(type, 0);
@@ -957,6 +959,7 @@ swift_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
         self->of[i] = Py_NewRef(of[i]);
     }
     self->visit = visit;
+    self->tick = tick;
     self->review = review;
     self->believes = believes;
     self->strips = strips;

@@ -23,9 +23,11 @@ from antiscrape.asgi.media import KNOWN
 from antiscrape.asgi.responder import responder_of
 from antiscrape.asgi.types import SHORTCUTS
 from antiscrape.core.budgets import Limit
-from antiscrape.core.history import HABITS, VISIT, History, Network
+from antiscrape.core.habits import VISIT
+from antiscrape.core.history import HABITS, TICK, History
 from antiscrape.core.memo import Memo
 from antiscrape.core.observation import Face
+from antiscrape.core.purse import Network
 from antiscrape.core.request import Shape
 from antiscrape.core.resource import Kind
 from antiscrape.core.spending import spend_one
@@ -115,6 +117,7 @@ def ways_through(reader: HeadReader, gate: Gate, tools: Tools, *, plain: Verdict
         shortcuts=tuple(SHORTCUTS),
         responder=partial(responder_of, tools),
         visit=VISIT,
+        tick=TICK,
         review=REVIEW,
         believes=known.believes,
         strips=known.strips,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hypothesis import strategies as st
 
-from antiscrape.core.history import History, Purse
+from antiscrape.core.history import History
+from antiscrape.core.purse import Purse
 from antiscrape.core.verdict import Mode
 from tests.house import Clock, House, drive, house, person, photo, policy_of, scope_of, tool, visitors
 from tests.swift import using
@@ -107,12 +108,13 @@ TRACES = st.lists(st.tuples(STEPS, st.integers(1, 12)), min_size=1, max_size=12)
 
 
 #: Slots that hold objects of their own.
-APART = {"crowd", "face", "odd", "pace", "rollup", "trouble"}
+APART = {"crowd", "face", "habits", "rollup", "scale", "trouble"}
 
 
 def values_of(part: object) -> list[object]:
     """Return what stands in an object's slots."""
-    return [getattr(part, name) for name in getattr(type(part), "__slots__", ())]
+    names = sorted(set(getattr(type(part), "__slots__", ())) - {"odd", "pace"})
+    return [getattr(part, name) for name in names]
 
 
 def told(found: object) -> object:
@@ -125,7 +127,7 @@ def told(found: object) -> object:
         face = [
             getattr(found.face, name, None) for name in ("kind", "secure", "scheme", "picked", "odd", "look")
         ]
-        apart = [found.odd, found.pace, found.crowd, found.trouble]
+        apart = [found.habits, found.odd, found.pace, found.crowd, found.trouble, found.scale]
         own |= {"face": face, "apart": [values_of(part) for part in apart]}
     return own
 
