@@ -174,6 +174,8 @@ def _served(size: Size, report: Report, *, wrk: str | None) -> None:
     for row in rows:
         if row.name == "antiscrape":
             report.figures["served_ratio" if row.target == API else "served_image_ratio"] = row.ratio.median
+        elif row.name in {"shared", "strict"}:
+            report.figures[f"served_{row.name}_ratio"] = row.ratio.median
 
 
 def _progress(text: str) -> None:

@@ -7,7 +7,9 @@ client is checked before anything is measured (``served.counts_per_client``).
 
 from __future__ import annotations
 
+import atexit
 import secrets
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from loadtests.bench.site import make_site
@@ -23,6 +25,11 @@ _REFUSAL = [
     {"type": "http.response.start", "status": 429, "headers": [(b"content-length", b"0")]},
     {"type": "http.response.body", "body": b""},
 ]
+
+
+#: What ends with this process.
+_HELD = ExitStack()
+atexit.register(_HELD.close)
 
 
 class Variant(NamedTuple):
@@ -106,6 +113,22 @@ def _antiscrape(limit: int) -> App:
     return app
 
 
+def _shared(mode: str) -> Callable[[int], App]:
+    """Return how antiscrape is built with a store that workers share: a Valkey of the process's own, on a unix socket."""
+
+    def build(limit: int) -> App:
+        from antiscrape.stores.private import private_store  # noqa: PLC0415  a peer's process must not pay for it
+
+        url = _HELD.enter_context(private_store())
+        settings = {"ANTISCRAPE__STORE__URL": url, "ANTISCRAPE__STORE__MODE": mode}
+        app: App = protected(
+            make_site(), None if limit >= 1000 else limit, **settings, ANTISCRAPE__STORE__NAMESPACE="bench"
+        )
+        return app
+
+    return build
+
+
 def _throttled(limit: int) -> App:
     from throttled.asyncio import MemoryStore, Throttled  # noqa: PLC0415  only its own process has it
 
@@ -183,6 +206,8 @@ VARIANTS = {
     for variant in (
         Variant("bare", "the bare site", _bare),
         Variant("antiscrape", "antiscrape, its whole default policy", _antiscrape),
+        Variant("shared", "antiscrape, counts shared over a Valkey", _shared("shared"), "redis"),
+        Variant("strict", "antiscrape, every request asks the Valkey", _shared("strict"), "redis"),
         Variant("throttled", "throttled-py, GCRA", _throttled, "throttled"),
         Variant("limits_fixed", "limits, fixed window", _limits("FixedWindowRateLimiter"), "limits"),
         Variant("limits_moving", "limits, moving window", _limits("MovingWindowRateLimiter"), "limits"),
