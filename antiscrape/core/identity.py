@@ -39,6 +39,11 @@ _FORWARDED_FOR = re.compile(
     rf"""\s*+(?>(?:(?!for\s*=){_PAIR};\s*+)*)for\s*+=\s*+({_VALUE})\s*+(?>(?:;\s*+(?>(?:{_PAIR})?))*)""",
     re.IGNORECASE | re.ASCII,
 )
+# The canonical text of an IPv4 address (RFC 6943 §3.1.1), which most clients have: it needs no reading.
+_OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_DOTTED = re.compile(rf"(?:{_OCTET}\.){{3}}{_OCTET}")
+#: The roll-up whose key is an address's own text with another end.
+_THREE_OCTETS = 24
 
 
 class Principal(NamedTuple):
@@ -60,6 +65,7 @@ class Identity:
     def __init__(self, rules: IdentityRules) -> None:
         self._rules = rules
         self._header = rules.header.lower().encode("latin-1")
+        self._lists = self._header != b"forwarded"  # bare addresses, and no pairs
         self._principals: Memo[str, Principal] = Memo(_MEMO)
         self._trusted: Memo[str, bool] = Memo(1024)
         #: Whether anybody is trusted to speak for others.
@@ -75,6 +81,8 @@ class Identity:
             return self._principals.young.get(peer) or self._principal(peer)
         if repeated and self._header not in {b"x-forwarded-for", b"forwarded"}:
             chain = b""  # A4: two X-Real-IP lines are as good as none
+        if b"," not in chain and self._lists and _DOTTED.fullmatch(hop := chain.decode("latin-1").strip()):
+            return self._principal(hop)  # one hop: whoever it is, nobody speaks for anybody further
         return self._principal(self._walk(peer, chain))
 
     def trusts(self, peer: str) -> bool:
@@ -91,6 +99,10 @@ class Identity:
     def _principal(self, text: str) -> Principal:
         found = self._principals.get(text)
         if found is None:
+            if self._rules.ipv4_rollup == _THREE_OCTETS and _DOTTED.fullmatch(text):
+                return Principal(
+                    text, text[: text.rindex(".")] + ".0/24", text
+                )  # sooner made than remembered
             address = read_address(text)
             found = self._network(address) if address else Principal(LOCAL, LOCAL, LOCAL)
             self._principals.put(text[:64], found)

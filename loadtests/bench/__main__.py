@@ -18,22 +18,25 @@ from typing import Any
 
 from loadtests.bench import peers
 from loadtests.bench.figures import judge, machine, read_budgets
+from loadtests.bench.flat import flatness
 from loadtests.bench.generator import Generator
 from loadtests.bench.inprocess import InProcess, added
 from loadtests.bench.paths import costs
 from loadtests.bench.served import Row, compare, counts_per_client
 from loadtests.bench.stages import stages
+from loadtests.bench.tracked import CONTENDERS, weigh
 from loadtests.bench.variants import VARIANTS
 from loadtests.bench.visitors import API, IMAGE
 
-PARTS = ("served", "inprocess", "paths")
+PARTS = ("served", "inprocess", "paths", "tracked", "flat")
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is measured: a full run takes some five minutes, a quick one a minute and a half, on a quiet machine.
+    """How much is measured: a full run takes some eight minutes, a quick one two, on a quiet machine.
 
-    ``heavy`` takes in the contenders that spend milliseconds a request.
+    ``heavy`` takes in the contenders that spend milliseconds a request; ``tracked`` clients are weighed all at once,
+    and ``flat`` is how many powers of ten of them, from a thousand on, a request is timed with.
     """
 
     rounds: int
@@ -41,11 +44,16 @@ class Size:
     batches: int
     paths: int
     clients: int
+    tracked: int
+    flat: int
     heavy: bool
 
 
-FULL = Size(rounds=5, seconds=1.0, batches=300, paths=30, clients=200_000, heavy=True)
-QUICK = Size(rounds=2, seconds=1.0, batches=60, paths=8, clients=50_000, heavy=False)
+FULL = Size(
+    rounds=5, seconds=1.0, batches=300, paths=30, clients=200_000, tracked=1_000_000, flat=4, heavy=True
+)
+QUICK = Size(rounds=2, seconds=1.0, batches=60, paths=8, clients=50_000, tracked=100_000, flat=3, heavy=False)
+_TRACED = 50_000
 
 
 @dataclass(slots=True)
@@ -85,13 +93,17 @@ def _measure(options: argparse.Namespace, size: Size, report: Report) -> None:
         _inprocess(size, report)
     if "paths" in options.parts:
         _paths(size, report)
+    if "tracked" in options.parts:
+        _tracked(size, report)
+    if "flat" in options.parts:
+        _flat(size, report)
     if "served" in options.parts:
         _served(size, report, wrk="" if options.own_generator else None)
 
 
 def _options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m loadtests.bench", description="CPU time per request.")
-    parser.add_argument("--quick", action="store_true", help="about ninety seconds, with more noise")
+    parser.add_argument("--quick", action="store_true", help="about two minutes, with more noise")
     parser.add_argument("--check", action="store_true", help="exit 1 where a target is missed")
     parser.add_argument("--own-generator", action="store_true", help="make the load without wrk")
     parser.add_argument("--output", default=str(peers.ROOT / "artifacts" / "bench.json"), metavar="FILE")
@@ -131,6 +143,37 @@ def _paths(size: Size, report: Report) -> None:
         print(f"  {cost.title:64s} {cost.value:12,.2f} {cost.unit}")
         report.figures[cost.name] = cost.value
     report.tables["paths"] = [cost._asdict() for cost in found]
+
+
+def _tracked(size: Size, report: Report) -> None:
+    environment = peers.prepare()
+    print(f"\nMemory: bytes per idle tracked client, and the whole process with {size.tracked:,} of them")
+    rows = []
+    for name, (title, module, _) in CONTENDERS.items():
+        fault = environment.lacks(module)
+        if fault:
+            report.skipped[name] = fault
+            print(f"  skipped: {title}: {fault}")
+            continue
+        row = weigh(name, environment, traced=_TRACED, clients=size.tracked)
+        rows.append(row._asdict())
+        print(f"  {title:44s}{row.bytes:8,.0f} B{row.resident_mb:10,.0f} MB")
+        if name == "asked":
+            report.figures["bytes_per_idle_client"] = row.bytes
+            if size.tracked >= 10**6:
+                report.figures["resident_million_mb"] = row.resident_mb
+    report.tables["tracked"] = rows
+
+
+def _flat(size: Size, report: Report) -> None:
+    print(
+        "\nA request of a known client by how many are remembered: CPU µs with the site's own, a look-up's ns"
+    )
+    rows = asyncio.run(flatness([10**power for power in range(3, 3 + size.flat)], rounds=size.batches // 2))
+    for row in rows:
+        print(f"  {row.clients:10,d} clients{row.cost:9.1f} µs{row.ratio:7.2f} x{row.lookup:9,.0f} ns")
+        report.figures[f"flat_{row.clients}_ratio"] = row.ratio
+    report.tables["flat"] = [row._asdict() for row in rows]
 
 
 def _served(size: Size, report: Report, *, wrk: str | None) -> None:

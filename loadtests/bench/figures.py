@@ -69,6 +69,12 @@ def cpu_seconds(pid: int) -> float:
     return (int(after_name[11]) + int(after_name[12])) / _TICKS
 
 
+def resident() -> int:
+    """Return the bytes of memory that this process has (proc(5))."""
+    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
 def machine() -> dict[str, object]:
     """Name the machine, its load and what runs on it."""
     found = {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-import os
 import resource
 import secrets
 import statistics
@@ -13,7 +12,6 @@ import subprocess
 import sys
 import time
 from hashlib import blake2b
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from PIL import Image
@@ -26,6 +24,7 @@ from antiscrape.core.tokens import KeyRing
 from antiscrape.core.verdict import Rendition
 from antiscrape.images.recipes import preview
 from antiscrape.images.renderer import PillowRenderer
+from loadtests.bench.figures import resident
 from loadtests.bench.inprocess import BATCH, Sink, run_batch
 from loadtests.bench.peers import ROOT
 from loadtests.bench.rooms import Rooms
@@ -244,23 +243,18 @@ def remember(clients: int) -> tuple[float, float]:
 
     for number in range(2_000_000, 2_001_000):
         visit(number, API, API)
-    start = _resident()
+    start = resident()
     for number in range(clients):
         visit(number, API, API)
-    once = (_resident() - start) / clients
+    once = (resident() - start) / clients
     viewers = max(1, clients // 8)
-    start = _resident()
+    start = resident()
     for number in range(4_000_000, 4_000_000 + viewers):
         for photo in range(3):
             visit(number, IMAGE, f"/media/{1001 + (number + photo) % 5000}-original.jpg")
     if len(rooms.store) < clients + viewers:
         raise RuntimeError("the store forgot clients")
-    return once, (_resident() - start) / viewers
-
-
-def _resident() -> int:
-    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
-    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+    return once, (resident() - start) / viewers
 
 
 if __name__ == "__main__":

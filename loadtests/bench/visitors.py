@@ -22,6 +22,8 @@ HOST: Final = "photos.example"
 _PORT: Final = 40_000
 
 _LANGUAGES: Final = ("en-US,en;q=0.9", "de-DE,de;q=0.9,en;q=0.8", "fr-FR,fr;q=0.9", "es-ES,es;q=0.9,en;q=0.7")
+#: After so many clients their header fields come again, but for the address and the cookie.
+LOOKS: Final = 7 * 3 * 11
 _DESTS: Final = {API: "empty", IMAGE: "image", PAGE: "document"}
 
 

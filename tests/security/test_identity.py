@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -261,6 +262,29 @@ def test_keys_of_neighbours_meet_where_the_policy_says() -> None:
     assert keys("2001:db8:1:3::9")[1] == "2001:db8:1::/48"
     assert find("2001:db8:1:2ff::9").line == "2001:db8:1:200::/56"
     assert find("198.51.100.4").line == ""
+
+
+@pytest.mark.security("A10")
+@pytest.mark.parametrize("header", ["x-forwarded-for", "x-real-ip", "forwarded"])
+@pytest.mark.parametrize(
+    "text",
+    ["198.51.100.4", "0.0.0.0", "255.255.255.255", "256.1.1.1", "1.2.3", "1.2.3.4.5", "01.2.3.4", "1.2.3.004", "1.2.3.4 ",
+     "1.2.3.4\n", "\u0661.2.3.4", "1..3.4", "10.0.0.1", "1.2.3.4:80", "::ffff:1.2.3.4", ""],
+)  # fmt: skip
+def test_the_usual_address_is_read_as_every_other(header: str, text: str) -> None:
+    """A canonical IPv4 address is not parsed; with another roll-up it is."""
+    trusted = ("10.0.0.0/8",)
+    quick, slow = (
+        Identity(replace(rules(header, *trusted), ipv4_rollup=width)) for width in (24, 25)
+    )  # fmt: skip
+    chain = text.encode("utf-8")
+    told = quick.find("10.0.0.9", chain)
+    address = None if header == "forwarded" else read_address(text.strip())
+    assert told.address == ("10.0.0.9" if address is None else str(address))
+    plain, wider = quick.find(text), slow.find(text)
+    assert (plain.key, plain.address) == (wider.key, wider.address)
+    if plain.key.count(".") == 3:
+        assert plain.rollup == str(ipaddress.ip_network(f"{plain.key}/24", strict=False))
 
 
 @pytest.mark.security("A11")
