@@ -122,7 +122,7 @@ class Call:
         last = kept.last if kept is not None else 0.0
         now = seconds + ahead + round((server - seconds) * 1e6) / 1e6
         if now <= last:
-            ahead += last + 1e-6 - now
+            ahead = ahead + last + 1e-6 - now  # in the order of the script: to the last bit
             now = last + 1e-6
         self.now, self.epoch = now, kept.epoch if kept is not None else now
         store.put(keys[0], Clock(self.epoch, ahead, now), server, _MONTH)

@@ -272,8 +272,12 @@ class _Spending(Call):
                 held[name] = tat
                 if name != "r":
                     held["x"] = max(held.get("x", 0.0), tat)
-                self.expire(level.record, max(tat, held.get("x", 0.0)))
+            self.keep(level)
         return None
+
+    def keep(self, level: _Level) -> None:
+        held = self.held(level)
+        self.expire(level.record, max(held.get("r", 0.0), held.get("x", 0.0)))
 
     def full_rates(self, levels: list[_Level], rates: list[_Rate]) -> _Refused | None:
         for number, level in enumerate(levels, 1):
@@ -303,7 +307,7 @@ class _Spending(Call):
             self.expire(key, self.now + asked.keep)
             held = self.store.hash(level.record, self.server)
             held["n"], held["x"] = self.now, max(held.get("x", 0.0), self.now + asked.keep)
-            self.expire(level.record, held["x"])
+            self.keep(level)
         return None
 
 

@@ -108,9 +108,8 @@ class Exchange:
         )
         return len(self._store.touched) + unsure + sum(map(len, self._lost.values()))
 
-    def local(self, told: float, shard: int = 0) -> float:
-        """Return on our clock what a shard told on its own."""
-        return told - self._shards[shard].offset if shard in self._shards else told
+    def _shard_of(self, purse: Purse) -> int:
+        return 0 if self.names.shards == 1 else self.names.shard(purse)
 
     def collect(self, now: float) -> list[Telling]:
         """Return what is to be told now. Each telling has to come back to ``apply`` or to ``failed``."""
@@ -138,7 +137,7 @@ class Exchange:
             journal = purse.journal
             if journal is None:
                 continue
-            shard = 0 if self.names.shards == 1 else self.names.shard(purse)
+            shard = self._shard_of(purse)
             if shard in barred:
                 held.append(purse)
             else:
@@ -151,8 +150,7 @@ class Exchange:
         """Note some of what a shard has lost among what is to be told."""
         for shard, lost in list(self._lost.items()):
             for purse in lost[-_ANEW:]:
-                ours = self.names.shards == 1 or self.names.shard(purse) == shard
-                if ours and not purse.gone and _worth_telling(purse, now):
+                if self._shard_of(purse) == shard and not purse.gone and _worth_telling(purse, now):
                     journal = self._store.journal_of(purse)
                     journal.all = journal.told = True
             del lost[-_ANEW:]

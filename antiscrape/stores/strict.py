@@ -112,21 +112,28 @@ class StrictStore(SharedStore):
 
     async def settle(self) -> Exceeded | None:
         """Charge where all workers count what was just charged here; return the budget that has no room there."""
+        pending = self.take()
+        return None if pending is None else await self.resolve(pending)
+
+    def take(self) -> Pending | None:
+        """Return what the request that was just judged was charged, and forget it."""
         pending, self._pending = self._pending, None
-        if pending is None:
-            return None
+        return pending
+
+    async def resolve(self, pending: Pending) -> Exceeded | None:
+        """Charge where all workers count what was charged here before; return the budget that has no room there."""
         outcome = await self.confirm(self._charging(pending))
         if outcome is None:
             self._keep(pending)
             return None
+        if outcome.budget is _REQUESTS:
+            _earn_back(pending)
         if len(pending.requests) == 1:
             now = self._clock()
             for (purse, _), owed in zip(levels_of(pending.history), outcome.owed, strict=True):
-                purse.tat = now + owed
+                purse.tat = max(purse.tat, now + owed)
         if outcome.budget is None:
             return None
-        if outcome.budget is _REQUESTS:
-            _earn_back(pending)
         self._take_back(pending, outcome.budget)
         limits = pending.limits(outcome.budget)
         words = text_of(limits) if outcome.budget is _REQUESTS else limits[outcome.place].text
@@ -174,12 +181,14 @@ class StrictStore(SharedStore):
 
 
 def _earn_back(pending: Pending) -> None:
-    """Undo what several limits on requests were charged here and not there; of a single one the store told the TAT."""
-    if len(pending.requests) > 1:
-        for purse, factor in levels_of(pending.history):
-            tats = purse.tats or {}
-            for limit in pending.requests:
-                tats["requests " + limit.text] -= limit.interval / factor
+    """Undo what requests were charged here and not there."""
+    single = len(pending.requests) == 1
+    for purse, factor in levels_of(pending.history):
+        for limit in pending.requests:
+            if single:
+                purse.tat -= limit.interval / factor
+            elif purse.tats is not None:
+                purse.tats["requests " + limit.text] -= limit.interval / factor
 
 
 def _rate(name: str, limit: Limit) -> Rate:

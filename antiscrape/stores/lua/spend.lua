@@ -64,6 +64,12 @@ local function full_rates(records, factors, rates)
   end
 end
 
+-- A record lives until nothing in it counts any more, whatever was written to it last.
+local function keep(record)
+  local held = redis.call('HMGET', record, 'r', 'x')
+  expire(record, math.max(number(held[1]), number(held[2])))
+end
+
 -- Returns nothing where there is room and the identity was charged at every level that has not had it.
 local function spend_distinct(sets, records, factors, asked)
   local fresh = {}
@@ -93,7 +99,7 @@ local function spend_distinct(sets, records, factors, asked)
     local held = redis.call('HGET', records[level], 'x')
     local x = math.max(number(held), now + asked.keep)
     redis.call('HSET', records[level], 'n', stamp(now), 'x', stamp(x))
-    expire(records[level], x)
+    keep(records[level])
   end
 end
 
@@ -106,8 +112,8 @@ local function write_rates(records, moved)
         x = math.max(x, tat)
         redis.call('HSET', key, 'x', stamp(x))
       end
-      expire(key, math.max(tat, x))
     end
+    keep(key)
   end
 end
 
