@@ -297,11 +297,15 @@ class _Spending(Call):
                     return None
                 continue
             fresh.append((level, key))
+            longest, place = 0.0, 0
             for i, (amount, window) in enumerate(asked.limits, 1):
                 most = min(math.floor(amount * level.factor), _MOST)
                 if len(members.above(self.now - window)) >= most:
                     wait = members.order[-most][0] + window - self.now if most else window
-                    return _Refused(i, number, wait)
+                    if wait > longest:
+                        longest, place = wait, i
+            if place:
+                return _Refused(place, number, longest)
         for level, key in fresh:
             self.store.sorted_set(key, self.server).add(asked.name, self.now)
             self.expire(key, self.now + asked.keep)

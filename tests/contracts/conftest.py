@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+import redis
 
 from antiscrape.stores.memory import MemoryStore
+from tests import valkeys
 from tests.contracts.properties import LINE_FACTOR, ROLLUP_FACTOR, STANDINGS
+from tests.contracts.served import Counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,9 +42,38 @@ def small_memory() -> Iterator[UsageStore]:
 
 
 STORES: dict[str, MakeStore] = {"memory": memory, "memory, full": small_memory}
+#: Over a real server, and over a cluster of three: two workers that ask it for every charge, and one that exchanges.
+SERVED: dict[str, dict[str, Any]] = {
+    "strict": {"workers": 2, "strict": True},
+    "strict, cluster": {"workers": 2, "strict": True, "shards": 16},
+    "shared": {"workers": 1, "strict": False},
+    "shared, cluster": {"workers": 1, "strict": False, "shards": 16},
+}
 
 
-@pytest.fixture(scope="session", params=STORES)
+@pytest.fixture(scope="session")
+def server() -> Iterator[redis.Redis]:
+    with valkeys.single() as one:
+        yield one.client()
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[redis.RedisCluster]:
+    with valkeys.cluster() as nodes:
+        host, _, port = nodes.url.partition("//")[2].partition(",")[0].rpartition(":")
+        yield redis.RedisCluster(host=host, port=int(port))
+
+
+@pytest.fixture(scope="session", params=[*STORES, *SERVED])
 def make_store(request: pytest.FixtureRequest) -> MakeStore:
     """Return what makes an empty store, as a context."""
-    return STORES[request.param]
+    if request.param in STORES:
+        return STORES[request.param]
+    settings = {"shards": 1, **SERVED[request.param]}
+    client = request.getfixturevalue("cluster" if "cluster" in request.param else "server")
+
+    @contextmanager
+    def served() -> Iterator[UsageStore]:
+        yield cast("UsageStore", Counted(client, **settings))
+
+    return served

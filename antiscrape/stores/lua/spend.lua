@@ -79,6 +79,8 @@ local function spend_distinct(sets, records, factors, asked)
     if known and level == 1 then return end
     if not known then
       fresh[#fresh + 1] = level
+      -- Who waits for a shorter one only waits again.
+      local longest, place = 0, nil
       for i, limit in ipairs(asked.limits) do
         local most = math.min(math.floor(limit.amount * factors[level]), MOST)
         local inside = redis.call('ZCOUNT', key, '(' .. stamp(now - limit.window), '+inf')
@@ -88,9 +90,10 @@ local function spend_distinct(sets, records, factors, asked)
             local oldest = redis.call('ZREVRANGE', key, most - 1, most - 1, 'WITHSCORES')
             wait = tonumber(oldest[2]) + limit.window - now
           end
-          return i, level, wait
+          if wait > longest then longest, place = wait, i end
         end
       end
+      if place then return place, level, longest end
     end
   end
   for _, level in ipairs(fresh) do
