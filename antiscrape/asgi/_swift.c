@@ -107,8 +107,15 @@ same_text(PyObject *one, PyObject *other)
     if (one == other) {
         return 1;
     }
-    return one != NULL && other != NULL && PyUnicode_CheckExact(one) && PyUnicode_CheckExact(other)
-           && PyUnicode_Compare(one, other) == 0;
+    if (one == NULL || other == NULL || !PyUnicode_CheckExact(one) || !PyUnicode_CheckExact(other)) {
+        return 0;
+    }
+#if PY_VERSION_HEX < 0x030C0000
+    if (PyUnicode_READY(one) < 0 || PyUnicode_READY(other) < 0) {
+        return 0;
+    }
+#endif
+    return PyUnicode_GET_LENGTH(one) == PyUnicode_GET_LENGTH(other) && PyUnicode_Compare(one, other) == 0;
 }
 
 static inline int

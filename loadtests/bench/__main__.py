@@ -71,6 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
     size, begun, report = QUICK if options.quick else FULL, time.monotonic(), Report()
     named = machine()
     print(f"{named['processor']}, {named['cores']} cores, {named['python']}, load {named['load']}")
+    print(f"accelerator: {named['accelerator']}")
     try:
         _measure(options, size, report)
     except (OSError, RuntimeError, subprocess.SubprocessError) as error:
@@ -117,7 +118,7 @@ def _inprocess(size: Size, report: Report) -> None:
     for row in rows:
         _say_inprocess(row)
     parts = asyncio.run(stages(API, rounds=max(10, size.batches // 5)))
-    print("  in loops of their own:")
+    print("  in loops of their own, the Python code alone:")
     for part in parts:
         print(f"    {part.name:10s} {part.cost:6.2f}  {part.covers}")
     report.figures["in_process_hmac"] = rows[0].hmacs

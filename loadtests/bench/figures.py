@@ -10,6 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from antiscrape.asgi.swift import STATE
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -88,6 +90,7 @@ def machine() -> dict[str, object]:
         "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "accelerator": STATE,
         "load": round(os.getloadavg()[0], 2),
         "versions": found,
     }

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 from antiscrape import clock
 from antiscrape.asgi.head import HeadReader
 from antiscrape.asgi.responder import Responder, Tools
+from antiscrape.asgi.swift import ways_through
 from antiscrape.core.identity import Identity
+from antiscrape.core.judge import PLAIN
 from antiscrape.core.tokens import KeyRing
+from antiscrape.core.verdict import Standing
 from antiscrape.evidence.events import NoSink
 from antiscrape.evidence.recorder import Recorder
 from antiscrape.gate import Gate
@@ -40,19 +43,22 @@ class Rooms:
         self.identity = Identity(policy.identity)
         self.renderer = PillowRenderer(policy.images)
         self.tools = Tools(self.gate, self.renderer, long_side, None)
+        self.read, self.judge, _ = ways_through(
+            self.reader, self.gate, self.tools, plain=PLAIN[Standing.BROWSER]
+        )
         self.recorder = Recorder(
             NoSink(), site="bench", keys=KeyRing(policy.secrets), addresses="hashed", wall=clock.wall
         )
 
     def know(self, scope: Any) -> None:
         """Make the client of ``scope`` one that every room knows."""
-        head = self.reader.read(scope)
-        self.gate.judge(head)
+        head = self.read(scope)
+        self.judge(head)
         self.identity.find(head.peer, head.value(b"x-forwarded-for"))
 
     def reading(self, app: App) -> App:
         """Return ``app`` behind the first stage alone: the head is read."""
-        read = self.reader.read
+        read = self.read
 
         async def serve(scope: Any, receive: Any, send: Any) -> None:
             read(scope)
@@ -62,7 +68,7 @@ class Rooms:
 
     def judging(self, app: App) -> App:
         """Return ``app`` behind two stages: the head is read and judged."""
-        read, judge = self.reader.read, self.gate.judge
+        read, judge = self.read, self.judge
 
         async def serve(scope: Any, receive: Any, send: Any) -> None:
             head = read(scope)
@@ -73,7 +79,7 @@ class Rooms:
 
     def answering(self, app: App) -> App:
         """Return ``app`` behind three stages: the head is read and judged, the answer passes a responder."""
-        read, judge, tools = self.reader.read, self.gate.judge, self.tools
+        read, judge, tools = self.read, self.judge, self.tools
 
         async def serve(scope: Any, receive: Any, send: Any) -> None:
             head = read(scope)

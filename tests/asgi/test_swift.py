@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from tests.asgi.traces import POLICIES, RELAYED, TRACES, Step, walk
+from tests.asgi.traces import POLICIES, RELAYED, TRACES, TURNS, Step, walk
 from tests.house import answers, house, person, photo, policy_of
 from tests.swift import using
 
@@ -25,6 +25,16 @@ def test_both_give_the_same_verdicts_records_charges_and_answers(
     fast, _ = asyncio.run(walk(trace, policy, accelerator))
     assert none == 0
     assert fast == slow
+
+
+@pytest.mark.parametrize("turn", TURNS)
+def test_both_take_the_same_turns(accelerator: Any, turn: str) -> None:
+    """Each of these begins on the swift way, and one thing that is not plain makes it the Python code's."""
+    name, trace = TURNS[turn]
+    slow, _ = asyncio.run(walk(trace, POLICIES[name](), None))
+    fast, swift_ones = asyncio.run(walk(trace, POLICIES[name](), accelerator))
+    assert fast == slow
+    assert swift_ones
 
 
 @pytest.mark.parametrize(

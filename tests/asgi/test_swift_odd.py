@@ -115,6 +115,17 @@ def test_a_header_list_that_changes_its_mind_is_read_by_what_it_was(accelerator:
         assert passage.names == tuple(name for name, _ in headers)
 
 
+def test_who_is_held_is_the_judges_business(accelerator: Any) -> None:
+    """A ban, or a cooling: until it is over nothing is usual."""
+    rooms = Rooms(accelerator)
+    ways: Any = rooms.ways
+    history = ways.judge(ways.read(scope_of("/api/photos", person()))).history
+    history.held_until = rooms.clock.now + 60
+    assert ways.begin(scope_of("/api/photos", person()), len) is None
+    rooms.clock.tick(61)
+    assert ways.begin(scope_of("/api/photos", person()), len) is not None
+
+
 MESSAGES = st.one_of(
     ODD,
     st.fixed_dictionaries(

@@ -43,6 +43,8 @@ ANSWERS: dict[str, tuple[int, list[tuple[bytes, bytes]]]] = {
     "/robots.txt": (200, [(b"content-type", b"text/plain")]),
     "/.well-known/x": (200, [(b"content-type", b"text/plain")]),
 }
+#: The status that a query asks for.
+QUERIES = {b"well": 200, b"away": 302}
 SIGNING = {"ANTISCRAPE__GRANTS__PREFIXES": '["/media/"]'}
 RELAYED = {"ANTISCRAPE__IDENTITY__TRUSTED_PROXIES": '["203.0.113.0/24"]'}
 POLICIES: dict[str, Callable[[], Policy]] = {
@@ -59,6 +61,7 @@ POLICIES: dict[str, Callable[[], Policy]] = {
 
 async def site(scope: Scope, receive: Receive, send: Send) -> None:
     status, fields = ANSWERS.get(scope["path"], (404, [(b"content-type", b"text/plain")]))
+    status = QUERIES.get(scope["query_string"], status)
     body = photo() if any(b"image/jpeg" in value for _, value in fields) else b"{}"
     await send({"type": "http.response.start", "status": status, "headers": fields})
     await send({"type": "http.response.body", "body": body[:2], "more_body": True})
@@ -177,3 +180,70 @@ async def walk(trace: list[tuple[Step, int]], policy: Policy, module: Any) -> tu
             (home.recorder.plain, home.recorder.verdicts, home.recorder.malformed, home.ledger.events)
         )
     return seen, swift_ones
+
+
+def step(
+    path: str,
+    *,
+    kind: str = "image",
+    peer: str = "203.0.113.7",
+    method: str = "GET",
+    cookie: bytes | None = b"a=1",
+    pause: float = 0.0,
+) -> Step:
+    """Return a request of a person."""
+    return Step(path, person((b"cookie", cookie), kind=kind), peer, method, "1.1", "https", pause)
+
+
+#: What a plain request turns into something else by, one thing each: the policy's name, and the trace.
+TURNS: dict[str, tuple[str, list[tuple[Step, int]]]] = {
+    "a page that is refused": (
+        "the default",
+        [(step("/p/closed?well", kind="page"), 1), (step("/p/closed", kind="page", pause=20), 3)],
+    ),
+    "HEAD": ("the default", [(step("/api/photos"), 2), (step("/api/photos", method="HEAD"), 2)]),
+    "a trap": (
+        "with a trap",
+        [
+            (step("/hidden/archive/1", peer="192.0.2.1"), 1),
+            (step("/api/photos"), 9),
+            (step("/hidden/archive/1"), 1),
+            (step("/api/photos"), 3),
+        ],
+    ),
+    "a cookie that comes back": (
+        "the default",
+        [
+            (step("/api/photos", peer="192.0.2.1"), 1),
+            (step("/api/photos", cookie=None), 2),
+            (step("/api/photos"), 12),
+        ],
+    ),
+    "a line that is spent": (
+        "few requests",
+        [(step("/api/photos", peer=f"2001:db8:0:{number}::1"), 7) for number in range(6)],
+    ),
+    "a network that is spent": (
+        "few requests",
+        [(step("/api/photos", peer=f"2001:db8:0:{number:x}00::1"), 7) for number in range(22)],
+    ),
+    "a path that no route names": (
+        "the default",
+        [(step("/elsewhere?away", kind="page"), 2), (step("/elsewhere", kind="page", pause=20), 3)],
+    ),
+    "a review": ("the default", [(step("/static/a.css"), 20)]),
+    "a budget that is spent again and again": (
+        "few requests",
+        [
+            *[(step("/api/photos"), 9), (step("/api/photos", pause=61), 1)] * 6,
+            (step("/api/photos", pause=9), 5),
+        ],
+    ),
+    "a tick that is not over": ("the default", [(step("/api/photos", pause=0.25), 30)]),
+    "a visit that is over": ("the default", [(step("/api/photos"), 9), (step("/api/photos", pause=1801), 3)]),
+    "a cookie that is offered": ("the default", [(step("/api/photos"), 2), (step("/api/cookie"), 3)]),
+    "an image": (
+        "the default",
+        [(step("/api/photos"), 2), (step("/api/picture"), 3), (step("/media/1.jpg"), 3)],
+    ),
+}
