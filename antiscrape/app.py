@@ -39,6 +39,8 @@ from antiscrape.stores.shared import SharedStore
 _LOG = logging.getLogger("antiscrape")
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from antiscrape.asgi.accounts import AskAccount, AskOwner
     from antiscrape.asgi.middleware import Keeper
     from antiscrape.asgi.types import ASGIApp
@@ -98,11 +100,6 @@ class AntiscrapeMiddleware(Middleware):
             ledger=opened.strict,
             spread=Spread(key=keys.derive("spread"), started=clock.monotonic()) if policy.spread else None,
         )
-        if isinstance(store, SharedStore):
-            store.trapped = gate.hear_trapped
-            keepers = (*keepers, opened.keep)
-        if networks is not None:
-            keepers = (*keepers, _keeper(networks, policy.networks.reload, gate, recorder))
         super().__init__(
             app,
             gate=gate,
@@ -111,7 +108,7 @@ class AntiscrapeMiddleware(Middleware):
             long_side=long_side,
             rewriters=_rewriters(policy, grants, trap),
             preferences=preference_writer(policy, robots),
-            keepers=keepers,
+            keepers=[*keepers, *_keepers(policy, opened, networks, gate, recorder)],
             maze=None if trap is None else Maze(keys, trap.base),
             partners=roles.partners,
             accounts=_accounts(policy, keys, account, owner),
@@ -171,10 +168,18 @@ def _networks(policy: Policy) -> NetworkBook | None:
     return NetworkBook(rules.lists, rules.asn_database) if rules else None
 
 
-def _keeper(book: NetworkBook, every: float, gate: Gate, recorder: Recorder) -> Keeper:
-    return partial(
-        keep_fresh, book, every, changed=gate.forget_networks, refused=partial(recorder.tell, "networks")
-    )
+def _keepers(
+    policy: Policy, opened: Opened, networks: NetworkBook | None, gate: Gate, recorder: Recorder
+) -> Iterator[Keeper]:
+    """Yield what works beside the traffic."""
+    if isinstance(opened.store, SharedStore):
+        opened.store.trapped = gate.hear_trapped
+        yield opened.keep
+    if networks is not None:
+        refused = partial(recorder.tell, "networks")
+        yield partial(
+            keep_fresh, networks, policy.networks.reload, changed=gate.forget_networks, refused=refused
+        )
 
 
 def _accounts(

@@ -35,7 +35,7 @@ MOST_SERVERS = 64
 LONGEST_SOCKET = 107
 
 _SCHEMES = {"valkey": False, "redis": False, "valkeys": True, "rediss": True}
-_URL = re.compile(r"([a-z+]+)://(?:([^@/?#]*)@)?([^@/?#]*)(/[^@?#]*)?(?:\?db=([0-9]{1,5}))?")
+_URL = re.compile(r"([a-z+]{1,20}+)://(?:([^@/?#]*+)@)?([^@/?#]*+)(/[^@?#]*+)?(?:\?db=([0-9]{1,5}))?")
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252})")
 _MASTER = re.compile(r"[A-Za-z0-9._-]{1,128}")
 

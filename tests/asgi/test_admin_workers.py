@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from antiscrape.asgi.neighbours import KNOWN
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -78,6 +80,7 @@ class Running:
             [sys.executable, "-W", "error", folder / "main.py", str(workers), admin],
             env={
                 **os.environ,
+                KNOWN: "1",  # that each counts for itself is no news here
                 "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}",
                 "ANTISCRAPE_SECRET": "kx8Jc0v9QmZ2rT5yWb7uEh3nLp6sAd1f",
             },

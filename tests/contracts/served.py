@@ -49,8 +49,8 @@ class Counted:
         self._spend = server.register_script(told_time(SPEND))
         self._exchange = server.register_script(told_time(EXCHANGE))
         self.now = 0.0
-        made = [self._worker(number, strict=strict) for number in range(workers)]
-        self._turns = itertools.cycle(made)
+        self._workers = [self._worker(number, strict=strict) for number in range(workers)]
+        self._turns = itertools.cycle(self._workers)
         self._of: dict[int, tuple[SharedStore, Exchange]] = {}
 
     def _worker(self, number: int, *, strict: bool) -> tuple[SharedStore, Exchange]:
@@ -66,6 +66,7 @@ class Counted:
         exchange = Exchange(store, self._names, keep=store.keep)
         if isinstance(store, StrictStore):
             store.key_of, store.confirm = exchange.key_of, self._confirm
+        store.shout = self._shout
         return store, exchange
 
     def _run(self, script: Any, keys: Sequence[bytes], arguments: Sequence[bytes]) -> bytes:
@@ -74,6 +75,10 @@ class Counted:
         self._server.set(epoch_of(keys[0]) + b":us", int(rest * 1e6))
         found: bytes = script(keys=keys, args=arguments)
         return found
+
+    def _shout(self, message: bytes) -> None:
+        for store, _ in self._workers:
+            store.hear(message)
 
     async def _confirm(self, charging: Charging) -> Outcome | None:
         (outcome,) = unpack_spend(self._run(self._spend, *pack_spend([charging])), [charging])
@@ -104,11 +109,14 @@ class Counted:
             except StopIteration as answer:
                 return usage if answer.value is None else usage._replace(exceeded=answer.value)
             raise AssertionError("the answer was awaited")
+        self._tell(exchange)
+        return usage
+
+    def _tell(self, exchange: Exchange) -> None:
         while exchange.waiting:
             for telling in exchange.collect(self.now):
                 answer = self._run(self._exchange, telling.keys, telling.arguments)
                 exchange.apply(telling, answer, self.now, self.now)
-        return usage
 
     def __getattr__(self, name: str) -> Any:
         """Let a charge of another kind through to the worker."""
@@ -117,6 +125,9 @@ class Counted:
             self.now = rest[-1]
             store, exchange = self._of[id(history)]
             answer = getattr(store, name)(history, *rest)
-            return answer if answer is None else self._settled(store, exchange, answer)
+            if answer is not None:
+                return self._settled(store, exchange, answer)
+            self._tell(exchange)
+            return None
 
         return call

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from antiscrape.core.budgets import parse_limits
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from antiscrape.ports import UsageStore
     from tests.contracts.conftest import MakeStore
 
+#: Of real servers, each example is a few hundred calls.
+FEW = settings(max_examples=25)
 DISTINCT = {Budget.ORIGINALS: picture, Budget.SUBJECTS: profile}
 VICTIM = Client(1, 0, 0)
 #: Who shares a level with the victim, and no narrower one; and how many times a client's budgets that level has.
@@ -51,6 +53,7 @@ def budgets(**texts: str) -> list[tuple[Budget, Allowance, Callable[[int], Resou
 
 @pytest.mark.security("A11", "I4")
 @pytest.mark.parametrize("text", ["4/10s", "1/s", "3/10s, 7/min", "0"])
+@FEW
 @given(trace=traces)
 def test_no_spacing_of_requests_beats_a_budget_at_any_level(
     make_store: MakeStore, text: str, trace: list[Step]
@@ -68,6 +71,7 @@ def test_no_spacing_of_requests_beats_a_budget_at_any_level(
 @pytest.mark.security("A11", "I4")
 @pytest.mark.parametrize("budget", DISTINCT)
 @pytest.mark.parametrize("text", ["3/10s", "2/10s, 5/min", "2/s, 4/10s, 6/10min"])
+@FEW
 @given(trace=traces)
 def test_no_window_has_more_distinct_things_than_the_budget_at_any_level(
     make_store: MakeStore, budget: Budget, text: str, trace: list[Step]
@@ -80,6 +84,7 @@ def test_no_window_has_more_distinct_things_than_the_budget_at_any_level(
 
 
 @pytest.mark.parametrize("budget", DISTINCT)
+@FEW
 @given(trace=traces)
 def test_whoever_keeps_within_every_budget_is_refused_nothing(
     make_store: MakeStore, budget: Budget, trace: list[Step]
@@ -91,6 +96,7 @@ def test_whoever_keeps_within_every_budget_is_refused_nothing(
 
 
 @pytest.mark.parametrize("budget", DISTINCT)
+@FEW
 @given(
     had=st.sets(st.integers(0, 60), max_size=6),
     again=st.lists(st.integers(0, 5), max_size=40),
