@@ -10,7 +10,7 @@ COMPILE := env -u PIP_FIND_LINKS $(BIN)/python -m piptools compile --quiet --gen
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench load trial trial-corpus crowds fuzz config locks clean
+.PHONY: help demo test check format bench load trial trial-corpus crowds simulate fuzz config locks clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -45,6 +45,9 @@ trial-corpus: $(VENV)/.dev ## recorded scrapers and people, judged on their own 
 
 crowds: $(VENV)/.dev ## botnets and crowds of people before the real gate, in virtual time
 	$(BIN)/python -m loadtests.crowds $(ARGS)
+
+simulate: $(VENV)/.dev ## 1 to 1,000 nodes and 10^8 principals on paper and model (ARGS=--quick: a minute)
+	$(BIN)/python -m loadtests.simulate $(ARGS)
 
 fuzz: $(VENV)/.dev ## longer runs of the seeded and property tests
 	ANTISCRAPE_FUZZ=1 $(BIN)/python -m pytest -q tests/security tests/core $(ARGS)
