@@ -257,6 +257,7 @@ def _records_plot(results: Results) -> tuple[str, str]:
             title="What a request tells the store",
         )
         axes.set_ylim(bottom=0)
+        _label_nodes(axes, [one.nodes for one in rows])
 
     words = (
         "A record is a principal or its network, told once an interval. Full records carry originals, subjects and bytes. "
@@ -280,6 +281,7 @@ def _processor_plot(results: Results) -> tuple[str, str]:
             ylabel="one processor (%)",
             title="The store's processor",
         )
+        _label_nodes(axes, [one.nodes for one in sizes])
 
     words = f"At {NODE:,.0f} requests a second and node, an exchange every {results.fleets[0].interval:g} s. Extrapolated."
     return _drawn(draw), words
