@@ -359,4 +359,10 @@ def lowered(message: Message) -> Message:
 
     Django's handler and Quart's write them as they stand in their own tables ("Content-Type").
     """
+    for name, _ in message.get("headers", ()):
+        if not name.islower():
+            break
+    else:
+        if "headers" in message:
+            return message
     return {**message, "headers": [(name.lower(), value) for name, value in message.get("headers", ())]}

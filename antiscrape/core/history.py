@@ -169,8 +169,10 @@ class History(Purse):
 
     def note_kind(self, resource: Resource, head: RequestHead, now: float) -> None:
         """Add what was asked for; of an untold resource or size this is known only when the answer comes."""
-        self.news = True
         kind = resource.kind
+        if kind is _IMAGE and resource.identity == self.habits.image:
+            return  # the same once more: a reload, a range of it, a slow page
+        self.news = True
         if kind is _IMAGE:
             self._note_image(resource, head, now)
         elif kind in _PAGES:
@@ -214,8 +216,6 @@ class History(Purse):
 
     def _note_image(self, resource: Resource, head: RequestHead, now: float) -> None:
         habits = self.own_habits()
-        if resource.identity == habits.image:  # the same once more: a reload, a range of it, a slow page
-            return
         habits.image = resource.identity
         thumbnail = resource.size is _THUMBNAIL
         habits.images += 1

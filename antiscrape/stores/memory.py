@@ -173,7 +173,11 @@ class MemoryStore:
 
     def charge_bytes(self, history: History, allowance: Allowance, amount: int, now: float) -> None:
         """Charge the bytes of an image that were sent."""
-        if allowance.bytes:
+        if _has_tats(history, allowance.bytes) and all(
+            _has_tats(network, allowance.bytes) for network in around(history)
+        ):
+            spend_bytes(history, allowance, amount, now)  # other numbers in the same places weigh nothing
+        else:
             before = self.weigh(history)
             spend_bytes(history, allowance, amount, now)
             self.grown(history, before, now)
@@ -230,14 +234,24 @@ class MemoryStore:
     def _spend_distinct(
         self, history: History, budget: Budget, allowance: Allowance, identity: int, now: float
     ) -> Exceeded | None:
-        before = self.weigh(history)
         if budget is _ORIGINALS:
-            limits, keep = allowance.originals, self.keep[0]
+            kept, limits, keep = history.originals, allowance.originals, self.keep[0]
         else:
-            limits, keep = allowance.subjects, self.keep[1]
+            kept, limits, keep = history.subjects, allowance.subjects, self.keep[1]
+        if kept and identity in kept and next(iter(kept.values())) > now - keep:
+            return None  # had, and nothing is to be forgotten: the usual answer to who looks again
+        before = self.weigh(history)
         exceeded = spend_distinct(history, budget, limits, identity, now, keep)
         self.grown(history, before, now)
         return exceeded
+
+
+def _has_tats(purse: Purse, limits: tuple[Limit, ...]) -> bool:
+    tats = purse.tats or {}
+    for limit in limits:
+        if limit.of_bytes not in tats:
+            return False
+    return True
 
 
 def bounds_of(policy: Policy) -> dict[str, Any]:
