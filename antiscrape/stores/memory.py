@@ -248,10 +248,7 @@ class MemoryStore:
 
 def _has_tats(purse: Purse, limits: tuple[Limit, ...]) -> bool:
     tats = purse.tats or {}
-    for limit in limits:
-        if limit.of_bytes not in tats:
-            return False
-    return True
+    return all(limit.of_bytes in tats for limit in limits)
 
 
 def bounds_of(policy: Policy) -> dict[str, Any]:
