@@ -35,6 +35,8 @@ SEVERAL = replace(
     BROWSER, requests=parse_limits("600/5min, 5000/day"), bytes=parse_limits("50MB/hour", sizes=True)
 )
 MANY = 3000
+#: Enough to weigh: a mean of so many is as good.
+FEW = 1500
 
 
 def store_of(*, principals: int = 10**6, most: float = float("inf")) -> MemoryStore:
@@ -101,14 +103,14 @@ def test_the_store_knows_what_it_weighs(visit: str, address: Callable[[int], Pri
     gc.collect()
     tracemalloc.start()
     store = store_of()
-    for number in range(MANY):
+    for number in range(FEW):
         now = 1000.0 + number / 10
         VISITS[visit](store, store.find(address(number), now), now)
     gc.collect()
     held = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert 0.85 * held < store.held_bytes < 1.15 * held, (
-        f"{store.held_bytes / MANY:.0f} told, {held / MANY:.0f} held"
+        f"{store.held_bytes / FEW:.0f} told, {held / FEW:.0f} held"
     )
 
 
@@ -161,7 +163,7 @@ def spend_all(store: MemoryStore, who: Principal, now: float) -> int:
 
 
 @pytest.mark.security("A13")
-@pytest.mark.parametrize("strangers", [1_100, 51_000, 200_000])
+@pytest.mark.parametrize("strangers", [1_100, 51_000, 100_000])
 @pytest.mark.parametrize("bound", ["number", "bytes"])
 def test_a_limited_client_is_limited_after_any_number_of_others(strangers: int, bound: str) -> None:
     """So many it took several rate limiters to let a limited client in again, the least of them 1,024."""
