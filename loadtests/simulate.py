@@ -15,11 +15,12 @@ from pathlib import Path
 
 from antiscrape.core.verdict import Standing
 from antiscrape.settings import load_policy
+from antiscrape.stores.extras import has_private
+from antiscrape.stores.private import private_store
 from loadtests.simulation.model import node_memory
 from loadtests.simulation.report import Results, page, text
 from loadtests.simulation.server import Server
 from loadtests.simulation.traffic import Site, overshoot, play
-from loadtests.valkey import find_binary, private_valkey
 
 ARTIFACTS = Path(__file__).resolve().parents[1] / "artifacts"
 INTERVAL = 0.1
@@ -100,10 +101,11 @@ def simulate(extent: Extent) -> Results:
 
 
 def _measure(results: Results, extent: Extent) -> None:
-    binary = find_binary()
-    if binary is None:
+    if not has_private():
         return
-    with private_valkey(binary) as client:
+    import redis  # noqa: PLC0415  not everybody who plays on paper has it
+
+    with private_store() as url, redis.Redis.from_url(url, socket_timeout=60.0) as client:
         server = Server(client)
         _say("the processor of a valkey-server")
         results.costs = server.costs(extent.calls)

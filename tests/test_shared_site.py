@@ -16,6 +16,8 @@ from antiscrape.app import AntiscrapeMiddleware
 from antiscrape.cli import main
 from antiscrape.core.resource import Kind, Size
 from antiscrape.core.rules import Route
+from antiscrape.errors import ConfigurationError
+from antiscrape.stores import extras
 from tests import valkeys
 from tests.house import PATIENCE, SECRET, drive, person, policy_of, scope_of
 from tests.stores.workers import until
@@ -222,3 +224,11 @@ def test_a_released_client_is_served_by_all_workers_again(
 
     asyncio.run(run())
     assert capsys.readouterr().out == f"released: {CLIENT}\n"
+
+
+def test_a_store_that_nothing_speaks_to_is_named_at_the_start(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
+    with pytest.raises(ConfigurationError, match=r"install antiscrape\[shared\]"):
+        AntiscrapeMiddleware(site, policy=policy_at(server))

@@ -16,6 +16,7 @@ from antiscrape.errors import StoreError
 from antiscrape.stores.breaker import State
 from antiscrape.stores.connection import Call, Script
 from antiscrape.stores.lesser import Lesser
+from antiscrape.stores.names import epoch_of
 from antiscrape.stores.wire import EXCHANGE, PRESENT, SPEND, pack_spend, unpack_spend
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ class Courier:
     async def _tell_all(self) -> bool:
         """Make one exchange; tell whether it succeeded."""
         connection, sent = self._connection, self._clock()
-        if connection is None or not self._may(sent):
+        if connection is None or not self.breaker.allows(sent):
             self._exchange.failed(())
             return False
         tellings = self._exchange.collect(sent)
@@ -214,7 +215,7 @@ class Courier:
     async def confirm(self, charging: Charging) -> Outcome | None:
         """Charge a request where all workers' are counted; None where the store is away, and nothing was charged."""
         self.wake()
-        if not self._may(self._clock()):
+        if not self.breaker.allows(self._clock()):
             return None
         future: asyncio.Future[Outcome | None] = asyncio.get_running_loop().create_future()
         self._charges.append((charging, future))
@@ -228,7 +229,7 @@ class Courier:
             self._do(self._charge())
         shards: dict[bytes, list[tuple[Charging, asyncio.Future[Outcome | None]]]] = {}
         for charging, future in waiting:
-            shards.setdefault(_slot(charging), []).append((charging, future))
+            shards.setdefault(epoch_of(charging.levels[0][0][0]), []).append((charging, future))
         await asyncio.gather(*map(self._charge_together, shards.values()))
 
     async def _charge_together(self, waiting: list[tuple[Charging, asyncio.Future[Outcome | None]]]) -> None:
@@ -284,9 +285,6 @@ class Courier:
 
     # -- whether
 
-    def _may(self, now: float) -> bool:
-        return self.breaker.allows(now)
-
     def _heard(self, failed: StoreError | None, now: float) -> None:
         """Take note of how an exchange ended, and say so where that is news."""
         if failed is None:
@@ -318,8 +316,3 @@ def _keep(tasks: set[asyncio.Future[object]], work: Coroutine[object, object, ob
 def _nonsense(error: ValueError | None) -> StoreError:
     words = "the store does not answer as the script does that it was given"
     return StoreError(f"{words}: {error}" if error else words, fault="nonsense", away=False)
-
-
-def _slot(charging: Charging) -> bytes:
-    """Return the hash tag of a charge's keys, with what stands before it."""
-    return charging.levels[0][0][0].partition(b"}")[0]

@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from antiscrape.core.store_address import Kind
+from antiscrape.stores.extras import need_client
 from antiscrape.stores.memory import MemoryStore, bounds_of
 
 if TYPE_CHECKING:
@@ -39,14 +40,17 @@ class Opened(NamedTuple):
 def open_store(
     policy: Policy, key: bytes, *, clock: Callable[[], float], tell: Callable[[str], None]
 ) -> Opened:
-    """Return the store that ``policy`` names. ``key`` hides clients' names, ``tell`` takes a sentence for the log."""
+    """Return the store that ``policy`` names. ``key`` hides clients' names, ``tell`` takes a sentence for the log.
+
+    Raise ``ConfigurationError`` where what speaks to it is not installed.
+    """
     rules = policy.store
     bounds = bounds_of(policy)
     address = rules.address
     if address is None:
         return Opened(MemoryStore(**bounds))
-    # redis-py is an extra; the settings have seen to it that it is there.
-    from antiscrape.stores.breaker import Breaker  # noqa: PLC0415  see above
+    need_client()
+    from antiscrape.stores.breaker import Breaker  # noqa: PLC0415  redis-py is an extra
     from antiscrape.stores.connection import Connection  # noqa: PLC0415
     from antiscrape.stores.courier import Courier  # noqa: PLC0415
     from antiscrape.stores.exchange import Exchange  # noqa: PLC0415

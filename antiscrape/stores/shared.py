@@ -220,9 +220,9 @@ class SharedStore(MemoryStore):
             return False
         known = self.find_known(key)
         if known is None:
-            self._told.put(key, (word, until, look.rstrip(b"\0")))
+            self._told.put(key, (word, until, look))
         else:
-            self._take_word(known, word, until, look.rstrip(b"\0"))
+            self._take_word(known, word, until, look)
         return True
 
     def _take_word(self, history: History, word: Word, until: float, look: bytes) -> None:
@@ -233,10 +233,11 @@ class SharedStore(MemoryStore):
         elif word is Word.BANNED:
             super().ban(history, max(until, history.banned_until))
         elif word is Word.COOLED:
-            if look.isdigit():
-                super().cool(history, until, int(look))
-        else:
-            self.trapped(history, look)
+            level = look.rstrip(b"\0")
+            if level.isdigit():
+                super().cool(history, until, int(level))
+        else:  # a look is a digest, and may well end in noughts
+            self.trapped(history, look if any(look) else b"")
 
 
 def _nothing() -> None:

@@ -188,7 +188,7 @@ def _earn_back(pending: Pending) -> None:
             if single:
                 purse.tat -= limit.interval / factor
             elif purse.tats is not None:
-                purse.tats["requests " + limit.text] -= limit.interval / factor
+                purse.tats[limit.of_requests] -= limit.interval / factor
 
 
 def _rate(name: str, limit: Limit) -> Rate:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from antiscrape.core.verdict import Standing
+from antiscrape.stores.extras import has_private
 from loadtests import simulate
 from loadtests.simulate import Extent
 from loadtests.simulation.model import BUSY, bytes_of, checked, nodes_of_one, size_of
@@ -17,7 +18,6 @@ from loadtests.simulation.population import DAY, MIX, slice_of
 from loadtests.simulation.report import Results, page, text
 from loadtests.simulation.server import Costs, Memory
 from loadtests.simulation.traffic import Site, Traffic, overshoot, play
-from loadtests.valkey import find_binary
 from tests.conftest import missing
 from tests.house import policy_of
 
@@ -98,7 +98,7 @@ def test_without_a_server_nothing_is_said_of_it() -> None:
 def test_a_small_run_ends_in_a_table_figures_and_a_page(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if find_binary() is None:
+    if not has_private():
         missing("valkey", "no valkey-server")
     pytest.importorskip("matplotlib")
     monkeypatch.setattr(simulate, "QUICK", SMALL)

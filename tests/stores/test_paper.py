@@ -25,8 +25,7 @@ from antiscrape.stores.wire import (
 )
 from loadtests.keyspace import Clock, SortedSet
 from loadtests.paper import PaperStore
-from loadtests.valkey import find_binary, private_valkey
-from tests.conftest import missing
+from tests import valkeys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,12 +41,8 @@ HAIR = 2e-6
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[redis.Redis]:
-    binary = find_binary()
-    if binary is None:
-        missing("valkey", "no valkey-server")
-    assert binary is not None
-    with private_valkey(binary) as client:
-        yield client
+    with valkeys.single() as one:
+        yield one.client()
 
 
 class Pair:
