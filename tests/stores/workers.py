@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 POLICY = policy_of()
 BROWSER = POLICY.standings[Standing.BROWSER]
-#: What a client may have that comes back until something is known of it.
-ASKING = replace(BROWSER, requests=parse_limits("1000000/s"))
+#: What a client may have that comes back until something is known of it: whatever it owes of another limit, no less.
+ASKING = replace(BROWSER, requests=parse_limits("100000000/day"))
 CLIENT = Principal("192.0.2.7", "192.0.2.0/24", "192.0.2.7")
 PAGE = Resource(Kind.PAGE, "/", 1)
 
