@@ -170,14 +170,14 @@ def test_the_tables_are_bounded_and_so_is_the_work() -> None:
     assert len(book) <= 100
     assert len(book._crowds) <= 100
 
-    def costs(now: float) -> int:
-        return calls_of(lambda: book.seen("ada", f"net-{now}", now, age=HOUR, subject=f"person-{now}"))
+    def look(now: float) -> None:
+        book.seen("ada", f"net-{now}", now, age=HOUR, subject=f"person-{now}")
 
     book.seen("ada", "home", 6000.0)
-    before = costs(6001.0)
+    before = calls_of(lambda: look(6001.0))
     for n in range(200):
-        costs(6002.0 + n)
-    assert costs(7000.0) <= before + 12
+        look(6002.0 + n)
+    assert calls_of(lambda: look(7000.0)) <= before + 12
 
 
 class Sight(NamedTuple):
