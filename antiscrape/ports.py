@@ -33,11 +33,25 @@ class Rendered(NamedTuple):
     placeholder: bool = False
 
 
+class Wanted(NamedTuple):
+    """What a client is to be answered with in place of a picture.
+
+    ``accept`` is its Accept field; ``name`` the canonical host, path and query of the picture, from which a
+    decoy is drawn; ``taker`` the 64 bits of the trace that names whom the rendition is made for, or 0 for
+    none.
+    """
+
+    rendition: Rendition
+    accept: bytes = b""
+    name: bytes = b""
+    taker: int = 0
+
+
 class Renderer(Protocol):
     """Makes lesser renditions of pictures, off the event loop."""
 
-    async def render(self, source: bytes, rendition: Rendition) -> Rendered:
-        """Return ``rendition`` of the encoded picture ``source``; never raise, never return the original.
+    async def render(self, source: bytes, wanted: Wanted) -> Rendered:
+        """Return what is ``wanted`` of the encoded picture ``source``; never raise, never return the original.
 
         What cannot be decoded, is too large, takes too long or finds no room in the queue comes
         back as a placeholder.

@@ -16,6 +16,7 @@ from antiscrape.asgi.media import KINDS, SNIFFED, Media, known_media, looks_like
 from antiscrape.asgi.traps import private_fields
 from antiscrape.core.resource import Kind, Size
 from antiscrape.core.verdict import Mode, Rendition
+from antiscrape.ports import Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -295,12 +296,18 @@ class Responder:
             self.tools.gate.note_image(self.passage, self._size_of(bytes(self.collected[:_LOOK])))
         # A part (206) of an image is none, and an unread one has nothing to show.
         if self.collected and self.status != 206:
-            rendered = await renderer.render(bytes(self.collected), rendition)
+            rendered = await renderer.render(bytes(self.collected), self._wanted(rendition))
         else:
             rendered = renderer.placeholder(rendition)
         self.collected = None
         status = 200 if self.status == 206 else self.status
         await send_rendition(self.to, rendered, self.passage, status, self._start["headers"])
+
+    def _wanted(self, rendition: Rendition) -> Wanted:
+        passage = self.passage
+        path = passage.resource.path.encode("utf-8", "surrogateescape")
+        name = b"%b%b?%b" % (passage.host.encode("ascii"), path, self.tools.gate.site_query(passage))
+        return Wanted(rendition, passage.value(b"accept") or b"", name)
 
     async def _begin_text(self, message: Message, rewriters: Rewriters, content_type: bytes) -> None:
         headers = rewriters.fields(lowered(message)["headers"])

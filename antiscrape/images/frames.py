@@ -1,6 +1,7 @@
 """The words that the server's process and its image workers exchange: frames of a head and a body.
 
 A head is 13 bytes: the body's length, a tag that a reply repeats from its job, and what the frame is.
+Between the head of a job and its body, the source, stand 25 bytes with the rest of the order.
 Neither side believes the other further than it must: a worker has read hostile bytes and may speak
 for them, so replies are bounded and a wrong tag ends the worker.
 """
@@ -11,6 +12,8 @@ from enum import IntEnum
 from struct import Struct
 from typing import NamedTuple
 
+from antiscrape.images.formats import Format
+
 #: Length of the body in bytes, tag, :class:`Task` or :class:`Outcome`.
 HEAD = Struct("!IQB")
 
@@ -18,11 +21,46 @@ HEAD = Struct("!IQB")
 LARGEST_REPLY = 4 * 2**20
 
 
+#: What an order says beside its task: formats, seed, payload.
+ORDER = Struct("!B16sQ")
+
+#: Bytes of an order's seed.
+SEED_BYTES = 16
+
+#: The bit of each format in the mask of those that a client takes.
+BITS = {kind: 1 << place for place, kind in enumerate(Format)}
+ALL_FORMATS = sum(BITS.values())
+
+
 class Task(IntEnum):
     """What a worker is asked for."""
 
     PREVIEW = 1
     MARKED = 2
+    DECOY = 3
+    STAMP = 4  # a rendition that our own workers made, with the trace of its taker
+
+
+class Order(NamedTuple):
+    """What a worker is to make of the source that comes with it.
+
+    ``formats`` is a mask of :data:`BITS`: what the client can read. ``seed`` is 16 bytes that decide what a
+    decoy looks like, ``payload`` the 64 bits of a trace.
+    """
+
+    task: Task
+    formats: int = ALL_FORMATS
+    seed: bytes = bytes(SEED_BYTES)
+    payload: int = 0
+
+    def pack(self) -> bytes:
+        """Return the order, without its task, as it stands in front of the source."""
+        return ORDER.pack(self.formats, self.seed, self.payload)
+
+    @classmethod
+    def unpack(cls, task: int, packed: bytes) -> Order:
+        """Return the order that was packed; raise ``ValueError`` for a task that there is not."""
+        return cls(Task(task), *ORDER.unpack(packed))
 
 
 class Outcome(IntEnum):
@@ -32,6 +70,8 @@ class Outcome(IntEnum):
     JPEG = 1  # done; the body is a JPEG
     PNG = 2
     WEBP = 3
+    AVIF = 4
+    GIF = 5
     UNREADABLE = 16  # the source cannot be decoded, or is larger than the rules allow; it never will be
     MEMORY = 17  # the worker met its memory limit
     UNFIT = 18  # the worker cannot work at all; the body says why
@@ -41,7 +81,13 @@ class Outcome(IntEnum):
 
 
 #: The media types of the outcomes that carry a picture.
-MEDIA_TYPES = {Outcome.JPEG: "image/jpeg", Outcome.PNG: "image/png", Outcome.WEBP: "image/webp"}
+MEDIA_TYPES = {
+    Outcome.JPEG: "image/jpeg",
+    Outcome.PNG: "image/png",
+    Outcome.WEBP: "image/webp",
+    Outcome.AVIF: "image/avif",
+    Outcome.GIF: "image/gif",
+}
 
 
 class Reply(NamedTuple):

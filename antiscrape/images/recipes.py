@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from PIL import features
 
 from antiscrape.images.decode import Picture, decode
-from antiscrape.images.frames import Outcome, Reply, Task
+from antiscrape.images.frames import Order, Outcome, Reply, Task
 from antiscrape.images.steps import (
     Step,
     badged,
@@ -51,7 +51,7 @@ class Recipe(NamedTuple):
     steps: tuple[Step, ...]
     quality: int
 
-    def make(self, source: bytes, *, max_pixels: int) -> Reply:
+    def make(self, source: bytes, order: Order, *, max_pixels: int) -> Reply:  # noqa: ARG002  read by recipes that choose a format
         """Decode ``source``, take the steps, write the result; raise whatever the decoder raises."""
         picture = decode(source, max_pixels=max_pixels, enough=self.enough)
         for step in self.steps:

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 from antiscrape.core.verdict import Rendition
 from antiscrape.images.cache import RenditionCache, digest
 from antiscrape.images.formats import SNIFFED, sniff
-from antiscrape.images.frames import MEDIA_TYPES, Outcome, Task
+from antiscrape.images.frames import MEDIA_TYPES, Order, Outcome, Task
 from antiscrape.images.placeholder import placeholder_png
 from antiscrape.images.workers import WorkerPool
 from antiscrape.ports import Rendered
 
 if TYPE_CHECKING:
     from antiscrape.core.rules import ImageRules
+    from antiscrape.ports import Wanted
 
 _log = logging.getLogger(__name__)
 
@@ -70,12 +71,13 @@ class PillowRenderer:
         """Return at once a picture that shows nothing, for a source that could not be had."""
         return self._placeholders[rendition]
 
-    async def render(self, source: bytes, rendition: Rendition) -> Rendered:
-        """Return ``rendition`` of the encoded picture ``source``; never raise, never return the original.
+    async def render(self, source: bytes, wanted: Wanted) -> Rendered:
+        """Return what is ``wanted`` of the encoded picture ``source``; never raise, never return the original.
 
         ``ORIGINAL`` and ``REFUSED`` are not made of pixels, and a ``DECOY`` shows nothing yet: all
         three come back as placeholders.
         """
+        rendition = wanted.rendition
         task = _TASKS.get(rendition)
         if task is None:
             return self._placeholders[rendition]
@@ -122,7 +124,7 @@ class PillowRenderer:
     async def _make(self, key: bytes, task: Task, source: bytes, rendition: Rendition) -> Rendered:
         nothing = self._placeholders[rendition]
         try:
-            outcome, body = await self._pool.run(task, source)
+            outcome, body = await self._pool.run(Order(task), source)
         except Exception:  # noqa: BLE001 - the promise is a picture whatever happens; the cause goes to the log
             _log.exception("a rendition could not be made")
             return nothing

@@ -22,7 +22,7 @@ from PIL import Image, features
 from antiscrape.core.rules import ImageRules
 from antiscrape.images.decode import limit_pixels
 from antiscrape.images.formats import Format
-from antiscrape.images.frames import HEAD, Outcome, Reply, Task
+from antiscrape.images.frames import HEAD, ORDER, Order, Outcome, Reply, Task
 from antiscrape.images.recipes import Recipe, recipes
 
 if TYPE_CHECKING:
@@ -81,9 +81,10 @@ def rehearse(table: Mapping[Task, Recipe]) -> None:
         sample = io.BytesIO()
         (card.convert("RGB") if kind is Format.JPEG else card).save(sample, kind.value)
         whole = sample.getvalue()
-        for recipe in table.values():
-            recipe.make(whole, max_pixels=_TEST_CARD**2)
-            _attempt(recipe, whole[: len(whole) // 2], _TEST_CARD**2)
+        for task, recipe in table.items():
+            order = Order(task)
+            recipe.make(whole, order, max_pixels=_TEST_CARD**2)
+            _attempt(recipe, whole[: len(whole) // 2], order, _TEST_CARD**2)
 
 
 def confine(memory: int) -> None:
@@ -104,33 +105,33 @@ def confine(memory: int) -> None:
 def _serve(line: socket.socket, rules: ImageRules, table: Mapping[Task, Recipe]) -> None:
     # The server ends a slow worker after ``timeout``; the alarm is for a server that cannot any more.
     alarm = 2 * rules.timeout + 1
-    for tag, task, source in _jobs(line):
+    for tag, order, source in _jobs(line):
         signal.setitimer(signal.ITIMER_REAL, alarm)
-        reply = _attempt(table[task], source, rules.max_pixels)
+        reply = _attempt(table[order.task], source, order, rules.max_pixels)
         signal.setitimer(signal.ITIMER_REAL, 0)
         _send(line, tag, reply)
 
 
-def _attempt(recipe: Recipe, source: bytes, max_pixels: int) -> Reply:
+def _attempt(recipe: Recipe, source: bytes, order: Order, max_pixels: int) -> Reply:
     try:
-        return recipe.make(source, max_pixels=max_pixels)
+        return recipe.make(source, order, max_pixels=max_pixels)
     except MemoryError:
         return Reply(Outcome.MEMORY)
     except Exception:  # noqa: BLE001 - decoders raise OSError, SyntaxError, struct.error, ... at hostile bytes
         return Reply(Outcome.UNREADABLE)
 
 
-def _jobs(line: socket.socket) -> Iterator[tuple[int, Task, bytes]]:
+def _jobs(line: socket.socket) -> Iterator[tuple[int, Order, bytes]]:
     """Yield the jobs that arrive, until the server closes its end or is gone."""
     while True:
-        head = _read(line, HEAD.size)
+        head = _read(line, HEAD.size + ORDER.size)
         if head is None:
             return
-        length, tag, task = HEAD.unpack(head)
+        length, tag, task = HEAD.unpack_from(head)
         source = _read(line, length)
         if source is None:
             return
-        yield tag, Task(task), bytes(source)
+        yield tag, Order.unpack(task, bytes(head[HEAD.size :])), bytes(source)
 
 
 def _read(line: socket.socket, length: int) -> bytearray | None:

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 
 from antiscrape import clock
 from antiscrape.errors import ConfigurationError
-from antiscrape.images.frames import HEAD, LARGEST_REPLY, Outcome, Reply, Task
+from antiscrape.images.frames import HEAD, LARGEST_REPLY, Order, Outcome, Reply
 
 if TYPE_CHECKING:
     from antiscrape.core.rules import ImageRules
@@ -90,11 +90,11 @@ class Worker:
         """Wait for the worker's first word: READY, or UNFIT and why. Raise ``OSError`` where it dies first."""
         return await self._reply(0)
 
-    async def work(self, task: Task, source: bytes) -> Reply:
+    async def work(self, order: Order, source: bytes) -> Reply:
         """Hand over one job and return its reply; raise ``OSError`` where the worker dies or talks nonsense."""
         self.jobs += 1
         loop = asyncio.get_running_loop()
-        await loop.sock_sendall(self.line, HEAD.pack(len(source), self.jobs, task))
+        await loop.sock_sendall(self.line, HEAD.pack(len(source), self.jobs, order.task) + order.pack())
         await loop.sock_sendall(self.line, source)
         return await self._reply(self.jobs)
 
@@ -163,7 +163,7 @@ class WorkerPool:
         self._finalizer = weakref.finalize(self, _end_all, self._living)
         _pools.add(self)
 
-    async def run(self, task: Task, source: bytes) -> Reply:
+    async def run(self, order: Order, source: bytes) -> Reply:
         """Return the reply to one job, within about twice ``rules.timeout``: once to wait, once to work."""
         if self._closed or not self._adopt(asyncio.get_running_loop()):
             return Reply(Outcome.CLOSED)
@@ -171,7 +171,7 @@ class WorkerPool:
         if seat is None:
             return Reply(Outcome.CLOSED if self._closed else Outcome.BUSY)
         try:
-            return await self._work(seat, task, source)
+            return await self._work(seat, order, source)
         finally:
             self._give_back(seat)
 
@@ -272,7 +272,7 @@ class WorkerPool:
                 return
         self._free.append(seat)
 
-    async def _work(self, seat: _Seat, task: Task, source: bytes) -> Reply:
+    async def _work(self, seat: _Seat, order: Order, source: bytes) -> Reply:
         """Do one job in ``seat``; whatever interrupts it costs the worker, so no reply is ever left on a line."""
         reply = Reply(Outcome.LOST)
         try:
@@ -280,7 +280,7 @@ class WorkerPool:
             if worker is None:
                 return Reply(Outcome.CLOSED)
             async with asyncio.timeout(self._rules.timeout):
-                reply = await worker.work(task, source)
+                reply = await worker.work(order, source)
         except TimeoutError:
             _log.warning("an image worker took longer than %s s and was ended", self._rules.timeout)
         except OSError as error:

@@ -22,8 +22,10 @@ from antiscrape.core.grants import Grants
 from antiscrape.core.rules import GrantRules, ImageRules
 from antiscrape.core.tokens import KeyRing
 from antiscrape.core.verdict import Rendition
+from antiscrape.images.frames import Order, Task
 from antiscrape.images.recipes import preview
 from antiscrape.images.renderer import PillowRenderer
+from antiscrape.ports import Wanted
 from loadtests.bench.figures import resident
 from loadtests.bench.inprocess import BATCH, Sink, run_batch
 from loadtests.bench.peers import ROOT
@@ -100,7 +102,7 @@ async def _cold_preview(rounds: int) -> list[Cost]:
     recipe = preview(rules)
 
     def make(source: bytes) -> None:
-        recipe.make(source, max_pixels=rules.max_pixels)
+        recipe.make(source, Order(Task.PREVIEW), max_pixels=rules.max_pixels)
 
     pictures = [photograph(1600, 1200, seed=seed) for seed in range(2 * rounds + 1)]
     made: list[float] = []
@@ -109,11 +111,11 @@ async def _cold_preview(rounds: int) -> list[Cost]:
         plain.append(_cpu_ms(_decode_and_encode, picture))
         made.append(_cpu_ms(make, picture))
     renderer = PillowRenderer(rules)
-    await renderer.render(pictures[-1], Rendition.PREVIEW)  # starts the worker
+    await renderer.render(pictures[-1], Wanted(Rendition.PREVIEW))  # starts the worker
     waits = []
     for picture in pictures[rounds:-1]:
         begin = time.perf_counter()
-        rendered = await renderer.render(picture, Rendition.PREVIEW)
+        rendered = await renderer.render(picture, Wanted(Rendition.PREVIEW))
         waits.append((time.perf_counter() - begin) * 1000)
         if rendered.placeholder:
             raise RuntimeError("a preview could not be made")

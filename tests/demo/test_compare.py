@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 
 from antiscrape.core.rules import ImageRules
 from antiscrape.demo.compare import SAFE_CELLS, Likeness, compare, detail_left
+from antiscrape.images.frames import Order, Task
 from antiscrape.images.recipes import marked, preview
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def test_the_sites_own_smaller_sizes_would_count_as_originals(library: Library, 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_a_preview_is_reduced(library: Library, profile: str) -> None:
     path = original(library, profile)
-    body = preview(ImageRules()).make(path.read_bytes(), max_pixels=10**8).body
+    body = preview(ImageRules()).make(path.read_bytes(), Order(Task.PREVIEW), max_pixels=10**8).body
     got = compare(path, body)
     assert got.likeness is Likeness.REDUCED
     assert 4 <= got.cells <= SAFE_CELLS
@@ -92,7 +93,9 @@ def test_words_laid_over_a_picture_do_not_hide_that_its_detail_is_there(
     library: Library, profile: str
 ) -> None:
     path = original(library, profile)
-    assert compare(path, marked(ImageRules()).make(path.read_bytes(), max_pixels=10**8).body).is_original
+    assert compare(
+        path, marked(ImageRules()).make(path.read_bytes(), Order(Task.MARKED), max_pixels=10**8).body
+    ).is_original
 
 
 @pytest.mark.parametrize("profile", PROFILES)

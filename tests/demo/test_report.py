@@ -15,6 +15,7 @@ from antiscrape.demo.haul import Haul
 from antiscrape.demo.report import Report, render, write
 from antiscrape.demo.results import Held, Record, Result, read_events, tally
 from antiscrape.demo.terminal import Terminal
+from antiscrape.images.frames import Order, Task
 from antiscrape.images.recipes import preview
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ def harvested(library: Library, folder: Path) -> Result:
     """Fill ``folder`` with a preview of one photo, a refusal of another, a page; return what is counted."""
     haul = Haul(folder)
     first, second = library.photos[0], library.photos[1]
-    body = preview(ImageRules()).make(library.original(first).read_bytes(), max_pixels=10**8).body
+    source = library.original(first).read_bytes()
+    body = preview(ImageRules()).make(source, Order(Task.PREVIEW), max_pixels=10**8).body
     haul.keep(f"http://h/media/{first.filename}", 200, "image/jpeg", body)
     haul.keep(f"http://h/media/{second.filename}", 403, "text/plain", b"no")
     haul.keep("http://h/p/1001", 429, "text/plain")

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from antiscrape.core.verdict import Rendition
+from antiscrape.ports import Wanted
 from tests.house import PATIENCE
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ async def survives(renderer: PillowRenderer, sources: Iterable[bytes]) -> None:
     """Render every source; none may raise, hang, lose a worker or come back as it went."""
     await renderer.prepare()
     for source in sources:
-        made = await asyncio.wait_for(renderer.render(source, PREVIEW), PATIENCE)
+        made = await asyncio.wait_for(renderer.render(source, Wanted(PREVIEW)), PATIENCE)
         assert made.body != source
         assert len(made.body) < 200_000
         with Image.open(io.BytesIO(made.body), formats=("JPEG", "PNG", "WEBP")) as picture:
@@ -129,7 +130,7 @@ def test_a_hundred_large_photographs_at_once(using: Using, photo: bytes, encode:
         refused: list[bool] = []
 
         async def ask(number: int) -> bool:
-            made = await renderer.render(seed + bytes([number]), PREVIEW)
+            made = await renderer.render(seed + bytes([number]), Wanted(PREVIEW))
             refused.append(made.placeholder)
             return made.placeholder
 

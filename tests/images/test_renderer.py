@@ -15,9 +15,10 @@ from antiscrape.core.rules import ImageRules
 from antiscrape.core.verdict import Rendition
 from antiscrape.images.frames import Outcome, Reply
 from antiscrape.images.renderer import PillowRenderer
+from antiscrape.ports import Wanted
 
 if TYPE_CHECKING:
-    from antiscrape.images.frames import Task
+    from antiscrape.images.frames import Order
     from antiscrape.ports import Rendered, Renderer
     from tests.images.conftest import Encode, Using
 
@@ -31,8 +32,8 @@ def test_it_is_a_renderer() -> None:
 
 def test_a_second_request_is_answered_from_the_cache(using: Using, photo: bytes) -> None:
     async def job(renderer: PillowRenderer) -> None:
-        first = await renderer.render(photo, PREVIEW)
-        assert await renderer.render(photo, PREVIEW) is first
+        first = await renderer.render(photo, Wanted(PREVIEW))
+        assert await renderer.render(photo, Wanted(PREVIEW)) is first
         assert renderer.counts == {"jpeg": 1, "cached": 1}
 
     using(job)
@@ -40,7 +41,7 @@ def test_a_second_request_is_answered_from_the_cache(using: Using, photo: bytes)
 
 def test_requests_for_one_picture_at_one_time_render_it_once(using: Using, photo: bytes) -> None:
     async def job(renderer: PillowRenderer) -> None:
-        made = await asyncio.gather(*(renderer.render(photo, PREVIEW) for _ in range(20)))
+        made = await asyncio.gather(*(renderer.render(photo, Wanted(PREVIEW)) for _ in range(20)))
         assert len({id(each) for each in made}) == 1
         assert renderer.counts == {"jpeg": 1, "joined": 19}
 
@@ -53,17 +54,17 @@ def test_who_hangs_up_takes_nothing_from_the_others(using: Using, photo: bytes) 
 
     async def job(renderer: PillowRenderer) -> None:
         await renderer.prepare()
-        callers = [asyncio.create_task(renderer.render(photo, PREVIEW)) for _ in range(3)]
+        callers = [asyncio.create_task(renderer.render(photo, Wanted(PREVIEW))) for _ in range(3)]
         await asyncio.sleep(0)
         callers[0].cancel()
         callers[2].cancel()
         made = await asyncio.gather(*callers, return_exceptions=True)
         assert [isinstance(each, asyncio.CancelledError) for each in made] == [True, False, True]
-        alone = asyncio.create_task(renderer.render(photo, MARKED))
+        alone = asyncio.create_task(renderer.render(photo, Wanted(MARKED)))
         await asyncio.sleep(0)
         alone.cancel()
         await asyncio.gather(alone, return_exceptions=True)
-        assert not (await renderer.render(photo, MARKED)).placeholder
+        assert not (await renderer.render(photo, Wanted(MARKED))).placeholder
         assert renderer.counts["jpeg"] == 2
 
     using(job)
@@ -78,7 +79,7 @@ def test_every_rendition_of_every_source_has_an_etag_of_its_own(
 
     async def job(renderer: PillowRenderer) -> None:
         for source, rendition in itertools.product((photo, other), (PREVIEW, MARKED)):
-            etags.append((await renderer.render(source, rendition)).etag)
+            etags.append((await renderer.render(source, Wanted(rendition))).etag)
         etags.extend(renderer.placeholder(rendition).etag for rendition in Rendition)
 
     using(job)
@@ -92,7 +93,7 @@ def test_an_etag_is_the_same_in_every_process(using: Using, photo: bytes) -> Non
     """Two servers behind one balancer must agree, or browsers fetch again for nothing."""
 
     async def job(renderer: PillowRenderer) -> Rendered:
-        return await renderer.render(photo, PREVIEW)
+        return await renderer.render(photo, Wanted(PREVIEW))
 
     assert using(job) == using(job)
 
@@ -102,7 +103,7 @@ def test_what_is_not_made_of_pixels_is_a_placeholder(
     rendition: Rendition, using: Using, photo: bytes
 ) -> None:
     async def job(renderer: PillowRenderer) -> None:
-        assert await renderer.render(photo, rendition) is renderer.placeholder(rendition)
+        assert await renderer.render(photo, Wanted(rendition)) is renderer.placeholder(rendition)
         assert not renderer._pool._living
 
     using(job)
@@ -112,7 +113,7 @@ def test_what_is_not_made_of_pixels_is_a_placeholder(
 @pytest.mark.parametrize("source", [b"", b"<svg/>", b"%PDF-1.7", b"\0" * 100, b"GIF89a"])
 def test_what_is_no_picture_is_a_placeholder(source: bytes, using: Using) -> None:
     async def job(renderer: PillowRenderer) -> None:
-        made = await renderer.render(source, PREVIEW)
+        made = await renderer.render(source, Wanted(PREVIEW))
         assert made is renderer.placeholder(PREVIEW)
         assert made.placeholder
 
@@ -122,7 +123,7 @@ def test_what_is_no_picture_is_a_placeholder(source: bytes, using: Using) -> Non
 @pytest.mark.security("E2")
 def test_a_source_beyond_the_bytes_allowed_is_not_even_digested(using: Using, photo: bytes) -> None:
     async def job(renderer: PillowRenderer) -> None:
-        assert (await renderer.render(photo, PREVIEW)).placeholder
+        assert (await renderer.render(photo, Wanted(PREVIEW))).placeholder
         assert renderer.counts == {"refused": 1}
 
     using(job, max_bytes=len(photo) - 1)
@@ -132,7 +133,7 @@ def test_a_source_beyond_the_bytes_allowed_is_not_even_digested(using: Using, ph
 def test_a_broken_picture_is_read_once(using: Using, photo: bytes) -> None:
     async def job(renderer: PillowRenderer) -> None:
         for _ in range(5):
-            assert (await renderer.render(photo[:3000], PREVIEW)).placeholder
+            assert (await renderer.render(photo[:3000], Wanted(PREVIEW))).placeholder
         assert renderer.counts == {"unreadable": 1, "cached": 4}
 
     using(job)
@@ -145,13 +146,13 @@ def test_a_picture_that_costs_two_workers_gets_no_third(using: Using, photo: byt
     async def job(renderer: PillowRenderer) -> None:
         outcomes = iter([Outcome.LOST, Outcome.LOST, Outcome.JPEG])
 
-        async def run(task: Task, source: bytes) -> Reply:
+        async def run(order: Order, source: bytes) -> Reply:
             return Reply(next(outcomes), b"made")
 
         renderer._pool.run = run  # type: ignore[method-assign]  # how a decoder may crash tomorrow is not known today
         for _ in range(4):
-            assert (await renderer.render(photo, PREVIEW)).placeholder
-        assert (await renderer.render(photo, MARKED)).body == b"made"
+            assert (await renderer.render(photo, Wanted(PREVIEW))).placeholder
+        assert (await renderer.render(photo, Wanted(MARKED))).body == b"made"
         assert renderer.counts == {"lost": 2, "cached": 2, "jpeg": 1}
 
     using(job)
@@ -163,14 +164,17 @@ def test_no_room_is_answered_with_a_placeholder_and_not_remembered(using: Using,
         await renderer.prepare()
         (worker,) = renderer._pool._living
         os.kill(worker.process.pid, signal.SIGSTOP)
-        held = [asyncio.create_task(renderer.render(photo + bytes([number]), PREVIEW)) for number in range(3)]
+        held = [
+            asyncio.create_task(renderer.render(photo + bytes([number]), Wanted(PREVIEW)))
+            for number in range(3)
+        ]
         async with asyncio.timeout(5):
             while len(renderer._pool._waiting) < 2:  # noqa: ASYNC110 - the pool has no event for a test to wait for
                 await asyncio.sleep(0)
-        assert (await renderer.render(photo, PREVIEW)).placeholder
+        assert (await renderer.render(photo, Wanted(PREVIEW))).placeholder
         os.kill(worker.process.pid, signal.SIGCONT)
         assert not any(made.placeholder for made in await asyncio.gather(*held))
-        assert not (await renderer.render(photo, PREVIEW)).placeholder
+        assert not (await renderer.render(photo, Wanted(PREVIEW))).placeholder
         assert renderer.counts == {"busy": 1, "jpeg": 4}
 
     using(job, queue=2, timeout=20)
@@ -180,11 +184,11 @@ def test_a_fault_of_our_own_is_a_placeholder_and_a_line_in_the_log(
     using: Using, photo: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def job(renderer: PillowRenderer) -> None:
-        async def run(task: Task, source: bytes) -> Reply:
+        async def run(order: Order, source: bytes) -> Reply:
             raise RuntimeError
 
         renderer._pool.run = run  # type: ignore[method-assign]  # the fault that nobody foresaw
-        assert (await renderer.render(photo, PREVIEW)).placeholder
+        assert (await renderer.render(photo, Wanted(PREVIEW))).placeholder
         assert "a rendition could not be made" in caplog.text
 
     using(job)
@@ -193,12 +197,12 @@ def test_a_fault_of_our_own_is_a_placeholder_and_a_line_in_the_log(
 def test_closing_ends_what_is_under_way(using: Using, photo: bytes) -> None:
     async def job(renderer: PillowRenderer) -> None:
         await renderer.prepare()
-        under_way = asyncio.create_task(renderer.render(photo, PREVIEW))
+        under_way = asyncio.create_task(renderer.render(photo, Wanted(PREVIEW)))
         await asyncio.sleep(0)
         await renderer.aclose()
         await under_way
         assert not renderer._pool._living
         assert not renderer._flights
-        assert (await renderer.render(photo + b"x", PREVIEW)).placeholder
+        assert (await renderer.render(photo + b"x", Wanted(PREVIEW))).placeholder
 
     using(job)

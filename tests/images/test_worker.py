@@ -29,12 +29,13 @@ import asyncio, os, sys
 from antiscrape.core.rules import ImageRules
 from antiscrape.core.verdict import Rendition
 from antiscrape.images.renderer import PillowRenderer
+from antiscrape.ports import Wanted
 
 renderer = PillowRenderer(ImageRules())
 source = sys.stdin.buffer.read()
 
 def render(extra=b""):
-    made = asyncio.run(renderer.render(source + extra, Rendition.PREVIEW))
+    made = asyncio.run(renderer.render(source + extra, Wanted(Rendition.PREVIEW)))
     assert made.content_type == "image/jpeg" and not made.placeholder
     return next(iter(renderer._pool._living)).process.pid
 

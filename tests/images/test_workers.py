@@ -18,7 +18,7 @@ from antiscrape import clock
 from antiscrape.core.rules import ImageRules
 from antiscrape.errors import ConfigurationError
 from antiscrape.images import workers
-from antiscrape.images.frames import HEAD, LARGEST_REPLY, Outcome, Reply, Task
+from antiscrape.images.frames import HEAD, LARGEST_REPLY, Order, Outcome, Reply, Task
 from antiscrape.images.workers import WorkerPool
 from tests.house import PATIENCE
 
@@ -65,7 +65,7 @@ async def until(condition: Callable[[], bool]) -> None:
 async def in_hand(pool: WorkerPool, source: bytes) -> asyncio.Task[Reply]:
     """Stop the only worker, give it a job, and return once the job has been taken."""
     os.kill(pid_of(pool), signal.SIGSTOP)
-    job = asyncio.create_task(pool.run(Task.PREVIEW, source))
+    job = asyncio.create_task(pool.run(Order(Task.PREVIEW), source))
     await until(lambda: not pool._free)
     return job
 
@@ -79,7 +79,7 @@ def test_a_worker_killed_in_mid_job_costs_that_job_only(loop: Any, photo: bytes)
         await pool.prepare()
         former = pid_of(pool)
         running = await in_hand(pool, photo)
-        waiting = asyncio.create_task(pool.run(Task.PREVIEW, photo))
+        waiting = asyncio.create_task(pool.run(Order(Task.PREVIEW), photo))
         os.kill(former, signal.SIGKILL)
         assert (await running).outcome is Outcome.LOST
         assert (await waiting).outcome is Outcome.JPEG
@@ -100,7 +100,7 @@ def test_a_worker_that_hangs_is_ended_at_its_time(loop: Any, photo: bytes) -> No
         running = await in_hand(pool, photo)
         assert (await running).outcome is Outcome.LOST
         assert 0.9 <= time.monotonic() - start < PATIENCE
-        assert (await pool.run(Task.PREVIEW, photo)).outcome is Outcome.JPEG
+        assert (await pool.run(Order(Task.PREVIEW), photo)).outcome is Outcome.JPEG
         assert pid_of(pool) != former
 
     on_pool(job, loop=loop, timeout=1.0)
@@ -116,8 +116,8 @@ def test_a_picture_that_needs_too_much_memory_meets_the_limit_in_the_worker(enco
     async def job(pool: WorkerPool) -> None:
         await pool.prepare()
         former = pid_of(pool)
-        assert (await pool.run(Task.PREVIEW, bomb)).outcome is Outcome.MEMORY
-        assert (await pool.run(Task.PREVIEW, small)).outcome is Outcome.JPEG
+        assert (await pool.run(Order(Task.PREVIEW), bomb)).outcome is Outcome.MEMORY
+        assert (await pool.run(Order(Task.PREVIEW), small)).outcome is Outcome.JPEG
         assert pid_of(pool) != former
 
     on_pool(job, worker_memory=128 * 2**20)
@@ -127,7 +127,7 @@ def test_a_picture_that_needs_too_much_memory_meets_the_limit_in_the_worker(enco
 
 def _renders(source: bytes) -> Callable[[WorkerPool], Coroutine[Any, Any, None]]:
     async def job(pool: WorkerPool) -> None:
-        assert (await pool.run(Task.PREVIEW, source)).outcome is Outcome.JPEG
+        assert (await pool.run(Order(Task.PREVIEW), source)).outcome is Outcome.JPEG
 
     return job
 
@@ -137,9 +137,11 @@ def test_a_full_queue_answers_at_once_and_the_others_are_served(photo: bytes) ->
     async def job(pool: WorkerPool) -> None:
         await pool.prepare()
         running = await in_hand(pool, photo)
-        waiting = [asyncio.create_task(pool.run(Task.PREVIEW, photo)) for _ in range(2)]
+        waiting = [asyncio.create_task(pool.run(Order(Task.PREVIEW), photo)) for _ in range(2)]
         await until(lambda: len(pool._waiting) == 2)
-        assert (await pool.run(Task.PREVIEW, photo)).outcome is Outcome.BUSY  # while the worker stands still
+        assert (
+            await pool.run(Order(Task.PREVIEW), photo)
+        ).outcome is Outcome.BUSY  # while the worker stands still
         os.kill(pid_of(pool), signal.SIGCONT)
         assert {reply.outcome for reply in await asyncio.gather(running, *waiting)} == {Outcome.JPEG}
         assert pool._waiting_bytes == 0
@@ -154,9 +156,9 @@ def test_the_queue_is_bounded_in_bytes_too(photo: bytes) -> None:
     async def job(pool: WorkerPool) -> None:
         await pool.prepare()
         running = await in_hand(pool, photo)
-        waiting = [asyncio.create_task(pool.run(Task.PREVIEW, photo)) for _ in range(4)]
+        waiting = [asyncio.create_task(pool.run(Order(Task.PREVIEW), photo)) for _ in range(4)]
         await until(lambda: len(pool._waiting) == 4)
-        assert (await pool.run(Task.PREVIEW, photo)).outcome is Outcome.BUSY
+        assert (await pool.run(Order(Task.PREVIEW), photo)).outcome is Outcome.BUSY
         os.kill(pid_of(pool), signal.SIGCONT)
         await asyncio.gather(running, *waiting)
 
@@ -167,10 +169,10 @@ def test_waiting_too_long_is_answered(photo: bytes) -> None:
     async def job(pool: WorkerPool) -> None:
         await pool.prepare()
         running = await in_hand(pool, photo)
-        late = asyncio.create_task(pool.run(Task.PREVIEW, photo))
+        late = asyncio.create_task(pool.run(Order(Task.PREVIEW), photo))
         await until(lambda: len(pool._waiting) == 1)
         assert {(await running).outcome, (await late).outcome} <= {Outcome.LOST, Outcome.BUSY, Outcome.JPEG}
-        assert (await pool.run(Task.PREVIEW, photo)).outcome is Outcome.JPEG
+        assert (await pool.run(Order(Task.PREVIEW), photo)).outcome is Outcome.JPEG
         assert (pool._waiting_bytes, len(pool._waiting), len(pool._free)) == (0, 0, 1)
 
     on_pool(job, timeout=1.0)
@@ -188,7 +190,7 @@ def test_cancelled_jobs_never_mix_up_replies(loop: Any, encode: Encode) -> None:
             if size % 4 == 1:
                 made = await in_hand(pool, source)  # its worker stopped, so surely cancelled on its way
             else:
-                made = asyncio.create_task(pool.run(Task.PREVIEW, source))
+                made = asyncio.create_task(pool.run(Order(Task.PREVIEW), source))
                 for _ in range(size - 68):
                     await asyncio.sleep(0)
             if size % 2:
@@ -215,7 +217,7 @@ def test_one_pool_serves_loop_after_loop(order: tuple[int, ...], photo: bytes) -
     pids = set()
     for kind in order:
         with asyncio.Runner(loop_factory=LOOPS[kind]) as runner:
-            assert runner.run(pool.run(Task.PREVIEW, photo)).outcome is Outcome.JPEG
+            assert runner.run(pool.run(Order(Task.PREVIEW), photo)).outcome is Outcome.JPEG
             pids.add(pid_of(pool))
     asyncio.run(pool.aclose())
     assert len(pids) == 1
@@ -232,7 +234,7 @@ def test_a_loop_that_ends_in_mid_job_leaves_the_pool_whole(loop: Any, photo: byt
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(abandon())
     with asyncio.Runner(loop_factory=loop) as runner:
-        assert runner.run(pool.run(Task.PREVIEW, photo)).outcome is Outcome.JPEG
+        assert runner.run(pool.run(Order(Task.PREVIEW), photo)).outcome is Outcome.JPEG
         runner.run(pool.aclose())
     assert not pool._living
 
@@ -245,8 +247,8 @@ def test_a_worker_is_replaced_after_its_jobs(photo: bytes, monkeypatch: pytest.M
         former = pid_of(pool)
         for turn in range(3):
             assert pid_of(pool) == former, turn
-            assert (await pool.run(Task.PREVIEW, photo)).outcome is Outcome.JPEG
-        assert (await pool.run(Task.PREVIEW, photo)).outcome is Outcome.JPEG
+            assert (await pool.run(Order(Task.PREVIEW), photo)).outcome is Outcome.JPEG
+        assert (await pool.run(Order(Task.PREVIEW), photo)).outcome is Outcome.JPEG
         assert pid_of(pool) != former
 
     on_pool(job)
@@ -256,9 +258,9 @@ def test_no_more_workers_start_than_there_is_work_for(photo: bytes) -> None:
     async def job(pool: WorkerPool) -> None:
         assert not pool._living
         for _ in range(3):
-            await pool.run(Task.PREVIEW, photo)
+            await pool.run(Order(Task.PREVIEW), photo)
         assert len(pool._living) == 1
-        await asyncio.gather(*(pool.run(Task.PREVIEW, photo) for _ in range(12)))
+        await asyncio.gather(*(pool.run(Order(Task.PREVIEW), photo) for _ in range(12)))
         assert len(pool._living) == 3
 
     on_pool(job, workers=3)
@@ -282,7 +284,7 @@ def test_a_worker_that_lies_is_ended(lie: bytes) -> None:
 
     async def job(pool: WorkerPool) -> None:
         pool._command = _speaking(READY, lie)
-        assert await pool.run(Task.PREVIEW, b"source") == Reply(Outcome.LOST)
+        assert await pool.run(Order(Task.PREVIEW), b"source") == Reply(Outcome.LOST)
         assert pool._seats[0].worker is None
 
     on_pool(job)
@@ -314,15 +316,15 @@ def test_a_worker_that_cannot_start_is_told_and_not_started_again_and_again(
         with pytest.raises(ConfigurationError, match="Pillow 9 is old"):
             await pool.prepare()
         pool._command = good
-        assert (await pool.run(Task.PREVIEW, photo)).outcome is Outcome.CLOSED
+        assert (await pool.run(Order(Task.PREVIEW), photo)).outcome is Outcome.CLOSED
         now += 1.01
         pool._command = ["/nonexistent/python"]
-        assert (await pool.run(Task.PREVIEW, photo)).outcome is Outcome.CLOSED
+        assert (await pool.run(Order(Task.PREVIEW), photo)).outcome is Outcome.CLOSED
         pool._command = good
         now += 1.01
-        assert (await pool.run(Task.PREVIEW, photo)).outcome is Outcome.CLOSED
+        assert (await pool.run(Order(Task.PREVIEW), photo)).outcome is Outcome.CLOSED
         now += 1.0
-        assert (await pool.run(Task.PREVIEW, photo)).outcome is Outcome.JPEG
+        assert (await pool.run(Order(Task.PREVIEW), photo)).outcome is Outcome.JPEG
         assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"]
 
     on_pool(job)
@@ -332,12 +334,12 @@ def test_a_closed_pool_answers_and_starts_nothing(photo: bytes) -> None:
     async def job(pool: WorkerPool) -> None:
         await pool.prepare()
         running = await in_hand(pool, photo)
-        waiting = asyncio.create_task(pool.run(Task.PREVIEW, photo))
+        waiting = asyncio.create_task(pool.run(Order(Task.PREVIEW), photo))
         await until(lambda: len(pool._waiting) == 1)
         await pool.aclose()
         assert (await running).outcome is Outcome.LOST
         assert (await waiting).outcome is Outcome.CLOSED
-        assert (await pool.run(Task.PREVIEW, photo)).outcome is Outcome.CLOSED
+        assert (await pool.run(Order(Task.PREVIEW), photo)).outcome is Outcome.CLOSED
         assert not pool._living
 
     on_pool(job, timeout=20)
