@@ -79,7 +79,7 @@ class AntiscrapeMiddleware(Middleware):
         loaded = policy  # its version, in the metrics, must not depend on the secret
         policy, trap = lay_trap(policy, keys)
         grants = _grants(policy)
-        sink, renderer = open_sink(policy.record.events), PillowRenderer(policy.images)
+        sink, renderer = open_sink(policy.record.events), _renderer(policy, keys)
         networks = _networks(policy)
         recorder = _recorder(policy, keys, sink, networks)
         opened = _open_store(policy, keys, recorder)
@@ -131,6 +131,10 @@ class AntiscrapeMiddleware(Middleware):
 def protect(app: ASGIApp, policy: Policy | None = None) -> AntiscrapeMiddleware:
     """Return ``app`` behind antiscrape."""
     return AntiscrapeMiddleware(app, policy=policy)
+
+
+def _renderer(policy: Policy, keys: KeyRing) -> PillowRenderer:
+    return PillowRenderer(policy.images, key=keys.derive("renditions"), trace=policy.trace)
 
 
 def _recorder(policy: Policy, keys: KeyRing, sink: EventSink, networks: NetworkBook | None) -> Recorder:

@@ -24,13 +24,14 @@ class Rendered(NamedTuple):
     """A finished rendition: the bytes, their media type, and a strong ETag's opaque value (unquoted).
 
     ``placeholder`` tells that the source could not be read or there was no room to read it, so that
-    the picture shown has nothing of it.
+    the picture shown has nothing of it. ``taker`` is the trace within, 0 where there is none.
     """
 
     body: bytes
     content_type: str
     etag: str
     placeholder: bool = False
+    taker: int = 0
 
 
 class Wanted(NamedTuple):
@@ -38,13 +39,15 @@ class Wanted(NamedTuple):
 
     ``accept`` is its Accept field; ``name`` the canonical host, path and query of the picture, from which a
     decoy is drawn; ``taker`` the 64 bits of the trace that names whom the rendition is made for, or 0 for
-    none.
+    none. ``source`` names the picture's bytes by what the site itself says of them (16 bytes), where that
+    tells them from all others; ``b""`` has the bytes digested.
     """
 
     rendition: Rendition
     accept: bytes = b""
     name: bytes = b""
     taker: int = 0
+    source: bytes = b""
 
 
 class Renderer(Protocol):
@@ -55,6 +58,17 @@ class Renderer(Protocol):
 
         What cannot be decoded, is too large, takes too long or finds no room in the queue comes
         back as a placeholder.
+        """
+        ...
+
+    def held(self, wanted: Wanted) -> Rendered | None:
+        """Return at once what is in memory of the picture ``wanted.source``, its trace not yet in it."""
+        ...
+
+    async def recall(self, wanted: Wanted, base: Rendered | None = None) -> Rendered | None:
+        """Return what was made before of the picture ``wanted.source``, or ``None`` where that is gone; never raise.
+
+        ``base`` is what ``held`` returned: with it, the answer is never ``None``.
         """
         ...
 

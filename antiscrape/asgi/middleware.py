@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from antiscrape.asgi.answers import send_error
 from antiscrape.asgi.caching import PARTIAL
+from antiscrape.asgi.collecting import asking
 from antiscrape.asgi.head import HeadReader
 from antiscrape.asgi.preferences import Speaker
 from antiscrape.asgi.quotas import Teller
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from antiscrape.asgi.types import ASGIApp, Message, Receive, Scope, Send
     from antiscrape.core.partner import PartnerBook
     from antiscrape.evidence.recorder import Recorder
+    from antiscrape.evidence.takers import Takers
     from antiscrape.gate import Gate, Passage
     from antiscrape.ports import Renderer
 
@@ -72,6 +74,7 @@ class Middleware:
         accounts: Accounts | None = None,
         maze: Maze | None = None,
         partners: PartnerBook | None = None,
+        takers: Takers | None = None,
     ) -> None:
         tell, mode = gate.policy.tell, gate.policy.mode
         self.app = Teller(app, gate) if tell is Tell.ALWAYS and mode is Mode.ENFORCE else app
@@ -89,7 +92,7 @@ class Middleware:
         self._ledger = gate.ledger
         self._maze = maze
         self._partners = partners or None
-        self._tools = Tools(gate, renderer, long_side, rewriters, accounts)
+        self._tools = Tools(gate, renderer, long_side, rewriters, accounts, takers)
         self._preferences = preferences
         self._keepers = tuple(keepers)
         self._documents = frozenset[bytes]() if preferences is None else preferences.paths
@@ -148,12 +151,15 @@ class Middleware:
         responder = Responder()
         responder.tools, responder.passage, responder.to = self._tools, passage, send
         responder.handle, responder.status, responder.news = None, 0, False
+        answer: Send = responder.send
         if self._changes or passage.query or verdict.rendition is not _ORIGINAL:
             scope = self._inner_scope(scope, passage)
+            if verdict.rendition is not _ORIGINAL:
+                scope, answer = asking(scope, responder)
         if "extensions" in scope:
             scope = _without_shortcuts(scope)
         try:
-            await self.app(scope, receive, responder.send)
+            await self.app(scope, receive, answer)
         finally:
             if passage.verdict is self._plain:
                 self._allowed[_BROWSER] += 1

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from antiscrape.asgi.answers import send_rendition
 from antiscrape.asgi.caching import keep_private
+from antiscrape.asgi.collecting import Collector, size_of
 from antiscrape.asgi.media import KINDS, SNIFFED, Media, known_media, looks_like_image, read_media
+from antiscrape.asgi.sources import Sources
 from antiscrape.asgi.traps import private_fields
 from antiscrape.core.resource import Kind, Size
 from antiscrape.core.verdict import Mode, Rendition
-from antiscrape.ports import Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from antiscrape.asgi.bodies import BodyWriter, Rewriters
     from antiscrape.asgi.types import Headers, Message, Send
     from antiscrape.core.verdict import Verdict
+    from antiscrape.evidence.takers import Takers
     from antiscrape.gate import Gate, Passage
     from antiscrape.ports import Renderer
 
@@ -40,10 +41,6 @@ _REFUSALS: Final = frozenset({403, 410, 429})
 _TEXTS: Final = frozenset({Media.HTML, Media.JSON})
 
 
-#: Where a JPEG's frame header stands behind the usual metadata.
-_LOOK: Final = 65_536
-
-
 class Tools:
     """What all responders of one middleware share."""
 
@@ -57,6 +54,8 @@ class Tools:
         "renderer",
         "rewriters",
         "shadow",
+        "sources",
+        "takers",
     )
 
     def __init__(
@@ -66,11 +65,14 @@ class Tools:
         long_side: LongSide,
         rewriters: Rewriters | None,
         accounts: Accounts | None = None,
+        takers: Takers | None = None,
     ) -> None:
         self.gate = gate
         self.accounts = accounts
         self.renderer = renderer
         self.long_side = long_side
+        self.sources = Sources()
+        self.takers = takers
         self.rewriters = rewriters
         self.shadow = gate.policy.mode is Mode.SHADOW
         self.max_bytes = gate.policy.images.max_bytes
@@ -86,7 +88,7 @@ class Responder:
     ``to`` is the server's. Made without arguments and told the rest, which spares every request a call.
     """
 
-    __slots__ = ("_start", "_writer", "collected", "handle", "news", "passage", "status", "to", "tools")
+    __slots__ = ("_start", "_writer", "handle", "held", "news", "passage", "status", "to", "tools")
 
     tools: Tools
     passage: Passage
@@ -100,7 +102,7 @@ class Responder:
     # set by the handlers that need them
     _start: Message
     _writer: BodyWriter
-    collected: bytearray | None
+    held: bytes  # of an answer that may turn out to be a picture
 
     def send(self, message: Message) -> Awaitable[None]:  # noqa: C901  one scan of the fields, on every answer
         """Take one message of the site; what passes costs no coroutine of ours."""
@@ -176,13 +178,13 @@ class Responder:
         elif self.status in {204, 304} or self.passage.method == "HEAD":
             await self._give_up(self._start)
         else:
-            self.collected = bytearray()
+            self.held = b""
             self.handle = self._sniff
 
     async def _sniff(self, message: Message) -> None:
-        held = bytes(self.collected or b"") + message.get("body", b"")
+        held = self.held + message.get("body", b"")
         if len(held) < SNIFFED and message.get("more_body", False):  # too little to tell
-            self.collected = bytearray(held)
+            self.held = held
             return
         if looks_like_image(held):
             await self._begin_image(self._start)
@@ -228,7 +230,7 @@ class Responder:
     async def _look(self, message: Message) -> None:
         """Judge an image by its first chunk."""
         tools, passage = self.tools, self.passage
-        size = self._size_of(message.get("body", b""))
+        size = size_of(tools, message.get("body", b""))
         verdict = await self._judge(size)
         tools.gate.learn(passage, Kind.IMAGE, size)
         await self._answer_image(verdict)
@@ -239,10 +241,6 @@ class Responder:
         gate = self.tools.gate
         verdict = gate.judge_image(self.passage, size)
         return verdict if gate.ledger is None else await gate.settle(self.passage, gate.ledger)
-
-    def _size_of(self, head: bytes) -> Size:
-        side = self.tools.long_side(head)
-        return Size.THUMBNAIL if side is not None and side < self.tools.original_from else Size.ORIGINAL
 
     async def _answer_image(self, verdict: Verdict) -> None:
         """Let the image through, or begin to collect it."""
@@ -258,8 +256,7 @@ class Responder:
             self.handle = self.to
             await self.to(self._start)
         else:
-            self.collected = bytearray()
-            self.handle = self._collect
+            self.handle = Collector(self, self._start).take
 
     def _count_bytes(self, headers: Headers) -> None:
         if self.status == 304 or self.passage.method == "HEAD":
@@ -278,36 +275,6 @@ class Responder:
                 # a handler of our own that stays is a cycle, and work for the garbage collector
                 self.handle = self.to
         await self.to(message)
-
-    async def _collect(self, message: Message) -> None:
-        """Gather the site's image; at its end, answer with the rendition made of it."""
-        if message["type"] != "http.response.body":
-            return
-        if self.collected is not None:
-            self.collected += message.get("body", b"")
-            if len(self.collected) > self.tools.max_bytes:
-                self.collected = None
-        if message.get("more_body", False):
-            return
-        self.handle = self.to
-        renderer, rendition = self.tools.renderer, self.passage.verdict.rendition
-        resource = self.passage.resource
-        if self.collected and (resource.kind is not Kind.IMAGE or resource.size is Size.UNTOLD):
-            self.tools.gate.note_image(self.passage, self._size_of(bytes(self.collected[:_LOOK])))
-        # A part (206) of an image is none, and an unread one has nothing to show.
-        if self.collected and self.status != 206:
-            rendered = await renderer.render(bytes(self.collected), self._wanted(rendition))
-        else:
-            rendered = renderer.placeholder(rendition)
-        self.collected = None
-        status = 200 if self.status == 206 else self.status
-        await send_rendition(self.to, rendered, self.passage, status, self._start["headers"])
-
-    def _wanted(self, rendition: Rendition) -> Wanted:
-        passage = self.passage
-        path = passage.resource.path.encode("utf-8", "surrogateescape")
-        name = b"%b%b?%b" % (passage.host.encode("ascii"), path, self.tools.gate.site_query(passage))
-        return Wanted(rendition, passage.value(b"accept") or b"", name)
 
     async def _begin_text(self, message: Message, rewriters: Rewriters, content_type: bytes) -> None:
         headers = rewriters.fields(lowered(message)["headers"])

@@ -117,6 +117,17 @@ class ImageRules:
     timeout: float = 5.0
     worker_memory: int = 512 * 2**20
     cache_bytes: int = 64 * 2**20
+    cache_folder: str = ""  # where renditions outlive the server; "" for nowhere
+    cache_folder_bytes: int = 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class TraceRules:
+    """Which renditions carry the trace of whom they were made for."""
+
+    renditions: tuple[Rendition, ...] = (Rendition.MARKED, Rendition.PREVIEW)
+    required: bool = False  # whether the start fails where traces cannot be embedded
+    cache_bytes: int = 16 * 2**20  # memory for traced copies
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +214,7 @@ class Policy:
     tell: Tell = Tell.REFUSALS
     identity: IdentityRules = field(default_factory=IdentityRules)
     images: ImageRules = field(default_factory=ImageRules)
+    trace: TraceRules = field(default_factory=TraceRules)
     grants: GrantRules = field(default_factory=GrantRules)
     spread: bool = True  # whether clients are judged by what they do together
     traps: TrapRules = field(default_factory=TrapRules)

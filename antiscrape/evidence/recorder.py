@@ -66,7 +66,7 @@ class Recorder:
             "event": "verdict",
             "time": round(self._wall(), 3),
             "site": self._site,
-            "client": self._name(passage.history.key),
+            "client": self.name(passage.history.key),
             "method": passage.method,
             "host": passage.host,
             "path": passage.resource.path,
@@ -83,6 +83,8 @@ class Recorder:
             event["claim"] = {"name": passage.role.name, "proof": passage.role.proof.value}
         if self._networks is not None and (facts := self._networks.facts(passage.client)) != NOTHING:
             event["network"] = {name: value for name, value in facts._asdict().items() if value}
+        if taker := getattr(passage, "taker", 0):
+            event["trace"] = f"{taker:016x}"
         if passage.resource.subject:
             event["subject"] = passage.resource.subject
         if verdict.exceeded is not None:
@@ -127,7 +129,8 @@ class Recorder:
             }
         )
 
-    def _name(self, key: str) -> str:
+    def name(self, key: str) -> str:
+        """Return what events call the principal of that store key, this week."""
         if self._plain:
             return key
         week = int(self._wall()) // _WEEK

@@ -45,6 +45,7 @@ class Passage(RequestHead):
         "profile",
         "resource",
         "role",
+        "taker",
         "verdict",
     )
 
@@ -61,6 +62,8 @@ class Passage(RequestHead):
     grant: GrantState | None
     look: bytes
     find: Callable[[RequestHead], Principal]
+    # set only where a lesser rendition was sent: the trace in it, 0 for none
+    taker: int
 
     @property
     def principal(self) -> Principal:

@@ -1,7 +1,8 @@
 """The words that the server's process and its image workers exchange: frames of a head and a body.
 
 A head is 13 bytes: the body's length, a tag that a reply repeats from its job, and what the frame is.
-Between the head of a job and its body, the source, stand 25 bytes with the rest of the order.
+Between the head of a job and its body, the source, stand 25 bytes with the rest of the order. The
+first frame of all tells a new worker its duty.
 Neither side believes the other further than it must: a worker has read hostile bytes and may speak
 for them, so replies are bounded and a wrong tag ends the worker.
 """
@@ -41,6 +42,17 @@ class Task(IntEnum):
     STAMP = 4  # a rendition that our own workers made, with the trace of its taker
 
 
+class Duty(IntEnum):
+    """What a worker is there for: the first word that it is told, with the key that it needs, before it is confined."""
+
+    MAKE = 1  # it reads whatever the site sends, and holds no key
+    STAMP = 2  # it holds the trace's key, and reads only what our own workers made
+
+    def hello(self, key: bytes = b"") -> bytes:
+        """Return the frame that says so."""
+        return HEAD.pack(len(key), 0, self) + key
+
+
 class Order(NamedTuple):
     """What a worker is to make of the source that comes with it.
 
@@ -64,7 +76,7 @@ class Order(NamedTuple):
 
 
 class Outcome(IntEnum):
-    """What became of a job. The last three are the pool's own words and never travel."""
+    """What became of a job. The last four are the server's own words and never travel."""
 
     READY = 0  # the worker has started and may be given jobs
     JPEG = 1  # done; the body is a JPEG
@@ -78,6 +90,7 @@ class Outcome(IntEnum):
     BUSY = 32  # no room in the queue
     LOST = 33  # the worker died or was ended for taking too long
     CLOSED = 34  # no worker can be started, or the pool is closed
+    FAULT = 35  # a fault of our own, which the log tells of
 
 
 #: The media types of the outcomes that carry a picture.

@@ -1,6 +1,7 @@
 """One image worker: a process that reads jobs from a socket, makes renditions, and can do little else.
 
-It is started by :mod:`antiscrape.images.workers` and holds nothing worth stealing: no secret, no
+It is started by :mod:`antiscrape.images.workers` and holds nothing worth stealing: no secret (but
+for the trace's key in those that put traces into finished renditions, see :mod:`antiscrape.images.stamping`), no
 environment, no request. Before it reads its first hostile byte it gives up the means to open a file,
 a socket or a process, to write a core dump, and to take more memory than the rules allow. It ends
 when its socket does, so it cannot outlive the server, and an alarm ends it when a job never does.
@@ -14,7 +15,7 @@ import os
 import resource
 import signal
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import PIL
 from PIL import Image, features
@@ -22,17 +23,27 @@ from PIL import Image, features
 from antiscrape.core.rules import ImageRules
 from antiscrape.images.decode import limit_pixels
 from antiscrape.images.formats import Format
-from antiscrape.images.frames import HEAD, ORDER, Order, Outcome, Reply, Task
-from antiscrape.images.recipes import Recipe, recipes
+from antiscrape.images.frames import HEAD, ORDER, Duty, Order, Outcome, Reply
+from antiscrape.images.recipes import recipes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from antiscrape.images.frames import Task
 
 #: The first releases with the decoder fixes of 2026 (Pillow) and of CVE-2023-4863 (libwebp).
 LEAST_PILLOW = (12, 3)
 LEAST_LIBWEBP = (1, 3, 2)
 _NICE = 5
 _TEST_CARD = 48  # pixels
+
+
+class Maker(Protocol):
+    """Carries out one task."""
+
+    def make(self, source: bytes, order: Order, *, max_pixels: int) -> Reply:
+        """Return what is made of ``source``; raise whatever a decoder raises."""
+        ...
 
 
 def main(settings: str) -> None:
@@ -43,7 +54,7 @@ def main(settings: str) -> None:
     with socket.socket(fileno=0) as line:
         try:
             check_libraries()
-            table = recipes(rules)
+            table = _table(line, rules)
             limit_pixels(rules.max_pixels)
             rehearse(table)
             confine(rules.worker_memory)
@@ -52,6 +63,18 @@ def main(settings: str) -> None:
             return
         _send(line, 0, Reply(Outcome.READY))
         _serve(line, rules, table)
+
+
+def _table(line: socket.socket, rules: ImageRules) -> Mapping[Task, Maker]:
+    """Return what this worker does, by the first word of the server: a key stands neither in its arguments nor its environment."""
+    head = _read(line, HEAD.size)
+    length, _, duty = HEAD.unpack(head) if head is not None else (0, 0, Duty.MAKE)
+    if duty == Duty.MAKE:
+        return recipes(rules)
+    # Only here: a worker that reads the site's bytes has no use for it, nor for what it imports.
+    from antiscrape.images.stamping import stamps  # noqa: PLC0415
+
+    return stamps(bytes(_read(line, length) or b""))
 
 
 def check_libraries() -> None:
@@ -67,7 +90,7 @@ def _version(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(".") if part.isdigit())
 
 
-def rehearse(table: Mapping[Task, Recipe]) -> None:
+def rehearse(table: Mapping[Task, Maker]) -> None:
     """Make every rendition of a test card in every format, and meet a broken one.
 
     This loads all that decoding loads late (codecs, fonts, tables), since nothing can be opened
@@ -102,7 +125,7 @@ def confine(memory: int) -> None:
         resource.setrlimit(limit, (lowered, lowered))
 
 
-def _serve(line: socket.socket, rules: ImageRules, table: Mapping[Task, Recipe]) -> None:
+def _serve(line: socket.socket, rules: ImageRules, table: Mapping[Task, Maker]) -> None:
     # The server ends a slow worker after ``timeout``; the alarm is for a server that cannot any more.
     alarm = 2 * rules.timeout + 1
     for tag, order, source in _jobs(line):
@@ -112,7 +135,7 @@ def _serve(line: socket.socket, rules: ImageRules, table: Mapping[Task, Recipe])
         _send(line, tag, reply)
 
 
-def _attempt(recipe: Recipe, source: bytes, order: Order, max_pixels: int) -> Reply:
+def _attempt(recipe: Maker, source: bytes, order: Order, max_pixels: int) -> Reply:
     try:
         return recipe.make(source, order, max_pixels=max_pixels)
     except MemoryError:

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 
 from antiscrape import clock
 from antiscrape.errors import ConfigurationError
-from antiscrape.images.frames import HEAD, LARGEST_REPLY, Order, Outcome, Reply
+from antiscrape.images.frames import HEAD, LARGEST_REPLY, Duty, Order, Outcome, Reply
 
 if TYPE_CHECKING:
     from antiscrape.core.rules import ImageRules
@@ -68,7 +68,7 @@ def worker_command(rules: ImageRules) -> list[str]:
 class Worker:
     """One process and the parent's end of its line."""
 
-    def __init__(self, command: list[str]) -> None:
+    def __init__(self, command: list[str], hello: bytes) -> None:
         self.jobs = 0
         self.line, theirs = socket.socketpair()
         self.line.settimeout(0)
@@ -82,6 +82,7 @@ class Worker:
                     cwd="/",
                     env=_environment(),
                 )
+                self.line.send(hello)  # some dozen bytes: the socket has room for them
             except BaseException:
                 self.line.close()
                 raise
@@ -144,10 +145,14 @@ class _Seat:
 
 
 class WorkerPool:
-    """At most ``rules.workers`` processes and ``rules.queue`` jobs waiting for them."""
+    """At most ``rules.workers`` processes and ``rules.queue`` jobs waiting for them.
 
-    def __init__(self, rules: ImageRules) -> None:
+    ``hello`` tells the workers their duty.
+    """
+
+    def __init__(self, rules: ImageRules, hello: bytes = Duty.MAKE.hello()) -> None:
         self._rules = rules
+        self._hello = hello
         self._command = worker_command(rules)
         self._seats = [_Seat() for _ in range(rules.workers)]
         self._free = list(self._seats)
@@ -298,7 +303,7 @@ class WorkerPool:
             return None
         self._reap()
         try:
-            worker = seat.worker = Worker(self._command)
+            worker = seat.worker = Worker(self._command, self._hello)
             self._living.add(worker)
             async with asyncio.timeout(START_TIMEOUT):
                 reply = await worker.started()

@@ -91,13 +91,29 @@ FAMILIES: Final = (
     Family("antiscrape_events_dropped", "Events that found no room in the queue or could not be written."),
     Family(
         "antiscrape_image_renditions",
-        "Lesser renditions asked for, by what became of them: jpeg, png and webp were made, cached and joined had "
-        "been or were being made, all others ended as a placeholder.",
+        "Lesser renditions asked for, by what became of them: jpeg, png, webp, avif and gif were made, cached, found "
+        "(in images.cache_folder) and joined had been or were being made, all others ended as a placeholder.",
         ("outcome",),
     ),
     Family("antiscrape_image_queue", "Pictures that wait for an image worker at this moment.", (), Merge.SUM),
     Family("antiscrape_image_workers", "Image workers alive at this moment.", (), Merge.SUM),
     Family("antiscrape_image_cache_bytes", "Memory that finished renditions take.", (), Merge.SUM),
+    Family("antiscrape_image_copies_bytes", "Memory that traced copies take.", (), Merge.SUM),
+    Family(
+        "antiscrape_image_folder_bytes", "Bytes in images.cache_folder, when last counted.", (), Merge.MOST
+    ),
+    Family(
+        "antiscrape_image_folder",
+        "What became of files in images.cache_folder: stored, found, torn (dropped, for they were not as they were "
+        "written), evicted, passed (the disk was too slow) or failed (the disk refused).",
+        ("outcome",),
+    ),
+    Family(
+        "antiscrape_image_traces",
+        "Traced copies of renditions, by outcome: made, cached, joined, without (too small for a trace), failed "
+        "(a placeholder was sent).",
+        ("outcome",),
+    ),
     Family("process_cpu_seconds", "User and system CPU time spent."),
     Family("process_resident_memory_bytes", "Resident memory size.", (), Merge.SUM),
     Family("process_virtual_memory_bytes", "Virtual memory size.", (), Merge.SUM),
@@ -114,14 +130,16 @@ BY_NAME: Final = {family.name: family for family in FAMILIES}
 
 #: What a renderer may count; a word that is not among them is counted as ``other``.
 OUTCOMES: Final = (
-    "jpeg", "png", "webp", "cached", "joined", "refused", "unreadable", "memory", "unfit", "busy", "lost", "closed",
-    "other",
+    "jpeg", "png", "webp", "avif", "gif", "cached", "joined", "found", "refused", "unreadable", "memory", "unfit",
+    "busy", "lost", "closed", "fault", "other",
 )  # fmt: skip
 #: The levels that a renderer may tell, and the families they are told as.
 _LEVELS: Final = {
     "queued": "antiscrape_image_queue",
     "workers": "antiscrape_image_workers",
     "cache_bytes": "antiscrape_image_cache_bytes",
+    "copies_bytes": "antiscrape_image_copies_bytes",
+    "folder_bytes": "antiscrape_image_folder_bytes",
 }
 
 
@@ -192,6 +210,16 @@ class Images(Protocol):
         """Renditions asked for, by outcome."""
         ...
 
+    @property
+    def traces(self) -> Mapping[str, int]:
+        """Traced copies asked for, by outcome."""
+        ...
+
+    @property
+    def folder(self) -> Mapping[str, int]:
+        """What became of files in the folder of renditions."""
+        ...
+
 
 class Meter:
     """Reads one process's figures.
@@ -239,6 +267,8 @@ class Meter:
             "antiscrape_principals": {(): len(self._store)},
             "antiscrape_events_dropped": {(): self._sink.dropped},
             "antiscrape_image_renditions": self._renditions(),
+            "antiscrape_image_traces": _by_word(self._images.traces),
+            "antiscrape_image_folder": _by_word(self._images.folder),
             **{family: {(): levels[name]} for name, family in _LEVELS.items() if name in levels},
             **self._of_store(),
         }
@@ -269,6 +299,10 @@ class Meter:
         for word, count in dict(self._images.counts).items():
             counts[word if word in OUTCOMES else "other",] += count
         return counts
+
+
+def _by_word(counts: Mapping[str, int]) -> dict[tuple[str, ...], float]:
+    return {(word,): count for word, count in dict(counts).items()}
 
 
 def policy_version(policy: Policy) -> str:

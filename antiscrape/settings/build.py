@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from antiscrape.settings.identity import Identity
-    from antiscrape.settings.model import Grants, Settings
+    from antiscrape.settings.model import Grants, Images, Settings
     from antiscrape.settings.routes import RouteLine
     from antiscrape.settings.standings import Standings, StandingTable
 
@@ -62,7 +63,8 @@ def build(
         identity=_identity(settings.identity),
         networks=settings.networks.rules(folder),
         accounts=settings.accounts.rules(),
-        images=ImageRules(**dict(settings.images)),
+        images=_images(settings.images, folder),
+        trace=settings.trace.rules(),
         grants=_grants(settings.grants),
         spread=settings.spread.enabled,
         traps=TrapRules(**dict(settings.traps)),
@@ -105,6 +107,11 @@ def _routes(lines: Sequence[RouteLine]) -> tuple[Route, ...]:
     written = {line.pattern for line in lines}
     missing = [line for line in ALWAYS_EXEMPT if line.pattern not in written]
     return tuple(Route(line.pattern, line.kind, line.size) for line in (*missing, *lines))
+
+
+def _images(table: Images, folder: Path) -> ImageRules:
+    rules = ImageRules(**dict(table))
+    return replace(rules, cache_folder=str(folder / rules.cache_folder)) if rules.cache_folder else rules
 
 
 def _grants(table: Grants) -> GrantRules:

@@ -35,6 +35,7 @@ from antiscrape.settings.signals import Signals
 from antiscrape.settings.standings import Standings
 from antiscrape.settings.store import Store
 from antiscrape.settings.table import ModeName, Remark, RenditionName, Table
+from antiscrape.settings.trace import Trace
 from antiscrape.settings.units import Bytes, Duration, lasting, sized
 
 if TYPE_CHECKING:
@@ -162,6 +163,16 @@ class Images(Table):
     cache_bytes: Annotated[Bytes, sized("0B", "64GiB")] = Field(
         default=2**26,
         description="Memory for finished renditions, so that each is made once. 0: none.",
+    )
+    cache_folder: str = Field(
+        default="",
+        max_length=4096,
+        description="A folder where finished renditions outlive the server, and where all workers of the site find "
+        'them. A relative path starts at this file\'s folder. A full disk costs nothing but this. "": none.',
+    )
+    cache_folder_bytes: Annotated[Bytes, sized("1MiB", "16384GiB")] = Field(
+        default=2**30,
+        description="How much of the folder is used; what was not asked for the longest goes first.",
     )
 
     def contradictions(self) -> Iterator[Remark]:
@@ -294,6 +305,7 @@ class Settings(Table):
     )
     signals: Signals = Signals()
     images: Images = Images()
+    trace: Trace = Trace()
     grants: Grants = Grants()
     spread: Spread = Spread()
     traps: Traps = Traps()

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import os
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from PIL import Image
@@ -18,6 +18,8 @@ from antiscrape.images.renderer import PillowRenderer
 from antiscrape.ports import Wanted
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from antiscrape.images.frames import Order
     from antiscrape.ports import Rendered, Renderer
     from tests.images.conftest import Encode, Using
@@ -206,3 +208,76 @@ def test_closing_ends_what_is_under_way(using: Using, photo: bytes) -> None:
         assert (await renderer.render(photo + b"x", Wanted(PREVIEW))).placeholder
 
     using(job)
+
+
+def test_what_lies_in_the_folder_outlives_the_server(using: Using, photo: bytes, tmp_path: Path) -> None:
+    """After a restart nothing is decoded, and no worker starts."""
+    kept: list[Rendered] = []
+
+    async def job(renderer: PillowRenderer) -> None:
+        kept.append(await renderer.render(photo, Wanted(PREVIEW)))
+        if len(kept) == 2:
+            assert renderer.counts == {"found": 1}
+            assert not renderer._pool._living
+            assert await renderer.render(photo, Wanted(PREVIEW)) is kept[1]
+
+    using(job, cache_folder=str(tmp_path))
+    using(job, cache_folder=str(tmp_path))
+    assert kept[0] == kept[1]
+
+
+def test_a_name_of_the_sites_finds_it_too(using: Using, photo: bytes, tmp_path: Path) -> None:
+    wanted = Wanted(PREVIEW, source=b"s" * 16)
+
+    async def first(renderer: PillowRenderer) -> None:
+        assert await renderer.recall(wanted) is None
+        assert not (await renderer.render(photo, wanted)).placeholder
+
+    async def later(renderer: PillowRenderer) -> None:
+        assert renderer.held(wanted) is None
+        found = await renderer.recall(wanted)
+        assert found is not None
+        assert renderer.held(wanted) is found
+        assert await renderer.recall(wanted._replace(source=b"t" * 16)) is None
+        assert await renderer.recall(wanted._replace(rendition=MARKED)) is None
+        assert await renderer.recall(wanted._replace(rendition=Rendition.ORIGINAL)) is None
+        assert renderer.counts == {"found": 1}
+
+    using(first, cache_folder=str(tmp_path))
+    using(later, cache_folder=str(tmp_path))
+
+
+@pytest.mark.parametrize("rules", [{"preview_cells": 6}, {"preview_size": 300}, {"mark": "Vorschau"}])
+def test_a_change_of_rules_is_another_rendition(
+    rules: dict[str, Any], using: Using, photo: bytes, tmp_path: Path
+) -> None:
+    async def job(renderer: PillowRenderer) -> None:
+        await renderer.render(photo, Wanted(PREVIEW))
+        assert renderer.counts == {"jpeg": 1}
+
+    using(job, cache_folder=str(tmp_path))
+    using(job, cache_folder=str(tmp_path), **rules)
+
+
+def test_bounds_of_the_work_change_nothing_of_what_is_made(
+    using: Using, photo: bytes, tmp_path: Path
+) -> None:
+    async def job(renderer: PillowRenderer) -> None:
+        await renderer.render(photo, Wanted(PREVIEW))
+
+    async def later(renderer: PillowRenderer) -> None:
+        await job(renderer)
+        assert renderer.counts == {"found": 1}
+
+    using(job, cache_folder=str(tmp_path))
+    using(later, cache_folder=str(tmp_path), workers=2, queue=3, timeout=9.0, cache_bytes=2**20)
+
+
+def test_a_folder_that_cannot_be_used_costs_the_folder(using: Using, photo: bytes, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"no folder")
+
+    async def job(renderer: PillowRenderer) -> None:
+        assert not (await renderer.render(photo, Wanted(PREVIEW))).placeholder
+        assert not (await renderer.render(photo, Wanted(MARKED))).placeholder
+
+    using(job, cache_folder=str(tmp_path / "file"))

@@ -156,7 +156,7 @@ def test_openmetrics_is_spoken_to_whom_asks_for_it() -> None:
 
 def test_every_outcome_of_a_rendition_has_its_word() -> None:
     words = {outcome.name.lower() for outcome in Outcome} - {"ready"}
-    assert words | {"cached", "joined", "refused", "other"} == set(OUTCOMES)
+    assert words | {"cached", "found", "joined", "refused", "other"} == set(OUTCOMES)
     middleware, meter = protected()
     renderer_of(middleware).counts.update({"jpeg": 2, "cached": 3, "of-a-later-version": 4})
     told = meter.read()["antiscrape_image_renditions"]
