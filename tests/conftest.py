@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests import swift
+from tests.fuzz import FACTOR, times
 from tests.house import Clock, policy_of
 
 if TYPE_CHECKING:
@@ -25,7 +26,11 @@ REQUIRED = frozenset(filter(None, os.environ.get("ANTISCRAPE_REQUIRE", "").repla
 settings.register_profile(
     "house", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
-settings.load_profile("house")
+# What is tried beyond that is new with every run; a failure prints how to repeat it.
+settings.register_profile(
+    "fuzz", settings.get_profile("house"), derandomize=False, print_blob=True, max_examples=times(100)
+)
+settings.load_profile("house" if FACTOR == 1 else "fuzz")
 
 
 class Require(Protocol):

@@ -2,36 +2,43 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+import re
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Final
 
-from antiscrape.asgi.caching import keep_private, tag_window, untag_window
-from antiscrape.asgi.rewriting import HtmlSigner, JsonSigner, media_kind
+from antiscrape.asgi.caching import keep_private, mark_tags, unmark_tags
+from antiscrape.asgi.inflating import can_inflate, coding_of
+from antiscrape.asgi.media import Media
+from antiscrape.asgi.rewriting import CssSigner, HtmlSigner, JsonSigner, XmlSigner, media_kind
+from antiscrape.asgi.spelling import PLAIN, Urls
+from antiscrape.asgi.texts import Bounded, Chain, Plan
 from antiscrape.asgi.traps import SitemapWriter, private_fields
 from antiscrape.core.verdict import Standing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from antiscrape.asgi.rewriting import TextKind
+    from antiscrape.asgi.texts import BodyWriter
     from antiscrape.asgi.types import Headers
     from antiscrape.core.grants import Grants
     from antiscrape.core.rules import Policy
     from antiscrape.core.traps import TrapLinks
     from antiscrape.gate import Passage
 
-
-class BodyWriter(Protocol):
-    """Rewrites one body as it streams by."""
-
-    def feed(self, chunk: bytes, *, last: bool) -> bytes:
-        """Take a chunk, return what can be sent."""
-        ...
-
-
 _TRUSTED: Final = frozenset({Standing.CRAWLER, Standing.PARTNER})
+_MEDIA: Final = {"html": Media.HTML, "json": Media.JSON, "css": Media.STYLE, "xml": Media.XML}
+_SIGNERS: Final[dict[TextKind, Callable[..., BodyWriter]]] = {
+    "json": JsonSigner,
+    "css": CssSigner,
+    "xml": XmlSigner,
+}
+# RFC 8288 §3: <target>; parameters. imagesrcset is HTML's (4.2.4.4), and its value is a quoted string.
+_LINKED: Final = re.compile(rb"<([^<>]*+)>|(?<=[;\s])imagesrcset\s*=\s*\"([^\"\\]*+)\"", re.IGNORECASE)
 
 
 class Rewriters:
-    """Signs the image URLs in HTML and JSON bodies and puts the trap's link into pages."""
+    """Signs the image URLs in bodies and ``Link`` fields, and puts the trap's link into pages."""
 
     def __init__(
         self, policy: Policy, grants: Grants | None, wall: Callable[[], float], trap: TrapLinks | None
@@ -39,58 +46,113 @@ class Rewriters:
         rules = policy.grants
         self._grants = grants if rules.rewrite else None
         self._prefixes = rules.prefixes if self._grants is not None else ()
+        self._kinds = frozenset(rules.bodies if self._grants is not None else ())
+        self._most = rules.body_bytes
         self._window_seconds = rules.window
         self._ignore_case = policy.ignore_case
         self._wall = wall
         self._trap = trap
+        #: The classes of answers that may have to be changed.
+        self.media = frozenset(_MEDIA[kind] for kind in self._kinds) | ({Media.HTML} if trap else set())
+        #: What marks the tag of a body in which these prefixes did not occur.
+        self._unsigned = b"-as-" + blake2b(repr(self._prefixes).encode(), digest_size=3).hexdigest().encode()
 
     @property
     def signs(self) -> bool:
         """Whether bodies change from window to window."""
         return self._grants is not None
 
-    def fields(self, headers: Headers) -> Headers:
-        """Return the header fields of a rewritten body: its own ETag, and no cache beyond the grants in it."""
+    @property
+    def signs_styles(self) -> bool:
+        """Whether style sheets are signed."""
+        return "css" in self._kinds
+
+    def condition(self, field: bytes) -> bytes:
+        """Return the If-None-Match that the site is to be asked.
+
+        A tag of an earlier window names a page whose grants run out; a 304 would keep it alive.
+        """
+        return unmark_tags(field, (self._signed, self._unsigned))
+
+    def plan(self, media: Media, content_type: bytes, headers: Headers, passage: Passage) -> Plan | None:
+        """Return what becomes of a body, or None where it is passed as it is. ``headers`` are in lower case."""
+        kind, coding = media_kind(content_type), coding_of(headers)
+        if kind is None or _MEDIA[kind] is not media or (coding and not can_inflate(coding)):
+            return None
+        host = passage.fields.get(b"host", b"").decode("latin-1")
+        writer = self._writer(kind, host, passage)
+        if writer is None:
+            return None
+        gather = kind == "css" or coding != b""
+        changed, same = self.fields(headers, host)
+        return Plan(Bounded(writer, self._most), changed, same, gather=gather, coded=coding != b"")
+
+    def fields(self, headers: Headers, host: str) -> tuple[Headers, Headers]:
+        """Return the fields of a rewritten body, which no cache keeps beyond its grants, and of one that is as it was."""
         if self.tagged:
             headers = private_fields(headers)
         if self._grants is None:
-            return headers
-        return keep_private(tag_window(headers, self._window()), most=self._window_seconds)
+            return headers, headers
+        linked = self._link(headers, host)
+        changed = keep_private(mark_tags(linked, self._signed), most=self._window_seconds)
+        return changed, changed if linked is not headers else mark_tags(headers, self._unsigned)
 
-    def condition(self, field: bytes) -> bytes:
-        """Return the If-None-Match that the site is to be asked."""
-        return untag_window(field, self._window())
+    def unsent(self, headers: Headers, passage: Passage) -> Headers:
+        """Return the fields of an answer without its body (to HEAD, or 304): of what is in the client's cache, if it is said."""
+        host = passage.fields.get(b"host", b"").decode("latin-1")
+        changed, same = self.fields(headers, host)
+        asked = passage.fields.get(b"if-none-match", b"")
+        return same if self._unsigned in asked and self._signed not in asked else changed
 
     @property
     def tagged(self) -> bool:
         """Whether bodies differ from one client to the next."""
         return self._trap is not None and self._trap.tags is not None
 
-    def sitemap(self, headers: Headers, passage: Passage) -> SitemapWriter | None:
+    @property
+    def _signed(self) -> bytes:
+        """What marks the tag of a body that was signed in this window."""
+        return b"-as%x" % (int(self._wall()) // self._window_seconds)
+
+    def _link(self, headers: Headers, host: str) -> Headers:
+        """Return ``headers`` with the URLs of Link fields signed; the same list where there are none."""
+        if not any(name == b"link" for name, _ in headers):
+            return headers
+        urls = Urls(self._sign, self._prefixes, host, fold=self._ignore_case)
+
+        def sign(match: re.Match[bytes]) -> bytes:
+            raw = match[1] if match[2] is None else match[2]
+            signed = urls.sign(raw, PLAIN) if match[2] is None else urls.sign_candidates(raw, PLAIN)
+            return match[0] if signed == raw else match[0].replace(raw, signed, 1)
+
+        linked = [(name, _LINKED.sub(sign, value) if name == b"link" else value) for name, value in headers]
+        return headers if linked == headers else linked
+
+    def _writer(self, kind: TextKind, host: str, passage: Passage) -> BodyWriter | None:
+        if kind == "html":
+            return self._page(host, passage)
+        signer: BodyWriter | None = None
+        if kind in self._kinds:
+            signer = _SIGNERS[kind](self._sign, self._prefixes, host, ignore_case=self._ignore_case)
+        trap = self._sitemap(host, passage) if kind == "xml" else None
+        if trap is None or signer is None:
+            return trap or signer
+        return Chain(trap, signer)
+
+    def _page(self, host: str, passage: Passage) -> HtmlSigner:
+        trap = self._trap
+        insert = b"" if trap is None else trap.snippet(self._holder(passage, trap), self._wall())
+        prefixes = self._prefixes if "html" in self._kinds else ()
+        return HtmlSigner(self._sign, prefixes, host, insert=insert, ignore_case=self._ignore_case)
+
+    def _sitemap(self, host: str, passage: Passage) -> SitemapWriter | None:
         """Return what puts the trap's entries into a sitemap, or None for who is given none."""
-        trap, coded = self._trap, _coded(headers)
-        if trap is None or coded or passage.verdict.standing in _TRUSTED:
+        trap = self._trap
+        if trap is None or passage.verdict.standing in _TRUSTED:
             return None
-        origin = (
-            ("https" if passage.secure else "http")
-            + "://"
-            + (passage.value(b"host") or b"").decode("latin-1")
-        )
+        origin = f"{'https' if passage.secure else 'http'}://{host}"
         entries = trap.entries(origin, self._holder(passage, trap), self._wall())
         return SitemapWriter(entries, found=passage.habits.note_sitemap)
-
-    def writer(self, content_type: bytes, headers: Headers, head: Passage) -> BodyWriter | None:
-        """Return what rewrites such a body, or None where it is passed as it is."""
-        kind = media_kind(content_type)
-        if kind is None or _coded(headers) or (kind == "json" and self._grants is None):
-            return None
-        host = head.fields.get(b"host", b"").decode("latin-1")
-        if kind == "json":
-            return JsonSigner(self._sign, self._prefixes, host, ignore_case=self._ignore_case)
-        insert = (
-            b"" if self._trap is None else self._trap.snippet(self._holder(head, self._trap), self._wall())
-        )
-        return HtmlSigner(self._sign, self._prefixes, host, insert=insert, ignore_case=self._ignore_case)
 
     @staticmethod
     def _holder(passage: Passage, trap: TrapLinks) -> str:
@@ -99,10 +161,3 @@ class Rewriters:
 
     def _sign(self, url: str) -> str:
         return url if self._grants is None else self._grants.sign(url, now=self._wall())
-
-    def _window(self) -> int:
-        return int(self._wall()) // self._window_seconds
-
-
-def _coded(headers: Headers) -> bool:
-    return any(name == b"content-encoding" and value != b"identity" for name, value in headers)

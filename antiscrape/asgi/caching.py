@@ -74,31 +74,28 @@ def etag_matches(field: bytes, etag: bytes) -> bool:
     return any(tag.strip().removeprefix(b"W/") == opaque for tag in field[:4096].split(b","))
 
 
-def tag_window(headers: Headers, window: int) -> Headers:
-    """Return ``headers`` with an ETag that changes with the grants' window: the body does too."""
-    suffix = b"-as%x" % window
-    tagged: Headers = []
+def mark_tags(headers: Headers, mark: bytes) -> Headers:
+    """Return ``headers`` with ``mark`` in the ETag: what is sent under it are not the bytes that the site named."""
+    marked: Headers = []
     for name, value in headers:
         if name == b"etag" and value.endswith(b'"'):
             weak = value if value.startswith(b"W/") else b"W/" + value
-            tagged.append((name, weak[:-1] + suffix + b'"'))
+            marked.append((name, weak[:-1] + mark + b'"'))
         elif name != b"last-modified":  # its seconds cannot tell one window from the next
-            tagged.append((name, value))
-    return tagged
+            marked.append((name, value))
+    return marked
 
 
-def untag_window(field: bytes, window: int) -> bytes:
-    """Return the If-None-Match that the site is asked: its own tags, as far as they are of this window.
-
-    A tag of an earlier window names a page whose grants run out; a 304 would keep it alive.
-    """
-    suffix = b"-as%x" % window
+def unmark_tags(field: bytes, marks: tuple[bytes, ...]) -> bytes:
+    """Return the If-None-Match that the site is asked: its own tags, as far as they have one of ``marks``."""
     tags = []
     for raw in field[:4096].split(b","):
         tag = raw.strip().removeprefix(b"W/").strip(b'"')
-        if tag.endswith(suffix):
-            opaque = b'"' + tag.removesuffix(suffix) + b'"'
-            tags += [opaque, b"W/" + opaque]
+        for mark in marks:
+            if tag.endswith(mark):
+                opaque = b'"' + tag.removesuffix(mark) + b'"'
+                tags += [opaque, b"W/" + opaque]
+                break
     return b", ".join(tags)
 
 

@@ -16,6 +16,7 @@ class Media(Enum):
     HTML = "html"
     JSON = "json"
     ASSET = "asset"
+    STYLE = "style"  # CSS
     XML = "xml"  # a sitemap, a feed
     VAGUE = "vague"  # no type, or one that says nothing
     OTHER = "other"
@@ -30,9 +31,10 @@ KINDS = {
     Media.HTML: Kind.PAGE,
     Media.JSON: Kind.API,
     Media.ASSET: Kind.ASSET,
+    Media.STYLE: Kind.ASSET,
 }
 _ASSETS = frozenset({
-    "text/css", "text/javascript", "application/javascript", "application/x-javascript", "application/wasm",
+    "text/javascript", "application/javascript", "application/x-javascript", "application/wasm",
     "application/manifest+json", "application/font-woff",
 })  # fmt: skip
 _SAYING_NOTHING = frozenset({
@@ -60,11 +62,13 @@ def read_media(content_type: bytes) -> Media:
         media = Media.DRAWING if sub in {"svg+xml", "svg"} else Media.IMAGE
     elif essence in {"text/html", "application/xhtml+xml"}:
         media = Media.HTML
+    elif essence == "text/css":
+        media = Media.STYLE
     elif essence in _ASSETS or main == "font":
         media = Media.ASSET
     elif essence == "application/json" or sub.endswith("+json"):
         media = Media.JSON
-    elif essence in {"application/xml", "text/xml"}:
+    elif sub == "xml" or sub.endswith("+xml"):
         media = Media.XML
     elif essence in _SAYING_NOTHING:
         media = Media.VAGUE

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 _ADMIT: Final = Action.ADMIT
 _ORIGINAL: Final = Rendition.ORIGINAL
 _EXEMPT: Final = Kind.EXEMPT
+_ASSET: Final = Kind.ASSET
 _TRAP: Final = Kind.TRAP
 _BROWSER: Final = Standing.BROWSER
 #: Kinds whose answer may be a picture that is not for this client.
@@ -212,13 +213,18 @@ class Middleware:
             changed["headers"] = [pair for pair in scope["headers"] if pair[0] not in PARTIAL]
             if passage.method == "HEAD":
                 changed["method"] = "GET"
-        elif self._rewriters is not None and self._rewriters.signs and kind not in _AS_THEY_ARE:
-            changed["headers"] = self._unconditioned(scope, self._rewriters)
+        elif self._rewriters is not None and self._rewriters.signs:
+            style = kind is _ASSET and self._rewriters.signs_styles and _asks_for_style(passage)
+            if style or kind not in _AS_THEY_ARE:
+                changed["headers"] = self._unconditioned(scope, self._rewriters, style=style)
         return {**scope, **changed} if changed else scope
 
     @staticmethod
-    def _unconditioned(scope: Scope, rewriters: Rewriters) -> list[tuple[bytes, bytes]]:
-        """Return a request's fields such that the site's answer can be signed: uncompressed, and of this window."""
+    def _unconditioned(scope: Scope, rewriters: Rewriters, *, style: bool) -> list[tuple[bytes, bytes]]:
+        """Return a request's fields such that the site's answer can be signed: uncompressed, and of this window.
+
+        Most style sheets are not changed, so they may come compressed, in a coding that can be looked into.
+        """
         kept = []
         for name, value in scope["headers"]:
             if name not in _CONDITIONS:
@@ -227,6 +233,8 @@ class Middleware:
                 tags = rewriters.condition(value)
                 if tags:
                     kept.append((name, tags))
+            elif style and name == b"accept-encoding" and b"gzip" in value:
+                kept.append((name, b"gzip"))
         return kept
 
     def _judge_told(self, scope: Scope, passage: Passage, accounts: Accounts) -> Scope:
@@ -289,6 +297,11 @@ class Middleware:
 
         # An app that knows no lifespan (Django's) raises here, and is served all the same.
         await self.app(scope, receive, last)
+
+
+def _asks_for_style(passage: Passage) -> bool:
+    """Tell whether a browser fetches a style sheet: all of them say so (Fetch §4.1, "style")."""
+    return (passage.value(b"accept") or b"").startswith(b"text/css")
 
 
 def _without_key(scope: Scope, partners: PartnerBook) -> Scope:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from antiscrape.asgi.spelling import JSON, Codec, Occurrences, Urls
+from antiscrape.asgi.spelling import JSON, PLAIN, Codec, Occurrences, Urls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,13 +63,18 @@ class Strings:
             place = places.after(place)
         else:
             if not last:
-                # a needle that the next chunk completes belongs to a string opened at most this far back
+                # a URL that the next chunk completes belongs to a string opened at most this far back
                 held = data.rfind(self.opening, max(done, stop - 2 * self._urls.reach))
                 stop = max(done, held if held >= 0 else stop - len(self.opening) + 1)
         out.append(data[done:stop])
         self._before = data[stop - 1 : stop] if stop else self._before
         self._held = b"" if last else data[stop:]
         return b"".join(out)
+
+    @property
+    def pending(self) -> bytes:
+        """What was read and is not settled."""
+        return self._held
 
     def _signed(self, raw: bytes) -> bytes:
         """Sign a token: one URL, or the candidates of a srcset, as APIs hand them to scripts."""
@@ -102,7 +107,7 @@ class CssStrings(Strings):
     """Signs the ``url()`` of a style sheet; one that is written with CSS escapes stays as it is."""
 
     opening, token, keys = b"url(", _CSS_URL, False
-    codec = Codec(str, lambda url, _raw: url, "&")
+    codec = PLAIN
 
 
 class JsonSigner(JsonStrings):
@@ -111,6 +116,15 @@ class JsonSigner(JsonStrings):
     ``sign`` returns a URL signed (or raises ``ValueError``: then it stays as it is), ``prefixes`` are
     decoded paths, ``host`` is the site's own Host, so that absolute URLs are told from foreign ones.
     """
+
+    def __init__(
+        self, sign: Callable[[str], str], prefixes: tuple[str, ...], host: str, *, ignore_case: bool = False
+    ) -> None:
+        super().__init__(Urls(sign, prefixes, host, fold=ignore_case))
+
+
+class CssSigner(CssStrings):
+    """Signs the ``url()`` of a style sheet's body. The arguments are those of ``JsonSigner``."""
 
     def __init__(
         self, sign: Callable[[str], str], prefixes: tuple[str, ...], host: str, *, ignore_case: bool = False

@@ -14,7 +14,7 @@ from antiscrape.asgi.caching import keep_private
 from antiscrape.asgi.collecting import Collector, size_of
 from antiscrape.asgi.media import KINDS, SNIFFED, Media, known_media, looks_like_image, read_media
 from antiscrape.asgi.sources import Sources
-from antiscrape.asgi.traps import private_fields
+from antiscrape.asgi.texts import TextAnswer
 from antiscrape.core.resource import Kind, Size
 from antiscrape.core.verdict import Mode, Rendition
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from antiscrape.asgi.accounts import Accounts
-    from antiscrape.asgi.bodies import BodyWriter, Rewriters
+    from antiscrape.asgi.bodies import Rewriters
     from antiscrape.asgi.types import Headers, Message, Send
     from antiscrape.core.verdict import Verdict
     from antiscrape.evidence.takers import Takers
@@ -38,7 +38,6 @@ _IMAGE: Final = Media.IMAGE
 _XML: Final = Media.XML
 _VAGUE: Final = frozenset({Media.OTHER, Media.VAGUE, Media.XML})
 _REFUSALS: Final = frozenset({403, 410, 429})
-_TEXTS: Final = frozenset({Media.HTML, Media.JSON})
 
 
 class Tools:
@@ -77,7 +76,7 @@ class Tools:
         self.shadow = gate.policy.mode is Mode.SHADOW
         self.max_bytes = gate.policy.images.max_bytes
         self.original_from = gate.policy.images.original_from
-        kept = _VAGUE | {_IMAGE} | (_TEXTS if rewriters is not None else frozenset())
+        kept = _VAGUE | {_IMAGE} | (frozenset() if rewriters is None else rewriters.media)
         #: The classes of answers that pass wherever they come from.
         self.passing = frozenset(Media) - kept
 
@@ -88,7 +87,7 @@ class Responder:
     ``to`` is the server's. Made without arguments and told the rest, which spares every request a call.
     """
 
-    __slots__ = ("_start", "_writer", "handle", "held", "news", "passage", "status", "to", "tools")
+    __slots__ = ("_start", "handle", "held", "news", "passage", "status", "to", "tools")
 
     tools: Tools
     passage: Passage
@@ -101,7 +100,6 @@ class Responder:
     news: bool
     # set by the handlers that need them
     _start: Message
-    _writer: BodyWriter
     held: bytes  # of an answer that may turn out to be a picture
 
     def send(self, message: Message) -> Awaitable[None]:  # noqa: C901  one scan of the fields, on every answer
@@ -144,10 +142,10 @@ class Responder:
         if self.passage.resource.kind is _UNTOLD:
             self._learn(media)
         rewriters = self.tools.rewriters
-        if rewriters is not None and media in _TEXTS:
-            return self._begin_text(message, rewriters, content_type)
-        if media is _XML and self.status == 200:
-            return self._begin_xml(message, rewriters)
+        if media is _XML and self.status == 200 and b"sitemap" in self.passage.raw_path:
+            self.passage.habits.note_sitemap()
+        if rewriters is not None and (media in rewriters.media or (media is _XML and self.status == 200)):
+            return self._begin_text(message, rewriters, media, content_type)
         self.handle = handle = self.to if self.passage.method != "HEAD" else self._pass_head
         return handle(message)
 
@@ -276,48 +274,21 @@ class Responder:
                 self.handle = self.to
         await self.to(message)
 
-    async def _begin_text(self, message: Message, rewriters: Rewriters, content_type: bytes) -> None:
-        headers = rewriters.fields(lowered(message)["headers"])
-        writer = rewriters.writer(content_type, headers, self.passage)
-        if self.passage.method == "HEAD" or writer is None or self.status == 304:
-            if writer is not None:
-                headers = [pair for pair in headers if pair[0] != b"content-length"]
-            self.handle = self.to if self.passage.method != "HEAD" else self._pass_head
-            await self.to({**message, "headers": headers})
+    async def _begin_text(
+        self, message: Message, rewriters: Rewriters, media: Media, content_type: bytes
+    ) -> None:
+        start = lowered(message)
+        headers, passage = start["headers"], self.passage
+        plan = None if self.status == 206 else rewriters.plan(media, content_type, headers, passage)
+        if passage.method == "HEAD" or plan is None or self.status == 304:
+            if plan is not None:
+                headers = [
+                    pair for pair in rewriters.unsent(headers, passage) if pair[0] != b"content-length"
+                ]
+            self.handle = self.to if passage.method != "HEAD" else self._pass_head
+            await self.to({**start, "headers": headers})
             return
-        self._start = {**message, "headers": headers}
-        self._writer = writer
-        self.handle = self._rewrite
-
-    async def _begin_xml(self, message: Message, rewriters: Rewriters | None) -> None:
-        """Take note of a sitemap that is read, and put the trap's entries into it."""
-        headers = lowered(message)["headers"]
-        writer = None if rewriters is None else rewriters.sitemap(headers, self.passage)
-        if writer is None or rewriters is None or self.passage.method == "HEAD":
-            if b"sitemap" in self.passage.raw_path:
-                self.passage.habits.note_sitemap()
-            self.handle = self.to if self.passage.method != "HEAD" else self._pass_head
-            await self.to(message)
-            return
-        self._start = {**message, "headers": private_fields(headers)}
-        self._writer = writer
-        self.handle = self._rewrite
-
-    async def _rewrite(self, message: Message) -> None:
-        if message["type"] != "http.response.body":
-            await self.to(message)
-            return
-        last = not message.get("more_body", False)
-        if last:
-            self.handle = self.to
-        body = self._writer.feed(message.get("body", b""), last=last)
-        if self._start:
-            headers = [pair for pair in self._start["headers"] if pair[0] != b"content-length"]
-            if last:  # the whole body came in one piece, so its new length is known
-                headers.append((b"content-length", b"%d" % len(body)))
-            await self.to({**self._start, "headers": headers})
-            self._start = {}
-        await self.to({"type": "http.response.body", "body": body, "more_body": not last})
+        self.handle = TextAnswer(plan, start, self.to).take
 
 
 def responder_of(tools: Tools, passage: Passage, to: Send) -> Responder:

@@ -137,7 +137,9 @@ class GrantRules:
     prefixes: tuple[str, ...] = ()
     window: int = 900  # seconds; a grant is valid for the window it was made in and the next
     parameter: str = "as"
-    rewrite: bool = True  # sign the URLs found in HTML and JSON bodies
+    rewrite: bool = True  # sign the URLs found in bodies and Link fields
+    bodies: tuple[Literal["html", "json", "css", "xml"], ...] = ("html", "json", "css", "xml")
+    body_bytes: int = 16 * 2**20  # of one body that are searched for URLs
     without: Rendition = Rendition.PREVIEW  # what an image request without a valid grant gets
 
 

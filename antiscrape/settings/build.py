@@ -11,7 +11,6 @@ from antiscrape.core.budgets import parse_limits
 from antiscrape.core.rules import (
     Allowance,
     CrawlerRules,
-    GrantRules,
     IdentityRules,
     ImageRules,
     Policy,
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from antiscrape.settings.identity import Identity
-    from antiscrape.settings.model import Grants, Images, Settings
+    from antiscrape.settings.model import Images, Settings
     from antiscrape.settings.routes import RouteLine
     from antiscrape.settings.standings import Standings, StandingTable
 
@@ -65,7 +64,7 @@ def build(
         accounts=settings.accounts.rules(),
         images=_images(settings.images, folder),
         trace=settings.trace.rules(),
-        grants=_grants(settings.grants),
+        grants=settings.grants.rules(),
         spread=settings.spread.enabled,
         traps=TrapRules(**dict(settings.traps)),
         preferences=settings.preferences.rules(),
@@ -112,16 +111,6 @@ def _routes(lines: Sequence[RouteLine]) -> tuple[Route, ...]:
 def _images(table: Images, folder: Path) -> ImageRules:
     rules = ImageRules(**dict(table))
     return replace(rules, cache_folder=str(folder / rules.cache_folder)) if rules.cache_folder else rules
-
-
-def _grants(table: Grants) -> GrantRules:
-    return GrantRules(
-        prefixes=table.prefixes,
-        window=round(table.window),  # a grant's window is numbered, and numbers have no fractions
-        parameter=table.parameter,
-        rewrite=table.rewrite,
-        without=table.without,
-    )
 
 
 def _identity(table: Identity) -> IdentityRules:

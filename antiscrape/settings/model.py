@@ -11,18 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from antiscrape.core.verdict import Mode, Rendition
+from antiscrape.core.verdict import Mode
 from antiscrape.settings.accounts import Accounts
 from antiscrape.settings.consequences import Budgets, Cooling
 from antiscrape.settings.crawlers import BotLines, Crawlers, Purposes, Signatures
+from antiscrape.settings.grants import Grants
 from antiscrape.settings.identity import Identity
 from antiscrape.settings.names import (
     Admin,
     Host,
     Line,
     Listed,
-    Parameter,
-    Prefix,
     TrapPath,
 )
 from antiscrape.settings.networks import Networks
@@ -34,7 +33,7 @@ from antiscrape.settings.routes import ROUTES, RouteLines
 from antiscrape.settings.signals import Signals
 from antiscrape.settings.standings import Standings
 from antiscrape.settings.store import Store
-from antiscrape.settings.table import ModeName, Remark, RenditionName, Table
+from antiscrape.settings.table import ModeName, Remark, Table
 from antiscrape.settings.trace import Trace
 from antiscrape.settings.units import Bytes, Duration, lasting, sized
 
@@ -188,30 +187,6 @@ class Images(Table):
         if self.preview_cells > MOST_SAFE_CELLS:
             words = f"{self.preview_cells} cells leave enough of a face to match it (24 cells: rank-1 0.18 to 0.33)"
             yield ("preview_cells",), f"{words}; at most {MOST_SAFE_CELLS} are advised"
-
-
-class Grants(Table):
-    """Signed image URLs: who walks the site's pages has them, who counts up ids has not."""
-
-    prefixes: Annotated[tuple[Prefix, ...], Listed] = Field(
-        default=(),
-        description='Paths whose images need a grant, such as "/media/". Empty: nothing is signed, no grant is asked for.',
-    )
-    window: Annotated[Duration, lasting("1min", "7d")] = Field(
-        default=900.0,
-        description="A grant is good for the window it was made in and the next. Within a window a page shows the "
-        "same URLs, so caches keep working.",
-    )
-    parameter: Parameter = Field(default="as", description="The query parameter that holds the grant.")
-    rewrite: bool = Field(
-        default=True,
-        description="Sign the URLs found in HTML and JSON bodies on their way out. false: the site calls sign_url itself.",
-    )
-    without: RenditionName = Field(
-        default=Rendition.PREVIEW,
-        description="What an image request without a valid grant gets at best. original: grants are made, none is "
-        "asked for, which is how to introduce them.",
-    )
 
 
 class Spread(Table):

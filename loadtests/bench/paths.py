@@ -6,33 +6,29 @@ import asyncio
 import io
 import json
 import resource
-import secrets
 import statistics
 import subprocess
 import sys
 import time
-from hashlib import blake2b
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from antiscrape import clock
-from antiscrape.asgi.rewriting import HtmlSigner
-from antiscrape.core.grants import Grants
-from antiscrape.core.rules import GrantRules, ImageRules
-from antiscrape.core.tokens import KeyRing
+from antiscrape.core.rules import ImageRules
 from antiscrape.core.verdict import Rendition
 from antiscrape.images.frames import Order, Task
 from antiscrape.images.recipes import preview
 from antiscrape.images.renderer import PillowRenderer
 from antiscrape.ports import Wanted
+from loadtests.bench.costs import Cost
 from loadtests.bench.figures import resident
 from loadtests.bench.inprocess import BATCH, Sink, run_batch
 from loadtests.bench.peers import ROOT
 from loadtests.bench.rooms import Rooms
-from loadtests.bench.site import gallery, make_site, photograph
+from loadtests.bench.site import make_site, photograph
+from loadtests.bench.texts import texts
 from loadtests.bench.variants import protected
-from loadtests.bench.visitors import API, HOST, IMAGE, scope
+from loadtests.bench.visitors import API, IMAGE, scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,16 +36,6 @@ if TYPE_CHECKING:
     from antiscrape.gate import Passage
 
 _TOOL = "python-requests/2.32.3"
-_CHUNK = 1 << 16
-
-
-class Cost(NamedTuple):
-    """One figure: its name in ``budgets.toml``, what it is, its value and unit."""
-
-    name: str
-    title: str
-    value: float
-    unit: str
 
 
 def costs(*, rounds: int, clients: int) -> list[Cost]:
@@ -57,7 +43,7 @@ def costs(*, rounds: int, clients: int) -> list[Cost]:
     return [
         *asyncio.run(_cached_preview(rounds)),
         *asyncio.run(_cold_preview(max(3, rounds // 4))),
-        *_html(rounds),
+        *texts(rounds),
         *_first_sight(rounds),
         *_start(max(3, rounds // 5)),
         *memory(clients),
@@ -138,29 +124,6 @@ def _cpu_ms(work: Callable[..., object], *given: object) -> float:
     start = time.thread_time_ns()
     work(*given)
     return (time.thread_time_ns() - start) / 1e6
-
-
-def _html(rounds: int) -> list[Cost]:
-    """Sign the pictures of a listing as it streams by, against hashing the same bytes."""
-    rules = GrantRules(prefixes=("/media/",))
-    grants = Grants(KeyRing((secrets.token_bytes(40),)), rules, "bench")
-    page = gallery(400)
-
-    def sign() -> int:
-        signer = HtmlSigner(lambda url: grants.sign(url, now=clock.wall()), rules.prefixes, HOST)
-        chunks = range(0, len(page), _CHUNK)
-        return sum(len(signer.feed(page[at : at + _CHUNK], last=at + _CHUNK >= len(page))) for at in chunks)
-
-    if sign() <= len(page):
-        raise RuntimeError("nothing was signed")
-    times = [_cpu_ms(sign) for _ in range(rounds)]
-    hashes = [_cpu_ms(lambda: blake2b(page).digest()) for _ in range(rounds)]
-    cost = statistics.median(times)
-    return [
-        Cost("html_mb_per_s", "signing the pictures of an HTML listing", len(page) / cost / 1000, "MB/s"),
-        Cost("html_us_per_url", "  per URL signed", cost * 1000 / (page.count(b"/media/")), "µs"),
-        Cost("html_blake2b_ratio", "  over hashing the page", cost / statistics.median(hashes), "x"),
-    ]
 
 
 def _first_sight(rounds: int) -> list[Cost]:

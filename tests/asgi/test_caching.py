@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antiscrape.asgi.caching import etag_matches, keep_private, read_range, tag_window, untag_window
+from antiscrape.asgi.caching import etag_matches, keep_private, mark_tags, read_range, unmark_tags
 from tests.costs import ends
 
 
@@ -120,9 +120,9 @@ def test_several_ranges_and_absurd_ones_are_the_whole_body(field: bytes) -> None
 
 
 def test_a_window_is_part_of_a_pages_tag() -> None:
-    tagged = dict(tag_window([(b"etag", b'"abc"'), (b"last-modified", b"x")], 0x1F))
+    tagged = dict(mark_tags([(b"etag", b'"abc"'), (b"last-modified", b"x")], b"-as1f"))
     assert tagged == {b"etag": b'W/"abc-as1f"'}
-    assert untag_window(b'W/"abc-as1f"', 0x1F) == b'"abc", W/"abc"'
-    assert untag_window(b'W/"abc-as1e"', 0x1F) == b""
-    assert untag_window(b'"abc"', 0x1F) == b""
-    assert untag_window(b"*", 0x1F) == b""
+    assert unmark_tags(b'W/"abc-as1f"', (b"-as1f", b"-as-abc")) == b'"abc", W/"abc"'
+    assert unmark_tags(b'W/"abc-as1e"', (b"-as1f", b"-as-abc")) == b""
+    assert unmark_tags(b'"abc"', (b"-as1f", b"-as-abc")) == b""
+    assert unmark_tags(b"*", (b"-as1f", b"-as-abc")) == b""

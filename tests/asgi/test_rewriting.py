@@ -16,6 +16,7 @@ from antiscrape.asgi.rewriting import HtmlSigner, JsonSigner, media_kind
 from antiscrape.core.grants import Grants, GrantState
 from antiscrape.core.rules import GrantRules
 from antiscrape.core.tokens import KeyRing
+from tests.fuzz import times
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -290,7 +291,7 @@ def agree(make: Callable[[], HtmlSigner | JsonSigner], body: bytes, cuts: list[i
 
 
 @pytest.mark.security("J2")
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=times(400), deadline=None)
 @given(
     st.lists(FRAGMENTS, max_size=25).map(b"".join),
     st.lists(st.integers(0, 10**6), max_size=5),
@@ -303,7 +304,7 @@ def test_whatever_the_html_is_chunks_change_nothing_and_nothing_else_changes(
 
 
 @pytest.mark.security("J2")
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=times(200), deadline=None)
 @given(
     st.lists(FRAGMENTS, max_size=25).map(b"".join),
     st.lists(st.integers(0, 10**6), max_size=5),
@@ -383,12 +384,10 @@ def test_the_trap_is_put_once_and_only_where_a_body_ends() -> None:
         (b"application/json", "json"), (b"application/ld+json; charset=utf-8", "json"), (b"application/activity+json", "json"), (b"text/json", "json"),
         (b"text/html; charset=utf-16", None), (b"text/html; charset=utf-16le; charset=utf-8", None), (b"application/json;charset=UTF-32", None),
         (b"text/html; charset=iso-2022-jp", None), (b"text/html; charset=shift_jis", None), (b"text/html; charset=utf-7", None), (b"text/html; charset=", None),
-        (b"text/plain", None), (b"image/jpeg", None), (b"", None), (b"text/css", None), (b"application/jsonp", None), (b"text/htmlx", None), (b"\xff", None),
+        (b"text/plain", None), (b"image/jpeg", None), (b"", None), (b"text/css", "css"), (b"application/rss+xml", "xml"), (b"text/xml", "xml"), (b"text/css; charset=utf-16", None), (b"application/jsonp", None), (b"text/htmlx", None), (b"\xff", None),
     ],
 )  # fmt: skip
-def test_only_html_and_json_in_ascii_compatible_charsets_are_signed(
-    content_type: bytes, kind: str | None
-) -> None:
+def test_only_text_in_ascii_compatible_charsets_is_signed(content_type: bytes, kind: str | None) -> None:
     assert media_kind(content_type) == kind
 
 

@@ -133,6 +133,8 @@ CHANGED: dict[str, dict[str, Any]] = {
         "window": "2min",
         "parameter": "t",
         "rewrite": False,
+        "bodies": ["json"],
+        "body_bytes": "1MB",
         "without": "refused",
     },
     "traps": {"inject": True, "pictures": True, "tagged": True, "path": "/trap"},

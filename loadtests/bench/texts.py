@@ -1,0 +1,98 @@
+"""What signing the URLs of a page costs: of a listing, and of pages of 100 kB with and without protected pictures."""
+
+from __future__ import annotations
+
+import random
+import secrets
+import statistics
+import time
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+from antiscrape import clock
+from antiscrape.asgi.rewriting import HtmlSigner
+from antiscrape.core.grants import Grants
+from antiscrape.core.rules import GrantRules
+from antiscrape.core.tokens import KeyRing
+from loadtests.bench.costs import Cost
+from loadtests.bench.site import gallery
+from loadtests.bench.visitors import HOST
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_CHUNK = 1 << 16
+_PAGE = 100_000
+_WORDS = [
+    "people",
+    "show",
+    "each",
+    "other",
+    "pictures",
+    "of",
+    "days",
+    "that",
+    "they",
+    "spent",
+    "together",
+    "and",
+    "of",
+    "what",
+    "they",
+    "saw",
+    "there",
+]
+
+
+def listing(pictures: int, size: int = _PAGE) -> bytes:
+    """Return a page of ``size`` bytes, give or take a card, with ``pictures`` protected URLs among others."""
+    dice, cards, length = random.Random(pictures), [], 0
+    while length < size:
+        words = " ".join(dice.choices(_WORDS, k=20))
+        number = dice.randrange(9999)
+        cards.append(
+            f'<div class="card c-{number % 9}"><a href="/people/{number}">{dice.choice(_WORDS)}</a><p>{words}</p>'
+            f'<img class="photo" src="/static/{number}.jpg" alt="{words[:20]}" loading="lazy"></div>\n'
+        )
+        length += len(cards[-1])
+    for place in range(pictures):
+        at = place * len(cards) // pictures
+        cards[at] = cards[at].replace("/static/", "/media/")
+    return f'<!doctype html><html lang="en"><head><title>Days</title></head><body>{"".join(cards)}</body></html>'.encode()
+
+
+def texts(rounds: int) -> list[Cost]:
+    """Measure signing pages as they stream by, the first against hashing the same bytes."""
+    page, bare, hundred = gallery(400), listing(0), listing(100)
+    cost = statistics.median(_signing(page, rounds))
+    hashes = [_cpu_ms(lambda: blake2b(page).digest()) for _ in range(rounds)]
+    without, within = (statistics.median(_signing(text, 4 * rounds)) for text in (bare, hundred))
+    return [
+        Cost("html_mb_per_s", "signing the pictures of an HTML listing", len(page) / cost / 1000, "MB/s"),
+        Cost("html_us_per_url", "  per URL signed", cost * 1000 / (page.count(b"/media/")), "µs"),
+        Cost("html_blake2b_ratio", "  over hashing the page", cost / statistics.median(hashes), "x"),
+        Cost("html_bare_mb_per_s", "  a page of 100 kB with no such URL", len(bare) / without / 1000, "MB/s"),
+        Cost(
+            "html_100_mb_per_s", "  a page of 100 kB with 100 of them", len(hundred) / within / 1000, "MB/s"
+        ),
+    ]
+
+
+def _signing(page: bytes, rounds: int) -> list[float]:
+    rules = GrantRules(prefixes=("/media/",))
+    grants = Grants(KeyRing((secrets.token_bytes(40),)), rules, "bench")
+
+    def sign() -> int:
+        signer = HtmlSigner(lambda url: grants.sign(url, now=clock.wall()), rules.prefixes, HOST)
+        chunks = range(0, len(page), _CHUNK)
+        return sum(len(signer.feed(page[at : at + _CHUNK], last=at + _CHUNK >= len(page))) for at in chunks)
+
+    if (sign() > len(page)) is not (b"/media/" in page):
+        raise RuntimeError("what was to be signed was not, or the other way round")
+    return [_cpu_ms(sign) for _ in range(rounds)]
+
+
+def _cpu_ms(work: Callable[[], object]) -> float:
+    start = time.thread_time_ns()
+    work()
+    return (time.thread_time_ns() - start) / 1e6
