@@ -12,7 +12,7 @@ from antiscrape.asgi.head import HeadReader
 from antiscrape.asgi.preferences import Speaker
 from antiscrape.asgi.quotas import Teller
 from antiscrape.asgi.refusals import send_verdict
-from antiscrape.asgi.responder import Responder, Tools
+from antiscrape.asgi.responder import Tools, responder_of
 from antiscrape.asgi.swift import ways_through
 from antiscrape.asgi.traps import answers_itself, send_trap
 from antiscrape.asgi.types import SHORTCUTS
@@ -139,24 +139,21 @@ class Middleware:
             await self._refuse(send, passage)
             return
         if self._maze is not None and passage.resource.kind is _TRAP and answers_itself(passage):
-            self._recorder.record(passage, await send_trap(send, passage, self._maze, self._gate.clock()))
+            await self._show_maze(send, passage, self._maze)
             return
         if self._partners is not None:
             scope = _without_key(scope, self._partners)
         if self._preferences is not None:
             if passage.raw_path in self._documents:
-                await self._preferences.serve(self.app, scope, receive, send)
-                self._recorder.record(passage, 200)
+                await self._serve_document(scope, receive, send, passage, self._preferences)
                 return
             send = Speaker(self._preferences, passage, send).send
-        responder = Responder()
-        responder.tools, responder.passage, responder.to = self._tools, passage, send
-        responder.handle, responder.status, responder.news = None, 0, False
+        responder = responder_of(self._tools, passage, send)
         answer: Send = responder.send
-        if self._changes or passage.query or verdict.rendition is not _ORIGINAL:
+        if verdict.rendition is not _ORIGINAL:
+            scope, answer = asking(self._inner_scope(scope, passage), responder)
+        elif self._changes or passage.query:
             scope = self._inner_scope(scope, passage)
-            if verdict.rendition is not _ORIGINAL:
-                scope, answer = asking(scope, responder)
         if "extensions" in scope:
             scope = _without_shortcuts(scope)
         try:
@@ -166,6 +163,16 @@ class Middleware:
                 self._allowed[_BROWSER] += 1
             else:
                 self._recorder.record(passage, responder.status)
+
+    async def _show_maze(self, send: Send, passage: Passage, maze: Maze) -> None:
+        self._recorder.record(passage, await send_trap(send, passage, maze, self._gate.clock()))
+
+    async def _serve_document(
+        self, scope: Scope, receive: Receive, send: Send, passage: Passage, preferences: PreferenceWriter
+    ) -> None:
+        """Serve one of the documents that say what may be done with the site's pictures."""
+        await preferences.serve(self.app, scope, receive, send)
+        self._recorder.record(passage, 200)
 
     async def _refuse(self, send: Send, passage: Passage) -> None:
         verdict, resource = passage.verdict, passage.resource
