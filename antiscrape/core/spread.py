@@ -309,6 +309,21 @@ class Spread:
             self._crowds.put(picture, crowd + 1)
         return self._judge(taking, groups, member, now, crowded=crowd >= _CROWD)
 
+    def passes(self, principal: str, image: int, now: float, *, shown: bool) -> bool:
+        """Count a request for an original that can tell nothing new, as ``note`` would; tell whether it is one.
+
+        Such is a picture that was counted before, or comes after the third, of a visit that was ``shown`` something.
+        """
+        member = self._members.young.get(principal)
+        if member is None or member.token is not None or now - member.last > VISIT:
+            return False
+        if not (shown or now < self._warm):
+            return False
+        if len(member.images) < _THIRD and image not in member.images:
+            return False
+        member.last = now
+        return True
+
     def note_token(self, token: bytes, principal: str, network: str, now: float) -> None:
         """Count a use of a URL that was made for one visitor; the first 64 bytes of ``token`` name it.
 

@@ -23,7 +23,7 @@ from antiscrape.gate.clients import Clients
 from antiscrape.gate.consequences import Consequences
 from antiscrape.gate.faces import Faces
 from antiscrape.gate.members import Members
-from antiscrape.gate.passage import Case, Passage, picture_of, purse_of, taking_of
+from antiscrape.gate.passage import Case, Passage, is_usual, picture_of, purse_of, taking_of
 from antiscrape.gate.places import Places
 from antiscrape.gate.shortcuts import Shortcuts
 from antiscrape.gate.visits import REVIEW, Visits
@@ -88,7 +88,7 @@ class Gate:
         self._trap_tags = trap_tags
         self._robots = robots
         self._place, self._learn = (places := Places(policy)).find, places.learn
-        self._places = places.known
+        self._places, self._asked = places.known, places.asked
         met = None if networks is None else self._place_in_network
         self._clients = clients = Clients(policy.identity, store, met)
         self._believes, self._find, self._history = clients.believes, clients.principal, clients.history
@@ -304,15 +304,20 @@ class Gate:
                 visit = visit.joined(Profile(*self._panel.of_group(facts)))
         passage.grant = grant
         case = Case(payer, resource, visit, grant, facts)
-        verdict = self._settle(passage, case, now, charge)
-        if self._consequences.begins(payer, verdict, now):
-            # With another standing comes another budget, and the wait that is told is that one's.
-            verdict = self._settle(passage, case, now, charge)
-        passage.verdict = self._consequences.follow(passage, payer, verdict, now)
+        asked = self._asked[resource.kind] if is_usual(passage, case) else None
+        verdict = self._settle(passage, case, now, charge, asked)
+        if asked is None or verdict is not asked.within:  # from a plain verdict nothing follows
+            if self._consequences.begins(payer, verdict, now):
+                # With another standing comes another budget, and the wait that is told is that one's.
+                verdict = self._settle(passage, case, now, charge)
+            verdict = self._consequences.follow(passage, payer, verdict, now)
+        passage.verdict = verdict
 
-    def _settle(self, passage: Passage, case: Case, now: float, charge: _Charge) -> Verdict:
-        """Put a case before the judge, and charge what it asks for."""
-        answer = self._ask(passage, case, now, None)
+    def _settle(
+        self, passage: Passage, case: Case, now: float, charge: _Charge, asked: NeedsUsage | None = None
+    ) -> Verdict:
+        """Put a case before the judge, unless what it will ask is known, and charge what it asks for."""
+        answer = asked or self._ask(passage, case, now, None)
         while isinstance(answer, NeedsUsage):
             passage.allowance = allowance = answer.allowance
             usage = self._spend(case, answer.charge, allowance, now, charge)
@@ -323,7 +328,9 @@ class Gate:
         """Charge what a case asks for to its payer and its group."""
         if what is not _CHARGE_ORIGINAL:
             return charge(case.payer, what, allowance, case.resource, now)
-        beyond = self._consequences.beyond(case.payer, case.resource, now) if allowance.subjects else None
+        beyond = None
+        if case.payer.trouble is not None and allowance.subjects:
+            beyond = self._consequences.beyond(case.payer, case.resource, now)
         if beyond is not None:  # it is not shown, so it is not charged
             usage = charge(case.payer, _CHARGE_REQUEST, allowance, case.resource, now)
             return Usage(beyond) if usage is WITHIN else usage
@@ -337,6 +344,9 @@ class Gate:
         """Tell the groups of an original that is asked for; nobody who has proven who they are is in one."""
         history = passage.history
         if passage.account is not None or passage.role.allowance is not None or history.rollup is None:
+            return ALONE
+        known, seen = history.key, passage.habits.habits
+        if spread.passes(known, resource.identity, now, shown=bool(seen.thumbnails or seen.assets)):
             return ALONE
         return spread.note(taking_of(passage, resource), now)
 

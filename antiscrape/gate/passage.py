@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from antiscrape.core.grants import GrantState
 from antiscrape.core.request import RequestHead
 from antiscrape.core.resource import Kind, Resource, Size
-from antiscrape.core.spread import Taking, from_elsewhere
+from antiscrape.core.spread import ALONE, Taking, from_elsewhere
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from antiscrape.core.account import Account
     from antiscrape.core.budgets import Limit
-    from antiscrape.core.grants import Grants, GrantState
+    from antiscrape.core.grants import Grants
     from antiscrape.core.history import History
     from antiscrape.core.identity import Principal
     from antiscrape.core.observation import Profile
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _IMAGE: Final = Kind.IMAGE
 _TRAP: Final = Kind.TRAP
 _ORIGINAL_SIZE: Final = Size.ORIGINAL
+_VALID: Final = GrantState.VALID
 
 
 class Passage(RequestHead):
@@ -131,6 +133,22 @@ def purse_of(passage: Passage) -> History:
     if habits is history or passage.account is not None or not (habits.thumbnails or habits.assets):
         return history
     return habits
+
+
+def is_usual(passage: Passage, case: Case) -> bool:
+    """Tell whether nothing at all speaks against a request, and nobody is behind it of whom more is known.
+
+    What the judge asks then depends on the kind of resource alone (``Places.asked``).
+    """
+    return (
+        not (passage.profile.score or case.visit.score)
+        and case.group is ALONE
+        and case.payer.trouble is None
+        and passage.history.trouble is None
+        and passage.account is None
+        and passage.role.allowance is None
+        and (case.grant is None or case.grant is _VALID)
+    )
 
 
 def taking_of(passage: Passage, resource: Resource) -> Taking:

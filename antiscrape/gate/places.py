@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from antiscrape.core.judge import decide
+from antiscrape.core.judge import PLAIN, decide
 from antiscrape.core.memo import Memo
 from antiscrape.core.observation import CLEAN, NeedsUsage, Observation
 from antiscrape.core.resource import Kind, Resource, Size
 from antiscrape.core.routes import RouteTable
+from antiscrape.core.verdict import Standing
 from antiscrape.gate.passage import Place
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ class Places:
         self._policy = policy
         self._routes = RouteTable(policy.routes, ignore_case=policy.ignore_case)
         self._usual = {kind: self._usual_answer(kind) for kind in Kind}
+        #: What is asked of the store where nothing speaks against a request and its verdict is plain, by kind.
+        self.asked = {kind: self._asked_for(kind) for kind in Kind}
         self.known: Memo[bytes, Place] = Memo(_PATHS)
 
     def find(self, raw_path: bytes) -> Place:
@@ -56,10 +59,20 @@ class Places:
 
         No limit is charged where there is none; no verdict stands where there are several.
         """
-        clean = Observation(Resource(kind, "", 0), CLEAN, CLEAN, banned=False, grant=None)
-        answer = decide(clean, self._policy)
+        answer = self._answer(kind)
         if not isinstance(answer, NeedsUsage):
             return None, answer
         allowance = answer.allowance
         several = allowance.requests and allowance.only is None
         return allowance.only, None if several else answer.within
+
+    def _asked_for(self, kind: Kind) -> NeedsUsage | None:
+        """Return what the judge asks about a request that nothing speaks against, if all that follows is a plain verdict."""
+        answer = self._answer(kind)
+        if not isinstance(answer, NeedsUsage) or answer.allowance.standing is Standing.BANNED:
+            return None
+        return answer if answer.within is PLAIN[answer.within.standing] else None
+
+    def _answer(self, kind: Kind) -> Verdict | NeedsUsage:
+        clean = Observation(Resource(kind, "", 0), CLEAN, CLEAN, banned=False, grant=None)
+        return decide(clean, self._policy)

@@ -17,6 +17,7 @@ from antiscrape.core.resource import Kind, Resource, Size, subject_identity
 from antiscrape.core.spending import (
     around,
     bytes_left,
+    counts_bytes,
     spend_bytes,
     spend_distinct,
     spend_one,
@@ -173,10 +174,8 @@ class MemoryStore:
 
     def charge_bytes(self, history: History, allowance: Allowance, amount: int, now: float) -> None:
         """Charge the bytes of an image that were sent."""
-        if _has_tats(history, allowance.bytes) and all(
-            _has_tats(network, allowance.bytes) for network in around(history)
-        ):
-            spend_bytes(history, allowance, amount, now)  # other numbers in the same places weigh nothing
+        if counts_bytes(history, allowance.bytes):
+            spend_bytes(history, allowance, amount, now)
         else:
             before = self.weigh(history)
             spend_bytes(history, allowance, amount, now)
@@ -244,11 +243,6 @@ class MemoryStore:
         exceeded = spend_distinct(history, budget, limits, identity, now, keep)
         self.grown(history, before, now)
         return exceeded
-
-
-def _has_tats(purse: Purse, limits: tuple[Limit, ...]) -> bool:
-    tats = purse.tats or {}
-    return all(limit.of_bytes in tats for limit in limits)
 
 
 def bounds_of(policy: Policy) -> dict[str, Any]:
