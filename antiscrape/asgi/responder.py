@@ -175,7 +175,8 @@ class Responder:
     async def _wait(self, message: Message) -> None:
         """Wait for the first bytes of an answer whose type says nothing."""
         self._start = lowered(message)
-        if self.passage.method == "HEAD" and self.passage.resource.kind is Kind.IMAGE:
+        if self.passage.resource.kind is Kind.IMAGE and (self.passage.method == "HEAD" or self.status == 304):
+            # A 304 has no type, and its fields become those of what caches hold (RFC 9111 §4.3.4).
             await self._begin_image(self._start)
         elif self.status in {204, 304} or self.passage.method == "HEAD":
             await self._give_up(self._start)
@@ -271,7 +272,7 @@ class Responder:
                 await self.to({**self._start, "headers": keep_private(headers)})
         elif self.status == 304:  # the client has the bytes already; none are sent
             self.handle = self.to
-            await self.to(self._start)
+            await self.to({**self._start, "headers": keep_private(self._start["headers"])})
         else:
             self.handle = Collector(self, self._start).take
 

@@ -331,7 +331,8 @@ def listen(*, host: str, port: int, uds: str | None = None) -> socket.socket:
     if uds is not None:
         return _listen_unix(uds)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family)
+    # Named, for asyncio's own loop takes TCP_NODELAY from it: without, a body waits 40 ms behind its head (RFC 896).
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((host, port))

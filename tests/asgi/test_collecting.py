@@ -266,3 +266,17 @@ def test_the_size_is_remembered_with_the_name(body: bytes, size: Size) -> None:
 
     run(main())
     assert site.conditions() == [None, ETAG, ETAG]
+
+
+@pytest.mark.security("J1")
+def test_a_persons_304_is_as_private_as_the_picture() -> None:
+    """A cache that holds the picture takes the 304's fields over (RFC 9111 §4.3.4), "public" among them."""
+    site = Site(fields=[(b"cache-control", b"public, max-age=60")])
+
+    async def main() -> None:
+        async with house(site) as protected:
+            answer = await protected.ask("/media/1.jpg", person((b"if-none-match", ETAG)))
+            assert (answer.status, answer.body) == (304, b"")
+            assert answer.get(b"cache-control") == b"private, max-age=60"
+
+    run(main())
