@@ -127,7 +127,10 @@ CHANGED: dict[str, dict[str, Any]] = {
         "timeout": "4s",
         "worker_memory": "1GB",
         "cache_bytes": 0,
+        "cache_folder": "cache",
+        "cache_folder_bytes": "2GB",
     },
+    "trace": {"renditions": ["marked"], "required": True, "cache_bytes": 0},
     "grants": {
         "prefixes": ["/m"],
         "window": "2min",
@@ -166,7 +169,8 @@ CHANGED: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize(
     ("table", "part"),
-    [("identity", "identity"), ("images", "images"), ("grants", "grants"), ("traps", "traps"), ("store", "store"),
+    [("identity", "identity"), ("images", "images"), ("trace", "trace"), ("grants", "grants"),
+     ("traps", "traps"), ("store", "store"),
      ("record", "record"), ("accounts", "accounts"), ("signatures", "signatures")],
 )  # fmt: skip
 def test_every_setting_reaches_its_rule(table: str, part: str) -> None:
