@@ -17,6 +17,7 @@ from PIL import (
     TiffImagePlugin,
 )  # the latter two are imported late by Pillow
 
+from antiscrape.images.colour import to_srgb
 from antiscrape.images.formats import SNIFFED, Format, sniff
 
 # Both are needed by JPEGs (of two pictures, with Exif), and a confined worker can open no module then.
@@ -25,6 +26,7 @@ _PRELOADED = (MpoImagePlugin, TiffImagePlugin)
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 
 _ORIENTATION = 0x0112  # Exif 3.0, 4.6.5.1
+_COLOURED = frozenset({"RGB", "RGBA", "P", "PA"})  # a profile of RGB says nothing of the other modes
 
 
 class Refused(ValueError):  # noqa: N818 - a refusal is an answer, not an error
@@ -35,13 +37,15 @@ class Picture(NamedTuple):
     """Pixels on their way through a recipe, with what the file said of them.
 
     ``width`` and ``height`` are the original's, in pixels as stored; ``pixels`` may already be
-    smaller, by a JPEG decoder's own reduction. ``orientation`` is Exif's, 1 to 8.
+    smaller, by a JPEG decoder's own reduction. ``orientation`` is Exif's, 1 to 8; ``kind`` is the
+    file's format.
     """
 
     pixels: Image.Image
     width: int
     height: int
     orientation: int
+    kind: Format = Format.JPEG
 
     @property
     def long_side(self) -> int:
@@ -56,7 +60,7 @@ def limit_pixels(most: int) -> None:
 
 
 def decode(source: bytes, *, max_pixels: int, enough: int) -> Picture:
-    """Decode the first frame of ``source`` to RGB, or to RGBA where it is transparent anywhere.
+    """Decode the first frame of ``source`` to RGB, or to RGBA where it is transparent anywhere, in sRGB.
 
     ``enough`` is the long side in pixels that the caller has use for; a JPEG is decoded to an
     eighth, a quarter or a half of its size when that leaves as much (ISO/IEC 10918-1 allows it: the
@@ -76,7 +80,8 @@ def decode(source: bytes, *, max_pixels: int, enough: int) -> Picture:
         # A GIF's first frame may reach beyond the screen that its header declares.
         _check(*opened.size, max_pixels)
         orientation = _orientation(opened)
-        return Picture(_plain(opened), width, height, orientation)
+        profile = opened.info.get("icc_profile", b"") if opened.mode in _COLOURED else b""
+        return Picture(to_srgb(_plain(opened), profile), width, height, orientation, kind)
 
 
 def _check(width: int, height: int, max_pixels: int) -> None:

@@ -52,7 +52,7 @@ def upright(picture: Picture) -> Picture:
     width, height = picture.width, picture.height
     if picture.orientation >= _SIDEWAYS:
         width, height = height, width
-    return Picture(pixels, width, height, 1)
+    return picture._replace(pixels=pixels, width=width, height=height, orientation=1)
 
 
 def reduced_to(cells: int, *, cell: int) -> Step:

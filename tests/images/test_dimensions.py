@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 from PIL import Image
 
-from antiscrape.images.dimensions import long_side
+from antiscrape.images.dimensions import long_side, sideways, size
 from tests.costs import ends
 
 if TYPE_CHECKING:
@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from tests.images.conftest import Encode
 
 
-@pytest.mark.parametrize("size", [(1, 1), (640, 3), (3, 640), (1023, 1024)])
+@pytest.mark.parametrize("dimensions", [(1, 1), (640, 3), (3, 640), (1023, 1024)])
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "WEBP", "AVIF"])
-def test_the_long_side_is_what_pillow_reads(kind: str, size: tuple[int, int], encode: Encode) -> None:
-    assert long_side(encode(Image.new("RGB", size), kind)) == max(size)
+def test_the_size_is_what_pillow_reads(kind: str, dimensions: tuple[int, int], encode: Encode) -> None:
+    source = encode(Image.new("RGB", dimensions), kind)
+    assert long_side(source) == max(dimensions)
+    assert size(source) == dimensions
 
 
 @pytest.mark.parametrize(
@@ -29,7 +31,7 @@ def test_the_long_side_is_what_pillow_reads(kind: str, size: tuple[int, int], en
 )
 def test_each_kind_of_webp_is_read(options: dict[str, object], encode: Encode) -> None:
     """Lossless, lossy, and extended (which holds Exif)."""
-    assert long_side(encode(Image.new("RGB", (700, 300)), "WEBP", **options)) == 700
+    assert size(encode(Image.new("RGB", (700, 300)), "WEBP", **options)) == (700, 300)
 
 
 def test_a_progressive_jpeg_is_read(encode: Encode) -> None:
@@ -61,6 +63,20 @@ def test_a_size_that_has_not_come_yet_is_none(kind: str, encode: Encode) -> None
     assert {long_side(whole[:length]) for length in range(min(400, len(whole)))} <= {None, 700}
 
 
+@pytest.mark.parametrize("order", ["little", "big"])
+@pytest.mark.parametrize("orientation", range(10))
+def test_a_portrait_that_is_stored_lying_is_told_by_its_exif(
+    orientation: int, order: Literal["little", "big"], encode: Encode
+) -> None:
+    exif = Image.Exif()
+    exif.endian = "<" if order == "little" else ">"
+    exif[0x010E], exif[0x010F], exif[0x0112] = "a description", "a maker", orientation
+    source = encode(Image.new("RGB", (40, 30)), "JPEG", exif=exif.tobytes())
+    assert sideways(source) == (5 <= orientation <= 8)
+    assert not any(sideways(source[:length]) for length in range(60))
+    assert not sideways(source.replace(b"Exif", b"Exof"))
+
+
 def test_a_size_of_zero_is_none() -> None:
     assert long_side(b"GIF89a" + bytes(20)) is None
 
@@ -78,6 +94,9 @@ def test_hostile_bytes_never_raise(photo: bytes, encode: Encode) -> None:
             head[chance.randrange(len(head))] = chance.randrange(256)
         found = long_side(bytes(head))
         assert found is None or found > 0
+        both = size(bytes(head))
+        assert both is None or min(both) > 0
+        sideways(bytes(head))
 
 
 @pytest.mark.security("E2")

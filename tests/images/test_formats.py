@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
-from antiscrape.images.formats import Format, sniff
+from antiscrape.images.formats import CLASSIC, EVERY, Format, accepted, sniff
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,3 +52,35 @@ def test_pillows_own_bad_files_are_told_by_content_not_by_suffix(shared: Path) -
             seen[sniff(path.read_bytes()[:32])] += 1
     assert seen[Format.PNG] > 50
     assert seen[None] > 80
+
+
+@pytest.mark.parametrize(
+    ("accept", "taken"),
+    [
+        # what browsers send for <img>: Chrome, Firefox, Safari, an older Safari; then curl, and nobody
+        (b"image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8", EVERY),
+        (b"image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5", EVERY),
+        (
+            b"image/webp,image/avif,image/jxl,image/heic,image/heic-sequence,video/*;q=0.8,image/*;q=0.5",
+            EVERY,
+        ),
+        (b"image/png,image/svg+xml,image/*;q=0.8,video/*;q=0.8,*/*;q=0.5", CLASSIC),
+        (b"*/*", CLASSIC),
+        (b"", CLASSIC),
+        (b"image/webp", Format.WEBP.bit),
+        (b"image/jpeg", Format.JPEG.bit),
+        (b"image/*, image/gif;q=0", CLASSIC - Format.GIF.bit),
+        (b"image/*, image/webp;q=0", CLASSIC),
+        (b"image/avif;q=0.1, */*;q=0", Format.AVIF.bit),
+        # nothing that is made here: answered all the same
+        (b"text/html", CLASSIC),
+        (b"image/svg+xml", CLASSIC),
+        (b"*/*;q=0", CLASSIC),
+    ],
+)
+def test_new_formats_are_for_those_who_name_them(accept: bytes, taken: int) -> None:
+    assert accepted(accept) == taken
+
+
+def test_the_bits_of_the_formats_are_apart() -> None:
+    assert CLASSIC < EVERY == sum(1 << place for place in range(len(Format)))
