@@ -6,13 +6,15 @@ assignment, and a verdict can always be explained by the policy object that it w
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from antiscrape.core.account import AccountRules
 from antiscrape.core.consequences import CoolingRules
 from antiscrape.core.networks import NetworkRules
 from antiscrape.core.quota import Tell
+from antiscrape.core.renditions import RenditionRules, RightsRules
 from antiscrape.core.verdict import Mode, Rendition, Standing
 
 if TYPE_CHECKING:
@@ -119,6 +121,15 @@ class ImageRules:
     cache_bytes: int = 64 * 2**20
     cache_folder: str = ""  # where renditions outlive the server; "" for nowhere
     cache_folder_bytes: int = 2**30
+    renditions: RenditionRules = field(default_factory=RenditionRules)
+    rights: RightsRules = field(default_factory=RightsRules)
+
+    @classmethod
+    def read(cls, text: str) -> ImageRules:
+        """Return the rules that ``asdict`` and JSON made ``text`` of: this is how they come to a worker."""
+        plain: dict[str, Any] = json.loads(text)
+        looks, rights = RenditionRules(**plain.pop("renditions")), RightsRules(**plain.pop("rights"))
+        return cls(**plain, renditions=looks, rights=rights)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from PIL import (
     AvifImagePlugin,
@@ -19,6 +19,9 @@ from PIL import (
 
 from antiscrape.images.colour import to_srgb
 from antiscrape.images.formats import SNIFFED, Format, sniff
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Both are needed by JPEGs (of two pictures, with Exif), and a confined worker can open no module then.
 _PRELOADED = (MpoImagePlugin, TiffImagePlugin)
@@ -80,8 +83,47 @@ def decode(source: bytes, *, max_pixels: int, enough: int) -> Picture:
         # A GIF's first frame may reach beyond the screen that its header declares.
         _check(*opened.size, max_pixels)
         orientation = _orientation(opened)
-        profile = opened.info.get("icc_profile", b"") if opened.mode in _COLOURED else b""
+        profile = _profile(opened)
         return Picture(to_srgb(_plain(opened), profile), width, height, orientation, kind)
+
+
+def frames(source: bytes, *, max_pixels: int, most: int) -> Iterator[tuple[Picture, int]]:
+    """Yield the first ``most`` frames of ``source`` and the milliseconds that each is shown; raise as :func:`decode` does.
+
+    All frames together have at most ``max_pixels``: a GIF of 10 kB may hold thousands. Where a later
+    frame is broken, those before it are the animation.
+    """
+    kind = sniff(source[:SNIFFED])
+    if kind is None:
+        msg = "not a format that is decoded here"
+        raise Refused(msg)
+    with Image.open(io.BytesIO(source), formats=(kind.value,)) as opened:
+        width, height = opened.size
+        for number in range(most):
+            _check(width, height * (number + 1), max_pixels)
+            try:
+                opened.seek(number)
+                opened.load()
+            except (EOFError, OSError, SyntaxError, ValueError):
+                if number:
+                    return
+                raise
+            _check(*opened.size, max_pixels)
+            shown = opened.info.get("duration", 0)
+            pixels = to_srgb(_plain(opened.copy()), _profile(opened))
+            yield Picture(pixels, width, height, 1, kind), _milliseconds(shown)
+
+
+def _milliseconds(shown: object) -> int:
+    """Return a frame's time within bounds: browsers show what asks for less than 20 ms for 100 ms."""
+    if not isinstance(shown, float | int) or not shown >= 20:  # noqa: PLR2004 - see above; "not" for NaN
+        return 100
+    return int(min(shown, 60_000))
+
+
+def _profile(opened: Image.Image) -> bytes:
+    found = opened.info.get("icc_profile", b"") if opened.mode in _COLOURED else b""
+    return found if isinstance(found, bytes) else b""
 
 
 def _check(width: int, height: int, max_pixels: int) -> None:

@@ -10,10 +10,11 @@ for them, so replies are bounded and a wrong tag ends the worker.
 from __future__ import annotations
 
 from enum import IntEnum
+from hashlib import blake2b
 from struct import Struct
 from typing import NamedTuple
 
-from antiscrape.images.formats import Format
+from antiscrape.images.formats import EVERY
 
 #: Length of the body in bytes, tag, :class:`Task` or :class:`Outcome`.
 HEAD = Struct("!IQB")
@@ -27,10 +28,8 @@ ORDER = Struct("!B16sQ")
 
 #: Bytes of an order's seed.
 SEED_BYTES = 16
-
-#: The bit of each format in the mask of those that a client takes.
-BITS = {kind: 1 << place for place, kind in enumerate(Format)}
-ALL_FORMATS = sum(BITS.values())
+#: Bytes of a source that a decoy is made from: what stands behind a JPEG's usual metadata is its size.
+DECOY_HEAD = 65_536
 
 
 class Task(IntEnum):
@@ -56,12 +55,13 @@ class Duty(IntEnum):
 class Order(NamedTuple):
     """What a worker is to make of the source that comes with it.
 
-    ``formats`` is a mask of :data:`BITS`: what the client can read. ``seed`` is 16 bytes that decide what a
+    ``formats`` is a mask of the bits of
+    :class:`~antiscrape.images.formats.Format`: what the client can read. ``seed`` is 16 bytes that decide what a
     decoy looks like, ``payload`` the 64 bits of a trace.
     """
 
     task: Task
-    formats: int = ALL_FORMATS
+    formats: int = EVERY
     seed: bytes = bytes(SEED_BYTES)
     payload: int = 0
 
@@ -73,6 +73,11 @@ class Order(NamedTuple):
     def unpack(cls, task: int, packed: bytes) -> Order:
         """Return the order that was packed; raise ``ValueError`` for a task that there is not."""
         return cls(Task(task), *ORDER.unpack(packed))
+
+
+def seed_of(name: bytes, key: bytes = b"") -> bytes:
+    """Return what a decoy for the picture called ``name`` is drawn from."""
+    return blake2b(name, digest_size=SEED_BYTES, key=key, person=b"antiscrape decoy").digest()
 
 
 class Outcome(IntEnum):

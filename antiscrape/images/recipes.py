@@ -3,30 +3,33 @@
 ::
 
     preview   a soft impression of the colours, at most 8 cells across, with a badge
-    marked    the picture at screen size, words across all of it
+    marked    the picture at screen size, the site's mark across all of it or in the corner
+    decoy     soft colours of the original's size, and nothing of it
 
 No recipe lets metadata through: the decoder hands over bare pixels, and the writer is told nothing else.
 """
 
 from __future__ import annotations
 
-import io
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from PIL import features
-
-from antiscrape.images.decode import Picture, decode
-from antiscrape.images.frames import Order, Outcome, Reply, Task
+from antiscrape.images.brand import brand_of
+from antiscrape.images.decode import Picture, decode, frames
+from antiscrape.images.decoy import DecoyRecipe, open_pool
+from antiscrape.images.formats import SNIFFED, Format, sniff
+from antiscrape.images.frames import Order, Reply, Task
+from antiscrape.images.marks import badged, marked_by
+from antiscrape.images.metadata import NOTHING_SAID, Notice, compose
 from antiscrape.images.steps import (
     Step,
-    badged,
     blown_up_to,
+    enlarged_to,
     quantised,
     reduced_to,
     shrunk_to,
-    tiled,
     upright,
 )
+from antiscrape.images.writers import Animation, write, write_animation
 
 if TYPE_CHECKING:
     from antiscrape.core.rules import ImageRules
@@ -36,27 +39,45 @@ if TYPE_CHECKING:
 CELL = 32
 #: Values left of each channel's 256. Sixteen to a cell's three channels would band visibly; 32 do not.
 LEVELS = 32
-#: Pixels of the long side of a marked rendition: fills a laptop's window, prints badly.
-MARKED_SIZE = 1200
-#: How opaque the words of a marked rendition are: read at once, and faces are still recognised by friends.
-MARKED_OPACITY = 0.42
-#: Alpha below which a pixel counts as transparent; blown-up cells ring a little below 255.
-_OPAQUE = 250
+
+
+class Maker(Protocol):
+    """Makes one rendition."""
+
+    def make(self, source: bytes, order: Order, *, max_pixels: int) -> Reply:
+        """Return what ``order`` asks for of ``source``; raise whatever the decoder raises."""
+        ...
 
 
 class Recipe(NamedTuple):
-    """One rendition: ``enough`` pixels of the source's long side, the steps in order, the writer's quality."""
+    """One rendition: ``enough`` pixels of the source's long side, the steps in order, how it is written.
+
+    ``frames`` is how many of an animation are kept; of a preview it is the first.
+    """
 
     enough: int
     steps: tuple[Step, ...]
     quality: int
+    notice: Notice = NOTHING_SAID
+    frames: int = 1
 
-    def make(self, source: bytes, order: Order, *, max_pixels: int) -> Reply:  # noqa: ARG002  read by recipes that choose a format
+    def make(self, source: bytes, order: Order, *, max_pixels: int) -> Reply:
         """Decode ``source``, take the steps, write the result; raise whatever the decoder raises."""
-        picture = decode(source, max_pixels=max_pixels, enough=self.enough)
+        if self.frames > 1 and sniff(source[:SNIFFED]) is not Format.JPEG:
+            shown = [
+                (self._through(frame), time)
+                for frame, time in frames(source, max_pixels=max_pixels, most=self.frames)
+            ]
+            if len(shown) > 1:
+                rest = Animation([frame.pixels for frame, _ in shown[1:]], [time for _, time in shown])
+                return write_animation(shown[0][0], rest, self.quality, order.formats, notice=self.notice)
+        picture = self._through(decode(source, max_pixels=max_pixels, enough=self.enough))
+        return write(picture, self.quality, order.formats, notice=self.notice)
+
+    def _through(self, picture: Picture) -> Picture:
         for step in self.steps:
             picture = step(picture)
-        return write(picture, self.quality)
+        return picture
 
 
 def preview(rules: ImageRules) -> Recipe:
@@ -65,6 +86,7 @@ def preview(rules: ImageRules) -> Recipe:
     Rank-1 of two face recognisers falls to 0.03 to 0.08 (chance: 0.017) when six cells of a face are left; a
     harvester that reduces its own photos alike comes to 0.10 to 0.15, much of it colour and light.
     """
+    looks = rules.renditions
     return Recipe(
         # Twice as many, so that the cells are means of decoded pixels rather than of one block each.
         enough=2 * rules.preview_cells,
@@ -72,40 +94,32 @@ def preview(rules: ImageRules) -> Recipe:
             reduced_to(rules.preview_cells, cell=CELL),
             upright,
             quantised(LEVELS),
-            blown_up_to(rules.preview_size),
-            badged(rules.mark),
+            blown_up_to(looks.largest if looks.keep_size else rules.preview_size),
+            badged(brand_of(rules)),
         ),
         quality=72,
+        notice=compose(rules.rights),
     )
 
 
 def marked(rules: ImageRules) -> Recipe:
     """Return the recipe of a marked picture: all of it, at screen size, visibly not the original."""
+    looks = rules.renditions
+    grown = (enlarged_to(looks.largest),) if looks.keep_size else ()
     return Recipe(
-        enough=MARKED_SIZE,
-        steps=(
-            shrunk_to(MARKED_SIZE),
-            upright,
-            tiled(rules.mark, opacity=MARKED_OPACITY),
-        ),
+        enough=looks.marked_size,
+        steps=(shrunk_to(looks.marked_size), upright, *grown, marked_by(brand_of(rules), looks.mark_layout)),
         quality=84,
+        notice=compose(rules.rights),
+        frames=looks.frames,
     )
 
 
-def recipes(rules: ImageRules) -> dict[Task, Recipe]:
-    """Return the recipe for every task."""
-    return {Task.PREVIEW: preview(rules), Task.MARKED: marked(rules)}
+def decoy(rules: ImageRules) -> DecoyRecipe:
+    """Return what makes decoys; raise ``ConfigurationError`` where the operator's pictures cannot be read."""
+    return DecoyRecipe(open_pool("renditions.decoys", rules.renditions.decoys), compose(rules.rights))
 
 
-def write(picture: Picture, quality: int) -> Reply:
-    """Encode as JPEG, or where the picture is transparent anywhere as WebP (PNG, if Pillow lacks it)."""
-    pixels = picture.pixels
-    out = io.BytesIO()
-    if pixels.mode == "RGBA" and min(pixels.getchannel("A").tobytes()) < _OPAQUE:
-        if features.check("webp"):
-            pixels.save(out, "WEBP", quality=quality, method=2)
-            return Reply(Outcome.WEBP, out.getvalue())
-        pixels.save(out, "PNG", optimize=True)
-        return Reply(Outcome.PNG, out.getvalue())
-    pixels.convert("RGB").save(out, "JPEG", quality=quality, optimize=True)
-    return Reply(Outcome.JPEG, out.getvalue())
+def recipes(rules: ImageRules) -> dict[Task, Maker]:
+    """Return what makes each rendition; raise ``ConfigurationError`` for a file of the operator's that is not right."""
+    return {Task.PREVIEW: preview(rules), Task.MARKED: marked(rules), Task.DECOY: decoy(rules)}

@@ -22,8 +22,8 @@ from antiscrape.core.rules import TraceRules
 from antiscrape.core.verdict import Rendition
 from antiscrape.images.cache import RenditionCache, digest
 from antiscrape.images.drawer import Drawer
-from antiscrape.images.formats import SNIFFED, sniff
-from antiscrape.images.frames import ALL_FORMATS, MEDIA_TYPES, Duty, Order, Outcome, Reply, Task
+from antiscrape.images.formats import SNIFFED, accepted, sniff
+from antiscrape.images.frames import DECOY_HEAD, MEDIA_TYPES, Duty, Order, Outcome, Reply, Task, seed_of
 from antiscrape.images.placeholder import placeholder_png
 from antiscrape.images.shelf import Shelf
 from antiscrape.images.workers import WorkerPool
@@ -49,7 +49,11 @@ DIGEST_IN_THREAD = 2**20
 MOST_LOST = 2
 _LOST_REMEMBERED = 1024
 
-_TASKS = {Rendition.PREVIEW: Task.PREVIEW, Rendition.MARKED: Task.MARKED}
+_TASKS = {
+    Rendition.PREVIEW: Task.PREVIEW,
+    Rendition.MARKED: Task.MARKED,
+    Rendition.DECOY: Task.DECOY,
+}
 
 #: Rules that bound the work and change nothing of what is made: any other change of rules is another rendition.
 _WITHOUT_LOOKS = frozenset({
@@ -115,12 +119,10 @@ class PillowRenderer:
     async def render(self, source: bytes, wanted: Wanted) -> Rendered:
         """Return what is ``wanted`` of the encoded picture ``source``; never raise, never return the original.
 
-        ``ORIGINAL`` and ``REFUSED`` are not made of pixels, and a ``DECOY`` shows nothing yet: all
-        three come back as placeholders.
+        ``ORIGINAL`` and ``REFUSED`` are not made of pixels: both come back as placeholders.
         """
         rendition = wanted.rendition
-        task = _TASKS.get(rendition)
-        if task is None:
+        if rendition not in _TASKS:
             return self._placeholders[rendition]
         if not 0 < len(source) <= self._rules.max_bytes or sniff(source[:SNIFFED]) is None:
             self.counts["refused"] += 1
@@ -129,7 +131,8 @@ class PillowRenderer:
         if not name:
             large = len(source) >= DIGEST_IN_THREAD
             name = await asyncio.to_thread(digest, source) if large else digest(source)
-        key = self._key(name, wanted)
+        order = self._order(wanted)
+        key = self._key(name, order)
         base = self._cache.get(key)
         if base is not None:
             self.counts["cached"] += 1
@@ -137,7 +140,7 @@ class PillowRenderer:
             # Who could ask by name has looked in the folder already.
             looked = bool(wanted.source)
             base = await self._shared(
-                key, self.counts, lambda: self._make(key, task, source, rendition, looked=looked)
+                key, self.counts, lambda: self._make(key, order, source, rendition, looked=looked)
             )
         return await self._finished(base, wanted)
 
@@ -145,7 +148,7 @@ class PillowRenderer:
         """Return at once what is in memory of the picture ``wanted.source``, its trace not yet in it."""
         if wanted.rendition not in _TASKS:
             return None
-        return self._cache.get(self._key(wanted.source, wanted))
+        return self._cache.get(self._key(wanted.source, self._order(wanted)))
 
     async def recall(self, wanted: Wanted, base: Rendered | None = None) -> Rendered | None:
         """Return what was made before of the picture ``wanted.source``, or ``None`` where that is gone; never raise."""
@@ -154,7 +157,7 @@ class PillowRenderer:
         if base is not None:
             self.counts["cached"] += 1
         elif self._drawer is not None and wanted.rendition in _TASKS:
-            base = await self._from_folder(self._drawer, self._key(wanted.source, wanted))
+            base = await self._from_folder(self._drawer, self._key(wanted.source, self._order(wanted)))
         return None if base is None else await self._finished(base, wanted)
 
     def levels(self) -> dict[str, int]:
@@ -203,13 +206,15 @@ class PillowRenderer:
             del self._flights[key]
 
     async def _make(
-        self, key: bytes, task: Task, source: bytes, rendition: Rendition, *, looked: bool
+        self, key: bytes, order: Order, source: bytes, rendition: Rendition, *, looked: bool
     ) -> Rendered:
         if self._drawer is not None and not looked:
             found = await self._from_folder(self._drawer, key)
             if found is not None:
                 return found
-        outcome, body = await self._run(self._pool, Order(task), source)
+        # Of a picture that is not to be shown, its size and format are asked for.
+        seen = source[:DECOY_HEAD] if order.task is Task.DECOY else source
+        outcome, body = await self._run(self._pool, order, seen)
         self.counts[outcome.name.lower()] += 1
         media_type = MEDIA_TYPES.get(outcome)
         if media_type is not None:
@@ -281,9 +286,15 @@ class PillowRenderer:
         self._lost[key] = times
         return False
 
-    def _key(self, name: bytes, wanted: Wanted) -> bytes:
+    def _order(self, wanted: Wanted) -> Order:
+        """Return what a worker is told: the formats that the client takes, and for a decoy what it is drawn from."""
+        task = _TASKS[wanted.rendition]
+        seed = seed_of(wanted.name, self._recipe) if task is Task.DECOY else Order._field_defaults["seed"]
+        return Order(task, accepted(wanted.accept), seed)
+
+    def _key(self, name: bytes, order: Order) -> bytes:
         """Return what a rendition is kept under: the source's name, and all that decides what is made of it."""
-        return name + self._recipe + bytes((_TASKS[wanted.rendition], ALL_FORMATS))
+        return name + self._recipe + bytes((order.task, order.formats)) + order.seed
 
     def _etag(self, source: bytes, rendition: Rendition) -> str:
         """Return an opaque value that differs with the source, the rendition, the rules and the recipes' version."""

@@ -16,10 +16,14 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from antiscrape.images.decode import decode
 from antiscrape.images.frames import Order, Reply, Task
-from antiscrape.images.recipes import write
+from antiscrape.images.metadata import compose
+from antiscrape.images.writers import write
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from antiscrape.core.renditions import RightsRules
+    from antiscrape.images.metadata import Notice
 
 #: A stamped copy is written once more than its base, so a little better.
 QUALITY = 88
@@ -38,14 +42,17 @@ class Stamp(NamedTuple):
 
     key: bytes
     embed: Embed
+    notice: Notice
 
     def make(self, source: bytes, order: Order, *, max_pixels: int) -> Reply:
         """Decode one of our own renditions, embed ``order.payload``, and write it again; raise what either raises."""
         picture = decode(source, max_pixels=max_pixels, enough=max_pixels)
         traced = self.embed(picture.pixels, order.payload, self.key)
-        return write(picture._replace(pixels=traced), QUALITY)
+        # The client takes what the base is written in.
+        return write(picture._replace(pixels=traced), QUALITY, picture.kind.bit, notice=self.notice)
 
 
-def stamps(key: bytes) -> dict[Task, Stamp]:
+def stamps(key: bytes, rights: RightsRules) -> dict[Task, Stamp]:
     """Return the recipe for the one task; raise ``ImportError`` where the extra ``trace`` is not installed."""
-    return {Task.STAMP: Stamp(key, importlib.import_module("antiscrape.images.trace").embed)}
+    embed: Embed = importlib.import_module("antiscrape.images.trace").embed
+    return {Task.STAMP: Stamp(key, embed, compose(rights))}

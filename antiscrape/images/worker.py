@@ -10,12 +10,11 @@ when its socket does, so it cannot outlive the server, and an alarm ends it when
 from __future__ import annotations
 
 import io
-import json
 import os
 import resource
 import signal
 import socket
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import PIL
 from PIL import Image, features
@@ -24,7 +23,7 @@ from antiscrape.core.rules import ImageRules
 from antiscrape.images.decode import limit_pixels
 from antiscrape.images.formats import Format
 from antiscrape.images.frames import HEAD, ORDER, Duty, Order, Outcome, Reply
-from antiscrape.images.recipes import recipes
+from antiscrape.images.recipes import Maker, recipes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -38,17 +37,9 @@ _NICE = 5
 _TEST_CARD = 48  # pixels
 
 
-class Maker(Protocol):
-    """Carries out one task."""
-
-    def make(self, source: bytes, order: Order, *, max_pixels: int) -> Reply:
-        """Return what is made of ``source``; raise whatever a decoder raises."""
-        ...
-
-
 def main(settings: str) -> None:
     """Work until the socket on standard input ends. ``settings`` is an ``ImageRules`` as JSON."""
-    rules = ImageRules(**json.loads(settings))
+    rules = ImageRules.read(settings)
     # Ctrl-C reaches the whole foreground process group; the server decides when its workers end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with socket.socket(fileno=0) as line:
@@ -74,7 +65,7 @@ def _table(line: socket.socket, rules: ImageRules) -> Mapping[Task, Maker]:
     # Only here: a worker that reads the site's bytes has no use for it, nor for what it imports.
     from antiscrape.images.stamping import stamps  # noqa: PLC0415
 
-    return stamps(bytes(_read(line, length) or b""))
+    return stamps(bytes(_read(line, length) or b""), rules.rights)
 
 
 def check_libraries() -> None:

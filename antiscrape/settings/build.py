@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from antiscrape.settings.identity import Identity
-    from antiscrape.settings.model import Images, Settings
+    from antiscrape.settings.model import Settings
     from antiscrape.settings.routes import RouteLine
     from antiscrape.settings.standings import Standings, StandingTable
 
@@ -62,7 +61,7 @@ def build(
         identity=_identity(settings.identity),
         networks=settings.networks.rules(folder),
         accounts=settings.accounts.rules(),
-        images=_images(settings.images, folder),
+        images=_images(settings, folder),
         trace=settings.trace.rules(),
         grants=settings.grants.rules(),
         spread=settings.spread.enabled,
@@ -108,9 +107,12 @@ def _routes(lines: Sequence[RouteLine]) -> tuple[Route, ...]:
     return tuple(Route(line.pattern, line.kind, line.size) for line in (*missing, *lines))
 
 
-def _images(table: Images, folder: Path) -> ImageRules:
-    rules = ImageRules(**dict(table))
-    return replace(rules, cache_folder=str(folder / rules.cache_folder)) if rules.cache_folder else rules
+def _images(settings: Settings, folder: Path) -> ImageRules:
+    table = settings.images
+    values = dict(table)
+    values["cache_folder"] = str(folder / table.cache_folder) if table.cache_folder else ""
+    looks, rights = settings.renditions.rules(folder), settings.rights.rules(settings.preferences)
+    return ImageRules(**values, renditions=looks, rights=rights)
 
 
 def _identity(table: Identity) -> IdentityRules:

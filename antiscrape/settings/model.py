@@ -29,6 +29,7 @@ from antiscrape.settings.partners import (
     PartnerLines,  # noqa: TC001  pydantic reads annotations when it runs
 )
 from antiscrape.settings.preferences import Preferences
+from antiscrape.settings.renditions import Renditions, Rights
 from antiscrape.settings.routes import ROUTES, RouteLines
 from antiscrape.settings.signals import Signals
 from antiscrape.settings.standings import Standings
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 #: From here on a preview's faces are matched again: 16 cells rank-1 0.03-0.07, 24 cells 0.18-0.33.
 MOST_SAFE_CELLS = 16
+#: Where Latin letters end (Unicode's block Latin Extended-B); the built-in font has few beyond.
+LAST_LATIN = 0x24F
 #: A decoded picture in RGBA, as Pillow holds it.
 BYTES_PER_PIXEL = 4
 
@@ -280,6 +283,8 @@ class Settings(Table):
     )
     signals: Signals = Signals()
     images: Images = Images()
+    renditions: Renditions = Renditions()
+    rights: Rights = Rights()
     trace: Trace = Trace()
     grants: Grants = Grants()
     spread: Spread = Spread()
@@ -290,8 +295,13 @@ class Settings(Table):
 
     def doubts(self) -> Iterator[Remark]:
         """Yield the doubts of every table, and the signals of which one alone bans."""
-        for name in ("images", "record"):
+        for name in ("images", "renditions", "record"):
             yield from _within((name,), getattr(self, name))
+        if not self.renditions.mark_font and any(ord(letter) > LAST_LATIN for letter in self.images.mark):
+            yield (
+                ("images", "mark"),
+                "has letters that the built-in font lacks; renditions.mark_font names another",
+            )
         if self.store.url and not self.store.namespace and self.site.name == type(self.site)().name:
             words = f'two sites called "{self.site.name}" would share their counts there'
             yield ("store", "url"), f"{words}; give this one a site.name or a store.namespace"

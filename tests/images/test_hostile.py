@@ -39,7 +39,7 @@ async def survives(renderer: PillowRenderer, sources: Iterable[bytes]) -> None:
         made = await asyncio.wait_for(renderer.render(source, Wanted(PREVIEW)), PATIENCE)
         assert made.body != source
         assert len(made.body) < 200_000
-        with Image.open(io.BytesIO(made.body), formats=("JPEG", "PNG", "WEBP")) as picture:
+        with Image.open(io.BytesIO(made.body), formats=("JPEG", "PNG", "WEBP", "AVIF", "GIF")) as picture:
             assert picture.get_format_mimetype() == made.content_type
             assert max(picture.size) <= 480
     assert renderer.counts["lost"] == renderer.counts["closed"] == renderer.counts["busy"] == 0
