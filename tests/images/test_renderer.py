@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import itertools
 import os
 import signal
@@ -100,7 +101,57 @@ def test_an_etag_is_the_same_in_every_process(using: Using, photo: bytes) -> Non
     assert using(job) == using(job)
 
 
-@pytest.mark.parametrize("rendition", [Rendition.ORIGINAL, Rendition.DECOY, Rendition.REFUSED])
+def test_each_client_is_answered_in_a_format_it_takes(using: Using, photo: bytes, encode: Encode) -> None:
+    """An AVIF for who names it, a JPEG for the others: each is kept under its own name, and has its own ETag."""
+    with Image.open(io.BytesIO(photo)) as opened:
+        source = encode(opened, "AVIF")
+    named, unnamed = b"image/avif,image/webp,*/*;q=0.8", b"*/*"
+
+    async def job(renderer: PillowRenderer) -> None:
+        made = [
+            await renderer.render(source, Wanted(PREVIEW, accept)) for accept in (named, unnamed, b"", named)
+        ]
+        assert [each.content_type for each in made] == [
+            "image/avif",
+            "image/jpeg",
+            "image/jpeg",
+            "image/avif",
+        ]
+        assert (made[0] is made[3], made[1] is made[2]) == (True, True)
+        assert made[0].etag != made[1].etag
+
+    using(job)
+
+
+@pytest.mark.security("E5")
+def test_a_decoy_belongs_to_its_name_and_shows_nothing(using: Using, photo: bytes, encode: Encode) -> None:
+    """The same for one name every time, cached or not; the size is the original's, and no pixel."""
+    with Image.open(io.BytesIO(photo)) as opened:
+        size = opened.size
+    other = encode(Image.new("RGB", size, "red"), "JPEG")
+
+    async def job(renderer: PillowRenderer) -> list[bytes]:
+        decoys = [
+            await renderer.render(source, Wanted(Rendition.DECOY, name=name))
+            for source, name in (
+                (photo, b"site/a"),
+                (photo, b"site/b"),
+                (photo, b"site/a"),
+                (other, b"site/a"),
+            )
+        ]
+        assert not any(decoy.placeholder for decoy in decoys)
+        with Image.open(io.BytesIO(decoys[0].body)) as opened:
+            assert opened.size == size
+        return [decoy.body for decoy in decoys]
+
+    first, second, again, of_another_picture = using(job)
+    assert first == again == of_another_picture
+    assert first != second
+    assert using(job, cache_bytes=0) == [first, second, again, of_another_picture]
+
+
+@pytest.mark.parametrize("rendition", [Rendition.ORIGINAL, Rendition.REFUSED])
 def test_what_is_not_made_of_pixels_is_a_placeholder(
     rendition: Rendition, using: Using, photo: bytes
 ) -> None:
