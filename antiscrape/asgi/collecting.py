@@ -10,6 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from antiscrape.asgi.answers import send_rendition
+from antiscrape.asgi.caching import keep_private
+from antiscrape.asgi.media import BRANDED, is_unread
 from antiscrape.asgi.sources import Known, read_source
 from antiscrape.core.resource import Kind, Size
 from antiscrape.ports import Wanted
@@ -61,6 +63,9 @@ class Collector:
             return
         first, body, more = self._taken is None, message.get("body", b""), message.get("more_body", False)
         if first:
+            if self._responder.tools.passes_unread and is_unread(body) and (len(body) >= BRANDED or not more):
+                await self._pass_on(message)
+                return
             self._taken = bytearray()
             known = await self._recalled(body)
             if known is not None:
@@ -73,6 +78,13 @@ class Collector:
         if not more:
             self._responder.handle = self._responder.to
             await self._answer(await self._rendered(bytes(taken or b"")))
+
+    async def _pass_on(self, message: Message) -> None:
+        """Let the site's picture through, by the operator's wish: it is of a format that is not decoded here."""
+        responder = self._responder
+        responder.handle = responder.to if responder.passage.method != "HEAD" else responder.pass_head
+        await responder.to({**self._start, "headers": keep_private(self._start["headers"])})
+        await responder.handle(message)
 
     async def _recalled(self, body: bytes) -> Rendered | None:
         """Return what was made of this very picture before, if the site says that it is the same."""

@@ -12,7 +12,7 @@ class Media(Enum):
     """The classes of response that are treated differently."""
 
     IMAGE = "image"  # a raster picture, which may show a face
-    DRAWING = "drawing"  # SVG: a document, passed as it is (SECURITY E9)
+    DRAWING = "drawing"  # SVG: a document, passed as it is or not at all (SECURITY E9)
     HTML = "html"
     JSON = "json"
     ASSET = "asset"
@@ -40,11 +40,23 @@ _ASSETS = frozenset({
 _SAYING_NOTHING = frozenset({
     "", "application/octet-stream", "binary/octet-stream", "application/unknown", "unknown/unknown", "*/*",
 })  # fmt: skip
-# WHATWG MIME Sniffing §6.1, and the ISO media types (AVIF, HEIC) by their brands.
-_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"\0\0\1\0", b"\xff\x0a")
+# WHATWG MIME Sniffing §6.1: what is decoded here, but for AVIF.
+_DECODED = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8")
+# What is not: BMP, TIFF and BigTIFF, icons, the codestreams of JPEG XL and JPEG 2000, Photoshop, JPEG XR.
+_UNREAD = (
+    b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"\0\0\1\0", b"\xff\x0a", b"\xff\x4f\xff\x51", b"8BPS", b"II\xbc\x01",
+)  # fmt: skip
+_SIGNATURES = _DECODED + _UNREAD
 #: First bytes of a body that the longest of these needs.
 SNIFFED = 12
-_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1", b"jxl ")
+#: And to tell an AVIF from other HEIF, by its compatible brands (ISO/IEC 14496-12, 4.3).
+BRANDED = 32
+_AVIF = frozenset({b"avif", b"avis"})
+# HEIF: of HEVC, of sequences of it, and of anything.
+_HEIF = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+_BRANDS = _AVIF | _HEIF | {b"jxl "}
+# Boxes that a JPEG XL (ISO/IEC 18181-2) and a JPEG 2000 (ISO/IEC 15444-1, I.5.1) begin with.
+_BOXES = frozenset({b"JXL ", b"jP  "})
 #: Sites send a handful of these; what else an app lets its users choose is worked out each time.
 _MOST = 512
 #: The classes of Content-Type fields that were seen before.
@@ -85,4 +97,17 @@ def looks_like_image(head: bytes) -> bool:
         return True
     if head[:4] == b"RIFF":
         return head[8:12] == b"WEBP"
-    return head[4:8] in {b"ftyp", b"JXL "} and (head[8:12] in _BRANDS or head[4:8] == b"JXL ")
+    return head[4:8] in _BOXES or (head[4:8] == b"ftyp" and head[8:12] in _BRANDS)
+
+
+def is_unread(head: bytes) -> bool:
+    """Tell whether a body begins as a picture of a format that is certainly not decoded here.
+
+    ``head`` has :data:`BRANDED` bytes or is the whole body; of less nothing is certain.
+    """
+    if head.startswith(_UNREAD) or head[4:8] in _BOXES:
+        return True
+    if head[4:8] != b"ftyp":
+        return False
+    brands = {head[at : at + 4] for at in (8, *range(16, BRANDED, 4))}
+    return head[8:12] in _BRANDS and not brands & _AVIF

@@ -38,6 +38,7 @@ _KIND_IMAGE: Final = Kind.IMAGE
 _UNSIZED: Final = Size.UNTOLD
 _ORIGINAL: Final = Rendition.ORIGINAL
 _IMAGE: Final = Media.IMAGE
+_DRAWING: Final = Media.DRAWING
 _XML: Final = Media.XML
 _VAGUE: Final = frozenset({Media.OTHER, Media.VAGUE, Media.XML})
 _REFUSALS: Final = frozenset({403, 410, 429})
@@ -52,6 +53,7 @@ class Tools:
         "long_side",
         "max_bytes",
         "original_from",
+        "passes_unread",
         "passing",
         "renderer",
         "rewriters",
@@ -79,7 +81,11 @@ class Tools:
         self.shadow = gate.policy.mode is Mode.SHADOW
         self.max_bytes = gate.policy.images.max_bytes
         self.original_from = gate.policy.images.original_from
-        kept = _VAGUE | {_IMAGE} | (frozenset() if rewriters is None else rewriters.media)
+        looks = gate.policy.images.renditions
+        #: Whether pictures that are not decoded here are everybody's.
+        self.passes_unread = looks.other_formats == "pass"
+        drawings = frozenset() if looks.svg == "pass" else frozenset({_DRAWING})
+        kept = _VAGUE | {_IMAGE} | drawings | (frozenset() if rewriters is None else rewriters.media)
         #: The classes of answers that pass wherever they come from.
         self.passing = frozenset(Media) - kept
 
@@ -133,7 +139,7 @@ class Responder:
             return self._begin(message, media, content_type)
         if passage.resource.kind is _UNTOLD:
             self._learn(media)
-        self.handle = handle = self.to if passage.method != "HEAD" else self._pass_head
+        self.handle = handle = self.to if passage.method != "HEAD" else self.pass_head
         return handle(message)
 
     def _begin(self, message: Message, media: Media, content_type: bytes) -> Awaitable[None]:
@@ -141,6 +147,8 @@ class Responder:
         if media is _IMAGE:
             passing = self._passing(message)
             return self._begin_image(message) if passing is None else self.to(passing)
+        if media is _DRAWING:
+            return self._begin_drawing(message)
         if media in _VAGUE and self._may_be_image(media):
             return self._wait(message)
         if self.passage.resource.kind is _UNTOLD:
@@ -150,7 +158,7 @@ class Responder:
             self.passage.habits.note_sitemap()
         if rewriters is not None and (media in rewriters.media or (media is _XML and self.status == 200)):
             return self._begin_text(message, rewriters, media, content_type)
-        self.handle = handle = self.to if self.passage.method != "HEAD" else self._pass_head
+        self.handle = handle = self.to if self.passage.method != "HEAD" else self.pass_head
         return handle(message)
 
     def _told(self, message: Message, accounts: Accounts) -> Message:
@@ -197,7 +205,7 @@ class Responder:
 
     async def _give_up(self, start: Message) -> None:
         """Pass an answer that is no picture."""
-        self.handle = self.to if self.passage.method != "HEAD" else self._pass_head
+        self.handle = self.to if self.passage.method != "HEAD" else self.pass_head
         await self.to(start)
 
     def _learn(self, media: Media) -> None:
@@ -206,7 +214,7 @@ class Responder:
             self.tools.gate.note_kind(self.passage, KINDS[media])
             self.tools.gate.learn(self.passage, KINDS[media])
 
-    async def _pass_head(self, message: Message) -> None:
+    async def pass_head(self, message: Message) -> None:
         """Pass an answer to HEAD; where the site was asked GET in its place, its body goes nowhere."""
         if message["type"] == "http.response.body":
             message = {**message, "body": b""}
@@ -245,6 +253,12 @@ class Responder:
         else:
             self.handle = self._look
 
+    async def _begin_drawing(self, message: Message) -> None:
+        """Begin a drawing, which is whole for those who get originals, and charged to nobody: most are icons."""
+        self._start = lowered(message)
+        told = self.passage.resource.kind is Kind.IMAGE or self.status not in {200, 206}
+        await self._answer_image(self.passage.verdict if told else await self._judge(Size.THUMBNAIL))
+
     async def _look(self, message: Message) -> None:
         """Judge an image by its first chunk."""
         tools, passage = self.tools, self.passage
@@ -263,7 +277,7 @@ class Responder:
     async def _answer_image(self, verdict: Verdict) -> None:
         """Let the image through, or begin to collect it."""
         if verdict.rendition is Rendition.ORIGINAL or verdict.shadowed:
-            self.handle = self.to if self.passage.method != "HEAD" else self._pass_head
+            self.handle = self.to if self.passage.method != "HEAD" else self.pass_head
             headers = self._start["headers"]
             self._count_bytes(headers)
             if self.tools.shadow:
@@ -305,7 +319,7 @@ class Responder:
                 headers = [
                     pair for pair in rewriters.unsent(headers, passage) if pair[0] != b"content-length"
                 ]
-            self.handle = self.to if passage.method != "HEAD" else self._pass_head
+            self.handle = self.to if passage.method != "HEAD" else self.pass_head
             await self.to({**start, "headers": headers})
             return
         self.handle = TextAnswer(plan, start, self.to).take
