@@ -88,10 +88,10 @@ def decode(source: bytes, *, max_pixels: int, enough: int) -> Picture:
 
 
 def frames(source: bytes, *, max_pixels: int, most: int) -> Iterator[tuple[Picture, int]]:
-    """Yield the first ``most`` frames of ``source`` and the milliseconds that each is shown; raise as :func:`decode` does.
+    """Yield the first ``most`` frames of an animation and the milliseconds that each is shown; of anything else, none.
 
-    All frames together have at most ``max_pixels``: a GIF of 10 kB may hold thousands. Where a later
-    frame is broken, those before it are the animation.
+    No more than have ``max_pixels`` together: a GIF of 10 kB may hold thousands. Where a later
+    frame is broken, those before it are the animation. Raise as :func:`decode` does.
     """
     kind = sniff(source[:SNIFFED])
     if kind is None:
@@ -99,8 +99,10 @@ def frames(source: bytes, *, max_pixels: int, most: int) -> Iterator[tuple[Pictu
         raise Refused(msg)
     with Image.open(io.BytesIO(source), formats=(kind.value,)) as opened:
         width, height = opened.size
-        for number in range(most):
-            _check(width, height * (number + 1), max_pixels)
+        _check(width, height, max_pixels)
+        orientation = _orientation(opened)
+        fitting = min(most, max_pixels // (width * height))
+        for number in range(fitting if getattr(opened, "is_animated", False) else 0):
             try:
                 opened.seek(number)
                 opened.load()
@@ -111,7 +113,7 @@ def frames(source: bytes, *, max_pixels: int, most: int) -> Iterator[tuple[Pictu
             _check(*opened.size, max_pixels)
             shown = opened.info.get("duration", 0)
             pixels = to_srgb(_plain(opened.copy()), _profile(opened))
-            yield Picture(pixels, width, height, 1, kind), _milliseconds(shown)
+            yield Picture(pixels, width, height, orientation, kind), _milliseconds(shown)
 
 
 def _milliseconds(shown: object) -> int:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
-from antiscrape.images.decode import Refused, decode, limit_pixels
+from antiscrape.images.decode import Refused, decode, frames, limit_pixels
+from antiscrape.images.formats import Format
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -182,3 +183,100 @@ def test_every_valid_picture_of_the_png_suite_is_decoded(shared: Path) -> None:
             refused.add(file.name)
     assert len(files) > 100
     assert refused == {file.name for file in files if file.name.startswith("x")} - {"xcsn0g01.png"}
+
+
+@pytest.mark.parametrize("kind", list(Format))
+def test_a_picture_knows_its_format(kind: Format, encode: Encode) -> None:
+    assert decode(encode(Image.new("RGB", (9, 9)), kind.value), max_pixels=_MOST, enough=32).kind is kind
+
+
+@pytest.mark.parametrize("adobe", ["with", "without"])
+def test_a_cmyk_jpeg_is_read_as_browsers_read_it(adobe: str, encode: Encode) -> None:
+    """Photoshop writes inks inverted and an APP14 segment that says so; browsers take every CMYK JPEG for such a one."""
+    source = encode(Image.new("CMYK", (40, 40), (0, 200, 200, 20)), "JPEG", quality=95)
+    segment = source.index(b"\xff\xee\0\x0eAdobe")
+    if adobe == "without":
+        source = source[:segment] + source[segment + 16 :]
+    picture = decode(source, max_pixels=_MOST, enough=40).pixels
+    red, green, blue = picture.getpixel((20, 20))  # type: ignore[misc]  # RGB
+    assert red > 200
+    assert max(green, blue) < 80
+
+
+@pytest.mark.parametrize(("kind", "options"), [("JPEG", {"progressive": True}), ("JPEG", {"subsampling": 0})])
+def test_every_coding_of_a_jpeg_is_read(
+    kind: str, options: dict[str, object], photo: bytes, encode: Encode
+) -> None:
+    with Image.open(io.BytesIO(photo)) as opened:
+        expected = opened.convert("RGB")
+        found = decode(encode(opened, kind, quality=95, **options), max_pixels=_MOST, enough=600).pixels
+    off = [abs(one - other) for one, other in zip(found.tobytes(), expected.tobytes(), strict=True)]
+    assert sum(off) / len(off) < 4
+
+
+def test_a_camera_file_of_two_pictures_is_its_first(encode: Encode) -> None:
+    """MPO: what phones write for depth; the second picture is another view of the same person."""
+    source = encode(
+        Image.new("RGB", (64, 48), "red"),
+        "MPO",
+        save_all=True,
+        append_images=[Image.new("RGB", (64, 48), "blue")],
+    )
+    picture = decode(source, max_pixels=_MOST, enough=64)
+    assert (picture.kind, picture.pixels.size) == (Format.JPEG, (64, 48))
+    assert picture.pixels.getpixel((30, 20)) == pytest.approx((254, 0, 0), abs=3)
+
+
+def test_an_interlaced_picture_is_whole(shared: Path) -> None:
+    """PngSuite has each of these twice: basi is Adam7, basn is not."""
+    folder = shared / "corpora/pngsuite/tests/pngsuite"
+    pairs = [(file, folder / file.name.replace("basi", "basn")) for file in folder.glob("basi*.png")]
+    assert len(pairs) > 10
+    for pair in pairs:
+        one, other = (decode(file.read_bytes(), max_pixels=_MOST, enough=32).pixels for file in pair)
+        assert one.tobytes() == other.tobytes(), pair[0].name
+
+
+def _animation(kind: str, encode: Encode, count: int = 5, **options: object) -> bytes:
+    shades = [Image.new("RGB", (64, 48), (shade * 40, 90, 200 - shade * 40)) for shade in range(count)]
+    return encode(shades[0], kind, save_all=True, append_images=shades[1:], duration=50, **options)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "WEBP", "AVIF"])
+def test_the_first_frames_of_an_animation_are_read(kind: str, encode: Encode) -> None:
+    found = list(frames(_animation(kind, encode), max_pixels=_MOST, most=3))
+    assert [picture.pixels.size for picture, _ in found] == [(64, 48)] * 3
+    assert [time for _, time in found] == [50] * 3
+    for number, (picture, _) in enumerate(found):
+        assert picture.pixels.convert("RGB").getpixel((30, 20)) == pytest.approx(
+            (number * 40, 90, 200 - number * 40), abs=12
+        )
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "WEBP", "AVIF", "JPEG"])
+def test_what_stands_still_has_no_frames(kind: str, encode: Encode) -> None:
+    assert list(frames(encode(Image.new("RGB", (9, 9)), kind), max_pixels=_MOST, most=9)) == []
+
+
+@pytest.mark.security("E2")
+def test_frames_count_by_their_pixels(encode: Encode) -> None:
+    source = _animation("GIF", encode)
+    for fitting in (1, 2, 4):
+        assert len(list(frames(source, max_pixels=fitting * 64 * 48 + 9, most=60))) == fitting
+    assert len(list(frames(source, max_pixels=_MOST, most=60))) == 5
+    with pytest.raises(Refused):
+        list(frames(source, max_pixels=64 * 47, most=60))
+
+
+@pytest.mark.security("E2")
+def test_a_broken_frame_ends_the_animation(encode: Encode) -> None:
+    source = _animation("GIF", encode)
+    cut = source[: len(source) * 3 // 4]
+    assert 1 < len(list(frames(cut, max_pixels=_MOST, most=60))) < 5
+
+
+@pytest.mark.parametrize(("duration", "shown"), [(0, 100), (10, 100), (20, 20), (600_000, 60_000)])
+def test_a_frames_time_is_within_what_browsers_keep_to(duration: int, shown: int, encode: Encode) -> None:
+    shades = [Image.new("RGB", (9, 9), colour) for colour in ("red", "blue")]
+    source = encode(shades[0], "GIF", save_all=True, append_images=shades[1:], duration=duration)
+    assert [time for _, time in frames(source, max_pixels=_MOST, most=2)] == [shown, shown]

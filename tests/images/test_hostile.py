@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
+from antiscrape.core.renditions import RenditionRules
 from antiscrape.core.verdict import Rendition
 from antiscrape.ports import Wanted
 from tests.house import PATIENCE
@@ -32,36 +33,47 @@ def peak_of(pid: int) -> int:
     return int(status.split("VmHWM:")[1].split()[0])
 
 
-async def survives(renderer: PillowRenderer, sources: Iterable[bytes]) -> None:
+#: Bytes of the largest rendition of these sources, and pixels of its long side; of a decoy, where it is drawn in full.
+_LARGEST = {PREVIEW: (200_000, 480), Rendition.MARKED: (2_000_000, 1200), Rendition.DECOY: (600_000, 4096)}
+_ACCEPTS = (b"", b"image/avif,image/webp,*/*", b"image/gif", b"image/png")
+
+
+async def survives(
+    renderer: PillowRenderer, sources: Iterable[bytes], rendition: Rendition = PREVIEW
+) -> None:
     """Render every source; none may raise, hang, lose a worker or come back as it went."""
     await renderer.prepare()
-    for source in sources:
-        made = await asyncio.wait_for(renderer.render(source, Wanted(PREVIEW)), PATIENCE)
+    longest, size = _LARGEST[rendition]
+    for number, source in enumerate(sources):
+        wanted = Wanted(rendition, _ACCEPTS[number % len(_ACCEPTS)], b"%d" % number)
+        made = await asyncio.wait_for(renderer.render(source, wanted), PATIENCE)
         assert made.body != source
-        assert len(made.body) < 200_000
+        assert len(made.body) < longest
         with Image.open(io.BytesIO(made.body), formats=("JPEG", "PNG", "WEBP", "AVIF", "GIF")) as picture:
             assert picture.get_format_mimetype() == made.content_type
-            assert max(picture.size) <= 480
+            assert max(picture.size) <= size
     assert renderer.counts["lost"] == renderer.counts["closed"] == renderer.counts["busy"] == 0
 
 
 @pytest.mark.security("E2")
 @pytest.mark.parametrize("corpus", ["pillow-bad-images/Tests", "pngsuite/tests"])
-def test_a_corpus_of_bad_pictures(corpus: str, shared: Path, using: Using) -> None:
+@pytest.mark.parametrize("rendition", [PREVIEW, Rendition.MARKED, Rendition.DECOY])
+def test_a_corpus_of_bad_pictures(corpus: str, rendition: Rendition, shared: Path, using: Using) -> None:
     files = [file for file in sorted((shared / "corpora" / corpus).rglob("*")) if file.is_file()]
     assert len(files) > 190
 
     async def job(renderer: PillowRenderer) -> None:
-        await survives(renderer, (file.read_bytes() for file in files))
-        assert renderer.counts["jpeg"] + renderer.counts["webp"] > 30
+        await survives(renderer, (file.read_bytes() for file in files), rendition)
+        assert renderer.counts["jpeg"] + renderer.counts["webp"] + renderer.counts["png"] > 30
 
-    using(job, timeout=2.0)
+    using(job, timeout=2.0, renditions=RenditionRules(frames=8))
 
 
 @pytest.mark.security("E2")
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "AVIF"])
+@pytest.mark.parametrize("rendition", [PREVIEW, Rendition.MARKED])
 def test_a_photograph_with_flipped_bits_or_cut_short(
-    kind: str, photo: bytes, encode: Encode, using: Using
+    kind: str, rendition: Rendition, photo: bytes, encode: Encode, using: Using
 ) -> None:
     with Image.open(io.BytesIO(photo)) as picture:
         picture.thumbnail((300, 300))
@@ -69,10 +81,29 @@ def test_a_photograph_with_flipped_bits_or_cut_short(
     chance = random.Random(f"{kind} 1")
 
     async def job(renderer: PillowRenderer) -> None:
-        await survives(renderer, (_damaged(seed, chance) for _ in range(60)))
+        await survives(renderer, (_damaged(seed, chance) for _ in range(60)), rendition)
         assert renderer.counts["unreadable"] > 3
 
     using(job, timeout=2.0)
+
+
+@pytest.mark.security("E2")
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "WEBP", "AVIF"])
+def test_an_animation_with_flipped_bits_or_cut_short(
+    kind: str, photo: bytes, encode: Encode, using: Using
+) -> None:
+    with Image.open(io.BytesIO(photo)) as picture:
+        picture.thumbnail((120, 120))
+        turned = [picture.rotate(angle) for angle in (5, 10, 15)]
+        seed = encode(picture.copy(), kind, save_all=True, append_images=turned, duration=40)
+    chance = random.Random(f"{kind} 2")
+
+    async def job(renderer: PillowRenderer) -> None:
+        await survives(renderer, (_damaged(seed, chance) for _ in range(40)), Rendition.MARKED)
+        assert renderer.counts["unreadable"] > 1
+        assert renderer.counts["webp"] + renderer.counts["gif"] > 1
+
+    using(job, timeout=2.0, renditions=RenditionRules(frames=8))
 
 
 def _damaged(seed: bytes, chance: random.Random) -> bytes:

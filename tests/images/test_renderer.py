@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from PIL import Image
 
+from antiscrape.core.renditions import RenditionRules, RightsRules
 from antiscrape.core.rules import ImageRules
 from antiscrape.core.verdict import Rendition
 from antiscrape.images.frames import Outcome, Reply
@@ -121,6 +122,32 @@ def test_each_client_is_answered_in_a_format_it_takes(using: Using, photo: bytes
         assert made[0].etag != made[1].etag
 
     using(job)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_a_confined_worker_writes_every_format(mode: str, using: Using, photo: bytes, encode: Encode) -> None:
+    """What a codec loads late it must have loaded before: no module can be opened any more."""
+    with Image.open(io.BytesIO(photo)) as opened:
+        picture = opened.convert(mode)
+    if mode == "RGBA":
+        picture.putalpha(90)
+    source = encode(picture, "PNG")
+    moving = encode(picture, "WEBP", save_all=True, append_images=[picture.rotate(90)], duration=80)
+    types = ["image/jpeg", "image/png", "image/gif", "image/webp", "image/avif"]
+
+    async def job(renderer: PillowRenderer) -> None:
+        for rendition in (PREVIEW, MARKED, Rendition.DECOY):
+            for name in types:
+                made = await renderer.render(source, Wanted(rendition, name.encode()))
+                assert (made.content_type, made.placeholder) == (name, False)
+        for name in ("image/gif", "image/webp"):
+            made = await renderer.render(moving, Wanted(MARKED, name.encode()))
+            with Image.open(io.BytesIO(made.body)) as opened:
+                assert getattr(opened, "n_frames", 1) == 2
+
+    rights = RightsRules(notice="© Photos e.V.")
+    small = {"worker_memory": 2**27, "max_pixels": 2**25}  # the least that settings allow
+    using(job, renditions=RenditionRules(frames=5), rights=rights, **small)
 
 
 @pytest.mark.security("E5")
