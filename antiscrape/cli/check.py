@@ -47,10 +47,17 @@ def command(file: str | None) -> None:
 
 
 def _read_files(policy: Policy) -> None:
-    """Read the lists and keys that the settings name; raise ``ConfigurationError`` with what is wrong in them."""
+    """Read the lists, keys and pictures that the settings name; raise ``ConfigurationError`` with what is wrong in them."""
     if policy.networks:
         NetworkBook(policy.networks.lists, policy.networks.asn_database)
     open_roles(policy, clock=clock.monotonic, wall=clock.wall, tell=lambda *_: None)
+    looks = policy.images.renditions
+    if looks.mark_font or looks.mark_image or looks.decoys:
+        from antiscrape.images.brand import brand_of  # noqa: PLC0415  Pillow is loaded where there is something to see
+        from antiscrape.images.decoy import open_pool  # noqa: PLC0415
+
+        brand_of(policy.images)
+        open_pool("renditions.decoys", looks.decoys)
 
 
 def _ask_store(policy: Policy) -> Iterator[str]:

@@ -55,6 +55,15 @@ def test_without_a_file_the_variable_names_it_and_else_the_defaults_are_checked(
     assert run("check").stdout.startswith("ok: defaults\n")
 
 
+@pytest.mark.parametrize("setting", ["mark_image", "mark_font", "decoys"])
+def test_a_picture_or_font_that_cannot_be_read_is_told(setting: str, tmp_path: Path) -> None:
+    path = tmp_path / "site.toml"
+    path.write_text(f'[renditions]\n{setting} = "missing"\n')
+    done = run("check", str(path), environ={"ANTISCRAPE_SECRET": SECRET})
+    assert done.returncode == 2
+    assert f"renditions.{setting}: {tmp_path / 'missing'} cannot be read: No such file" in done.stderr
+
+
 def test_every_error_is_told_and_the_status_is_2(tmp_path: Path) -> None:
     path = tmp_path / "site.toml"
     path.write_text("[site]\nmode = 1\n\n[standing.browser]\noriginals = 'x'\n")

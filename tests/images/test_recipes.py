@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image, ImageChops, ImageStat, PngImagePlugin
 
+from antiscrape.core.renditions import RenditionRules, RightsRules
 from antiscrape.core.rules import ImageRules
 from antiscrape.images.decode import decode
 from antiscrape.images.frames import MEDIA_TYPES, Order, Outcome, Task
@@ -123,6 +124,70 @@ def test_exif_orientation_is_applied_and_gone(task: Task, orientation: int, enco
     top, bottom = picture.getpixel((160, 30)), picture.getpixel((160, 450))
     assert top == pytest.approx((254, 0, 0), abs=12)
     assert bottom == pytest.approx((0, 0, 254), abs=12)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("task", SHOWING)
+@pytest.mark.parametrize(
+    ("stored", "size"), [((1600, 1200), (1600, 1200)), ((300, 200), (300, 200)), ((3000, 1500), (2048, 1024))]
+)
+def test_a_layout_may_count_on_the_originals_size(
+    stored: tuple[int, int], size: tuple[int, int], task: Task, orientation: int, encode: Encode
+) -> None:
+    """Within ``largest``; as it is held up by whoever looks at it."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    source = encode(Image.linear_gradient("L").resize(stored).convert("RGB"), "JPEG", exif=exif)
+    rules = ImageRules(renditions=RenditionRules(keep_size=True, marked_size=200))
+    picture = shown(made(source, task, rules))
+    assert picture.size == (size if orientation == 1 else size[::-1])
+    small = ImageRules(renditions=RenditionRules(marked_size=200))
+    assert max(shown(made(source, task, small)).size) == min(
+        480 if task is Task.PREVIEW else 200, max(stored)
+    )
+
+
+def test_a_kept_size_brings_no_detail_back(photo: bytes) -> None:
+    """What was reduced to 200 pixels and enlarged again holds what 200 pixels hold."""
+    rules = ImageRules(mark="", renditions=RenditionRules(keep_size=True, marked_size=200))
+    picture = shown(made(photo, Task.MARKED, rules))
+    with Image.open(io.BytesIO(photo)) as original:
+        assert picture.size == original.size
+        control = original.convert("RGB")
+    assert difference(picture, rebuilt(picture, 200)) < 2
+    assert difference(control, rebuilt(control, 200)) > 3
+
+
+@pytest.mark.security("E5")
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
+def test_what_is_said_of_rights_comes_from_the_settings_alone(kind: str, encode: Encode) -> None:
+    rules = ImageRules(rights=RightsRules(data_mining="DMI-PROHIBITED", notice="© Photos e.V."))
+    source = encode(Image.new("RGB", (200, 100), "teal"), kind, **_metadata(kind))
+    assert source.count(b"SECRET") >= 2
+    for task in Task.PREVIEW, Task.MARKED, Task.DECOY:
+        reply = made(source, task, rules)
+        assert b"SECRET" not in reply.body
+        assert b"Exif" not in reply.body
+        assert b"ldf/vocab/DMI-PROHIBITED" in reply.body
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
+def test_of_an_animation_as_many_frames_are_kept_as_policy_says(kind: str, encode: Encode) -> None:
+    """A preview stands still, and so does a marked picture unless frames are asked for; each frame is marked."""
+    shades = [Image.new("RGB", (400, 300), (shade, 90, 90)) for shade in (10, 90, 170)]
+    source = encode(shades[0], kind, save_all=True, append_images=shades[1:], duration=100)
+    rules = ImageRules(renditions=RenditionRules(frames=2))
+    for task, given, expected in (
+        (Task.PREVIEW, rules, 1),
+        (Task.MARKED, _RULES, 1),
+        (Task.MARKED, rules, 2),
+    ):
+        with Image.open(io.BytesIO(made(source, task, given).body)) as opened:
+            assert getattr(opened, "n_frames", 1) == expected
+            for frame in range(expected if task is Task.MARKED else 0):
+                opened.seek(frame)
+                lows, highs = zip(*opened.convert("RGB").getextrema(), strict=True)
+                assert max(high - low for low, high in zip(lows, highs, strict=True)) > 60
 
 
 @pytest.mark.security("E5")
