@@ -1,4 +1,4 @@
-"""Pictures that are not decoded here, and drawings: whose they are by policy."""
+"""Whose pictures are that are not decoded here, and drawings; and what the client of a decoy sees."""
 
 from __future__ import annotations
 
@@ -158,3 +158,26 @@ def test_every_format_is_either_decoded_or_unread() -> None:
     for media_type, body in UNREAD.items():
         assert is_unread(body[:BRANDED]), media_type
         assert looks_like_image(body), media_type
+
+
+@pytest.mark.security("E5")
+def test_a_bot_that_gets_decoys_sees_stable_pictures_of_nothing() -> None:
+    """One for each URL, the same for every client."""
+    policy = policy_of(
+        {"ANTISCRAPE__STANDING__BOT__RENDITION": "decoy", "ANTISCRAPE__STANDING__BOT__BEYOND": "decoy"}
+    )
+    picture = photo(800, 600)
+
+    async def main() -> None:
+        async with house(answers(picture), policy) as site:
+            one = await site.ask("/media/1.jpg", tool())
+            again = await site.ask("/media/1.jpg", tool(), peer="198.51.100.9")
+            other = await site.ask("/media/2.jpg", tool())
+            assert (one.status, one.get(b"content-type")) == (200, b"image/jpeg")
+            assert (one.body, one.get(b"etag")) == (again.body, again.get(b"etag"))
+            assert one.body not in (other.body, picture)
+            with Image.open(io.BytesIO(one.body)) as opened:
+                assert opened.size == (800, 600)
+            assert (await site.ask("/media/1.jpg", person(), peer="192.0.2.7")).body == picture
+
+    run(main())

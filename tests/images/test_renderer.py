@@ -6,6 +6,7 @@ import asyncio
 import io
 import itertools
 import os
+import shutil
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from PIL import Image
 from antiscrape.core.renditions import RenditionRules, RightsRules
 from antiscrape.core.rules import ImageRules
 from antiscrape.core.verdict import Rendition
+from antiscrape.errors import ConfigurationError
 from antiscrape.images.frames import Outcome, Reply
 from antiscrape.images.renderer import PillowRenderer
 from antiscrape.ports import Wanted
@@ -122,6 +124,49 @@ def test_each_client_is_answered_in_a_format_it_takes(using: Using, photo: bytes
         assert made[0].etag != made[1].etag
 
     using(job)
+
+
+@pytest.mark.parametrize("setting", ["mark_image", "mark_font", "decoys"])
+def test_a_file_that_is_missing_stops_the_start_by_its_name(
+    setting: str, using: Using, tmp_path: Path
+) -> None:
+    async def job(renderer: PillowRenderer) -> None:
+        with pytest.raises(ConfigurationError, match=rf"renditions\.{setting}: .*nowhere cannot be read"):
+            await renderer.prepare()
+
+    names = ("mark_image", "mark_font", "decoys")
+    image, font, decoys = (str(tmp_path / "nowhere") if setting == name else "" for name in names)
+    using(job, renditions=RenditionRules(mark_image=image, mark_font=font, decoys=decoys))
+
+
+def test_marks_of_the_operators_files_are_laid_in_a_worker(
+    using: Using, photo: bytes, encode: Encode, tmp_path: Path
+) -> None:
+    """The files are read before the worker is confined, and are not needed again."""
+    logo, folder = tmp_path / "logo.png", tmp_path / "decoys"
+    logo.write_bytes(encode(Image.new("RGBA", (80, 40), (255, 0, 0, 255)), "PNG"))
+    folder.mkdir()
+    (folder / "a.png").write_bytes(encode(Image.new("RGB", (90, 90), "lime"), "PNG"))
+
+    async def job(renderer: PillowRenderer) -> None:
+        await renderer.prepare()
+        logo.unlink()
+        shutil.rmtree(folder)
+        marked = await renderer.render(photo, Wanted(MARKED))
+        decoy = await renderer.render(photo, Wanted(Rendition.DECOY))
+        with Image.open(io.BytesIO(marked.body)) as opened:
+            corner = opened.convert("RGB").crop(
+                (opened.width - 90, opened.height - 50, opened.width, opened.height)
+            )
+            data = corner.tobytes()
+            reddest = max(
+                red - max(rest) for red, *rest in zip(data[::3], data[1::3], data[2::3], strict=True)
+            )
+        with Image.open(io.BytesIO(decoy.body)) as opened:
+            assert opened.convert("RGB").getpixel((100, 100)) == pytest.approx((0, 255, 0), abs=6)
+        assert reddest > 150
+
+    using(job, renditions=RenditionRules(mark_image=str(logo), mark_layout="corner", decoys=str(folder)))
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
