@@ -12,6 +12,7 @@ from antiscrape import clock
 from antiscrape.core.budgets import parse_limits
 from antiscrape.core.store_address import key_prefix
 from antiscrape.core.verdict import Mode
+from antiscrape.images.faces.extra import finds_faces
 from antiscrape.lookups.networks import NetworkBook
 from antiscrape.lookups.roles import open_roles
 from antiscrape.settings.load import load
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from antiscrape.core.budgets import Limit
-    from antiscrape.core.rules import Allowance, Policy
+    from antiscrape.core.rules import Allowance, ImageRules, Policy
 
 _COLUMNS = ("standing", "requests", "originals", "subjects", "bytes", "image", "beyond")
 #: Limits without any, as the settings write them.
@@ -92,7 +93,7 @@ def summary(policy: Policy) -> Iterator[str]:
     yield f"says      {'how it wants to be crawled' if policy.preferences else 'nothing about crawling'}"
     yield f"traps     {_traps(policy)}"
     yield f"store     {_store(policy)}"
-    yield f"preview   {policy.images.preview_cells} cells, {policy.images.preview_size} pixels"
+    yield f"preview   {_preview(policy.images)}"
     yield f"record    events to {policy.record.events}, admin at {policy.record.admin or 'no address'}"
     yield ""
     yield from _table([_COLUMNS, *(_row(allowance) for allowance in policy.standings.values())])
@@ -107,6 +108,13 @@ _MODES = {
 
 def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+
+
+def _preview(rules: ImageRules) -> str:
+    file = f"shown at {rules.preview_size} pixels"
+    if not finds_faces(rules):
+        return f"{rules.preview_cells} cells, {file}; faces are not looked for"
+    return f"faces looked for at {rules.face_look} pixels and veiled, missed ones below {rules.face_floor}, {file}"
 
 
 def _traps(policy: Policy) -> str:

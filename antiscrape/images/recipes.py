@@ -2,7 +2,8 @@
 
 ::
 
-    preview   a soft impression of the colours, at most 8 cells across, with a badge
+    preview   with a face detector: the scene, faces veiled, as small as a face it may have missed must be;
+              without one: a soft impression of the colours, at most 8 cells across; with a badge
     marked    the picture at screen size, the site's mark across all of it or in the corner
     decoy     soft colours of the original's size, and nothing of it
 
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from antiscrape.images.brand import brand_of
 from antiscrape.images.decode import Picture, decode, frames
 from antiscrape.images.decoy import DecoyRecipe, open_pool
+from antiscrape.images.faces.finding import open_finder
+from antiscrape.images.faces.veil import veiled
 from antiscrape.images.formats import SNIFFED, Format, sniff
 from antiscrape.images.frames import Order, Reply, Task
 from antiscrape.images.marks import badged, marked_by
@@ -33,6 +36,7 @@ from antiscrape.images.writers import Animation, write, write_animation
 
 if TYPE_CHECKING:
     from antiscrape.core.rules import ImageRules
+    from antiscrape.images.faces.finding import FaceFinder
 
 #: Pixels of a source that one cell of its preview covers at least. Photographs have more (256 / 8 = 32);
 #: an avatar of 128 pixels, all of them face, keeps four cells across instead of sixteen.
@@ -81,7 +85,36 @@ class Recipe(NamedTuple):
 
 
 def preview(rules: ImageRules) -> Recipe:
-    """Return the recipe of a preview: what a face was is averaged away, what the picture felt like stays.
+    """Return the recipe of a preview, with the detector that the rules ask for; raise as ``open_finder`` does."""
+    finder = open_finder(rules)
+    return unseen(rules) if finder is None else veiling(rules, finder)
+
+
+def veiling(rules: ImageRules, finder: FaceFinder) -> Recipe:
+    """Return the recipe of a preview that shows the scene, and of every face found a few cells of colour.
+
+    The whole is reduced until a face that is smaller than those which ``finder`` is relied on to find
+    would be narrower than ``rules.face_floor`` pixels: at 6 pixels matchers find 3 to 7 of 100 people,
+    at 9 pixels 18 to 33.
+    """
+    detail = min(rules.preview_size, max(rules.preview_cells, int(rules.face_floor / finder.least)))
+    few, even = reduced_to(rules.preview_cells, cell=CELL), quantised(LEVELS)
+    looks = rules.renditions
+    return Recipe(
+        enough=max(rules.face_look, detail),
+        steps=(
+            upright,
+            veiled(finder, detail=detail, otherwise=lambda picture: even(few(picture))),
+            blown_up_to(looks.largest if looks.keep_size else rules.preview_size),
+            badged(brand_of(rules)),
+        ),
+        quality=72,
+        notice=compose(rules.rights),
+    )
+
+
+def unseen(rules: ImageRules) -> Recipe:
+    """Return the recipe of a preview without a detector: what a face was is averaged away wherever it is.
 
     Rank-1 of two face recognisers falls to 0.03 to 0.08 (chance: 0.017) when six cells of a face are left; a
     harvester that reduces its own photos alike comes to 0.10 to 0.15, much of it colour and light.

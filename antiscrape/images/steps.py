@@ -37,6 +37,8 @@ FEWEST_CELLS = 4
 LARGEST_ICON = 16
 #: A larger picture is shown at this size at least: a mark needs room.
 SMALLEST_MARKED = 64
+#: Cells drawn this many pixels wide are seen as cells.
+_FEW = 5
 
 
 def upright(picture: Picture) -> Picture:
@@ -84,7 +86,8 @@ def blown_up_to(size: int) -> Step:
 
     Small pictures grow to 64 pixels, to hold a mark; icons and spacers of up to 16 keep their size,
     for pages are laid out around them. A blur of half a cell takes away the grid that bicubic
-    interpolation alone leaves, and with it the look of a mosaic laid over somebody.
+    interpolation alone leaves, and with it the look of a mosaic laid over somebody; cells so many
+    that they are a picture need none.
     """
 
     def step(picture: Picture) -> Picture:
@@ -94,6 +97,8 @@ def blown_up_to(size: int) -> Step:
             long_side = min(size, max(long_side, SMALLEST_MARKED))
         if long_side <= cells:
             return picture
+        if long_side < _FEW * cells:
+            return picture._replace(pixels=picture.pixels.resize(_scaled(picture, long_side), _BICUBIC))
         # Halfway first: the blur then costs a sixteenth, and what it leaves is too smooth to need cubics.
         middle = picture.pixels.resize(_scaled(picture, max(cells, long_side // 4)), _BICUBIC)
         soft = middle.filter(ImageFilter.GaussianBlur(max(middle.size) / cells / 2))

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 
 from antiscrape import clock
 from antiscrape.errors import ConfigurationError
+from antiscrape.images.faces.extra import folders
 from antiscrape.images.frames import HEAD, LARGEST_REPLY, Duty, Order, Outcome, Reply
 
 if TYPE_CHECKING:
@@ -44,10 +45,10 @@ FIRST_REST, LONGEST_REST = 1.0, 60.0
 QUEUED_SOURCES = 4
 
 # The worker's interpreter is isolated (-I: no PYTHON* variables, no current directory) and reads no .pth
-# files (-S). This package and Pillow come last on its path, so that nothing lying beside them can pass
-# for a module of the standard library.
+# files (-S). This package, Pillow and the face detector come last on its path, so that nothing lying beside
+# them can pass for a module of the standard library.
 _BOOTSTRAP = (
-    "import sys; sys.path += sys.argv[1:3]; from antiscrape.images.worker import main; main(sys.argv[3])"
+    "import sys; sys.path += sys.argv[2:]; from antiscrape.images.worker import main; main(sys.argv[1])"
 )
 
 
@@ -62,7 +63,8 @@ def worker_command(rules: ImageRules) -> list[str]:
         raise ConfigurationError(msg)
     ours, pillows = Path(__file__).resolve().parents[2], Path(pillow.origin).resolve().parents[1]
     settings = json.dumps(asdict(rules))
-    return [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, str(ours), str(pillows), settings]
+    paths = dict.fromkeys(map(str, (ours, pillows, *folders(rules))))
+    return [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, settings, *paths]
 
 
 class Worker:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from antiscrape.core.rules import finder_memory
 from antiscrape.core.verdict import Mode
 from antiscrape.settings.accounts import Accounts
 from antiscrape.settings.consequences import Budgets, Cooling
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 MOST_SAFE_CELLS = 16
 #: Where Latin letters end (Unicode's block Latin Extended-B); the built-in font has few beyond.
 LAST_LATIN = 0x24F
+#: Pixels across of a face that few can match, and the score above which faces are missed that are.
+SAFE_FLOOR, LEAST_SURE = 8, 0.1
 #: A decoded picture in RGBA, as Pillow holds it.
 BYTES_PER_PIXEL = 4
 
@@ -114,16 +117,45 @@ class Score(Table):
 class Images(Table):
     """How lesser renditions are made, and the bounds within which pictures are decoded."""
 
+    faces: Literal["auto", "require", "off"] = Field(
+        default="auto",
+        description="Previews show the scene with a veil over every face found (auto: where antiscrape[faces] is "
+        "installed; require: no start without it), or a few cells of colour of the whole picture (off).",
+    )
+    face_look: int = Field(
+        default=192,
+        ge=96,
+        le=1024,
+        description="Pixels of the long side at which faces are looked for, and faces from 12 pixels on are found. "
+        "More shows more of the scene, and costs time with its square: 192 a preview of 128 pixels, 384 one of 256.",
+    )
+    face_score: float = Field(
+        default=0.05,
+        ge=0.02,
+        le=0.9,
+        description="A find of less confidence is left as it is. A false find costs some beauty, a missed one a person.",
+    )
+    face_floor: int = Field(
+        default=8,
+        ge=4,
+        le=64,
+        description="Pixels that a face too small to be found may be wide in a preview: the scene is shown so much smaller. "
+        "Of faces 6 pixels wide matchers found 3 to 7 of 100, 9 pixels 18 to 33, 23 pixels 92. Raise it where finds are "
+        "trusted.",
+    )
     preview_cells: int = Field(
         default=8,
         ge=4,
         le=256,
-        description="How many cells are left of a preview's long side. 8 leave about 5 across the face of a headshot, "
+        description="How many cells are left of a preview's long side where faces are not looked for. 8 leave about 5 across the face of a headshot, "
         "and face matchers found the person in 3 to 8 of 100 tries (chance: 2); with 16 in 25 to 50, or in 6 to 12 "
         "where the face is less than half as wide as the picture.",
     )
     preview_size: int = Field(
-        default=480, ge=32, le=4096, description="Pixels of the long side of the file that shows these cells."
+        default=480,
+        ge=32,
+        le=4096,
+        description="Pixels of the long side of a preview's file, whatever is left to show.",
     )
     mark: Line = Field(
         default="Preview", max_length=64, description='The words laid over a preview; "" for none.'
@@ -181,6 +213,11 @@ class Images(Table):
         """Yield cells without pixels, and pictures that no worker could hold."""
         if self.preview_cells > self.preview_size:
             yield ("preview_cells",), f"is more than preview_size, which is {self.preview_size} pixels"
+        if self.faces == "require" and self.worker_memory < finder_memory(self.face_look):
+            words = (
+                f"takes {finder_memory(self.face_look)} bytes to look for faces with, more than worker_memory"
+            )
+            yield ("face_look",), words
         if self.max_pixels * BYTES_PER_PIXEL > self.worker_memory:
             words = f"takes {self.max_pixels * BYTES_PER_PIXEL} bytes decoded, more than worker_memory"
             yield ("max_pixels",), words
@@ -190,6 +227,12 @@ class Images(Table):
         if self.preview_cells > MOST_SAFE_CELLS:
             words = f"{self.preview_cells} cells leave enough of a face to match it (24 cells: rank-1 0.18 to 0.33)"
             yield ("preview_cells",), f"{words}; at most {MOST_SAFE_CELLS} are advised"
+        if self.face_floor > SAFE_FLOOR:
+            words = f"a face that was not found may be matched at {self.face_floor} pixels (9 pixels: rank-1 0.18 to 0.33)"
+            yield ("face_floor",), f"{words}; at most {SAFE_FLOOR} are advised"
+        if self.face_score > LEAST_SURE:
+            words = f"finds of less confidence than {self.face_score:g} are faces, too: of those 12 pixels wide a fifth"
+            yield ("face_score",), f"{words} had less than 0.2; at most {LEAST_SURE:g} is advised"
 
 
 class Spread(Table):

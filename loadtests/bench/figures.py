@@ -77,6 +77,12 @@ def resident() -> int:
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
+def peak_mb(pid: int) -> float:
+    """Return the most megabytes that a process ever had resident (proc(5), VmHWM)."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return int(status.split("VmHWM:")[1].split()[0]) / 1000
+
+
 def machine() -> dict[str, object]:
     """Name the machine, its load and what runs on it."""
     found = {}

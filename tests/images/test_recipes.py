@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from antiscrape.images.frames import Reply
     from tests.images.conftest import Encode
 
-_RULES = ImageRules()
-_UNMARKED = ImageRules(mark="")
+# Without a detector, whether there is one or not: what previews are with it, tests/images/faces tells.
+_RULES = ImageRules(faces="off")
+_UNMARKED = ImageRules(faces="off", mark="")
 _MOST = _RULES.max_pixels
 MARKED_SIZE = _RULES.renditions.marked_size
 SHOWING = (Task.PREVIEW, Task.MARKED)  # the renditions that show something of the picture
@@ -279,8 +280,8 @@ def test_renditions_are_small(task: Task, photo: bytes) -> None:
 @pytest.mark.parametrize(
     "rules",
     [
-        ImageRules(preview_cells=1),
-        ImageRules(preview_cells=64, preview_size=16),
+        ImageRules(faces="off", preview_cells=1),
+        ImageRules(faces="off", preview_cells=64, preview_size=16),
         ImageRules(preview_size=4000),
         ImageRules(mark="W" * 3000),
         ImageRules(mark="\0\n\u202eيمين"),

@@ -117,6 +117,10 @@ CHANGED: dict[str, dict[str, Any]] = {
     },
     "score": {"unknown_at": 1, "bot_at": 2, "banned_at": 3, "ban": "2h"},
     "images": {
+        "faces": "require",
+        "face_look": 128,
+        "face_score": 0.07,
+        "face_floor": 7,
         "preview_cells": 9,
         "preview_size": 99,
         "mark": "",

@@ -203,6 +203,10 @@ def test_a_header_that_proxies_alias_is_refused(header: str) -> None:
         ("record", "events", "a\nb", "off"),
         ("site", "name", "a\x1b[31mb", "a b"),
         ("images", "preview_cells", 2, 16),
+        ("images", "faces", "on", "require"),
+        ("images", "face_look", 64, 256),
+        ("images", "face_score", 0.0, 0.1),
+        ("images", "face_floor", 2, 6),
         ("images", "max_bytes", "1GB/hour", "1GB"),
         ("score", "ban", "10s", "10min"),
     ],
@@ -218,6 +222,8 @@ def test_bounds_are_kept(table: str, key: str, wrong: object, right: object) -> 
     ("tree", "where"),
     [
         ({"images": {"preview_cells": 17}}, ("images", "preview_cells")),
+        ({"images": {"face_floor": 9}}, ("images", "face_floor")),
+        ({"images": {"face_score": 0.2}}, ("images", "face_score")),
         ({"record": {"admin": "0.0.0.0:9465"}}, ("record", "admin")),
         (
             {"standing": {"bot": {"rendition": "original", "originals": "5/day"}}},

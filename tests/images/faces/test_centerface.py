@@ -1,0 +1,186 @@
+"""Which faces are found: of two people whose portraits packages carry, and of many more where their photographs lie."""
+
+from __future__ import annotations
+
+import statistics
+from typing import TYPE_CHECKING
+
+import pytest
+from PIL import Image, ImageOps
+
+from antiscrape.images.faces.finding import MOST_FACES, Face
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from antiscrape.images.faces.finding import FaceFinder
+
+Box = tuple[float, float, float, float]
+
+#: The middle of the face, eyes to mouth, in each portrait.
+_HOPPER: Box = (205, 170, 325, 310)
+_COLLINS: Box = (195, 85, 255, 155)
+#: The same in every photograph of the labelled faces, which are aligned: 250 x 250 pixels.
+_ALIGNED: Box = (92, 95, 158, 165)
+
+
+def covers(faces: list[Face], box: Box) -> bool:
+    """Return whether one of the finds, a tenth wider and higher all around, holds the whole of a face's middle."""
+    left, top, right, bottom = box
+    return any(
+        x - width / 10 <= left
+        and y - height / 10 <= top
+        and x + width * 1.1 >= right
+        and y + height * 1.1 >= bottom
+        for x, y, width, height, _ in faces
+    )
+
+
+def turned(picture: Image.Image, box: Box, degrees: float) -> tuple[Image.Image, Box]:
+    """Return the picture turned about the middle of a face, and the square within that face that no turn leaves."""
+    x, y, reach = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2, (box[2] - box[0]) * 0.35
+    fill = (90, 90, 90)
+    pixels = picture.rotate(degrees, Image.Resampling.BICUBIC, center=(x, y), fillcolor=fill)
+    return pixels, (x - reach, y - reach, x + reach, y + reach)
+
+
+_LIGHTS: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "as it is": lambda picture: picture,
+    "grey": lambda picture: picture.convert("L"),
+    "palette": lambda picture: picture.convert("P"),
+    "opaque": lambda picture: picture.convert("RGBA"),
+    "dark": lambda picture: picture.point(lambda value: value * 0.12),
+    "bright": lambda picture: picture.point(lambda value: min(255, value * 2.2)),
+    "soft": lambda picture: picture.reduce(5).resize(picture.size),
+}
+
+
+@pytest.mark.security("I3")
+@pytest.mark.parametrize("light", _LIGHTS.values(), ids=list(_LIGHTS))
+def test_a_portrait_in_any_light(
+    light: Callable[[Image.Image], Image.Image],
+    finder: FaceFinder,
+    hopper: Image.Image,
+    astronaut: Image.Image,
+) -> None:
+    assert covers(finder.find(light(hopper)), _HOPPER)
+    assert covers(finder.find(light(astronaut)), _COLLINS)
+    mirrored = (512 - _HOPPER[2], _HOPPER[1], 512 - _HOPPER[0], _HOPPER[3])
+    assert covers(finder.find(ImageOps.mirror(light(hopper))), mirrored)
+
+
+@pytest.mark.security("I3")
+@pytest.mark.parametrize("degrees", [15, -15, 30, -30, 45, -45, 90, -90, 180])
+def test_a_portrait_turned(
+    degrees: int, finder: FaceFinder, hopper: Image.Image, astronaut: Image.Image
+) -> None:
+    for picture, box in ((hopper, _HOPPER), (astronaut, _COLLINS)):
+        pixels, middle = turned(picture, box, degrees)
+        assert covers(finder.find(pixels), middle)
+
+
+@pytest.mark.security("I3")
+@pytest.mark.parametrize(
+    "crop",
+    [
+        pytest.param((265, 60, 512, 400), id="the left half is cut off"),
+        pytest.param((0, 60, 265, 400), id="the right half is cut off"),
+        pytest.param((60, 190, 460, 600), id="the forehead is cut off"),
+        pytest.param((60, 0, 460, 280), id="the chin is cut off"),
+        pytest.param((150, 90, 380, 370), id="80 % of the picture"),
+        pytest.param((200, 150, 330, 320), id="more than the picture"),
+    ],
+)
+def test_a_portrait_cut_by_its_border(
+    crop: tuple[int, int, int, int], finder: FaceFinder, hopper: Image.Image
+) -> None:
+    left, top, right, bottom = crop
+    seen = (
+        max(_HOPPER[0] - left, 8),
+        max(_HOPPER[1] - top, 8),
+        min(_HOPPER[2], right) - left - 8,
+        min(_HOPPER[3], bottom) - top - 8,
+    )
+    assert covers(finder.find(hopper.crop(crop)), seen)
+
+
+@pytest.mark.security("I3")
+@pytest.mark.parametrize("look", [192, 256])
+def test_a_face_larger_than_the_picture_however_closely_it_is_looked_at(
+    look: int, finder: FaceFinder, hopper: Image.Image
+) -> None:
+    """Eyes, nose and mouth fill it to the border: a close look alone does not see the face for its parts."""
+    closely = type(finder)(look=look, score=0.05)  # type: ignore[call-arg]  # as CenterFace is made
+    assert covers(closely.find(hopper.crop((215, 165, 315, 300))), (8, 12, 92, 123))
+
+
+@pytest.mark.parametrize("share", [0.5, 0.25, 0.15])
+def test_small_faces_down_to_what_it_is_relied_on_for(
+    share: float, finder: FaceFinder, astronaut: Image.Image
+) -> None:
+    """A portrait within a wide, quiet scene; at 0.4 her face would be ``least`` of it, or smaller."""
+    width = 88 * share * 1.3
+    side = int(width / finder.least)
+    scene = Image.new("RGB", (max(side, 512), max(side, 512) * 3 // 4), (140, 150, 160))
+    small = astronaut.resize((round(512 * share), round(512 * share)), Image.Resampling.LANCZOS)
+    scene.paste(small, (30, 40))
+    middle = tuple(at * share + offset for at, offset in zip(_COLLINS, (30, 40, 30, 40), strict=True))
+    assert covers(finder.find(scene), middle)  # type: ignore[arg-type]  # four of them
+
+
+@pytest.mark.security("E3")
+@pytest.mark.parametrize("size", [(1, 1), (1, 10_000), (10_000, 1), (2, 3), (3000, 40)])
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "1"])
+def test_pictures_of_any_shape(size: tuple[int, int], mode: str, finder: FaceFinder) -> None:
+    assert finder.find(Image.new(mode, size)) == []
+
+
+@pytest.mark.security("E3")
+def test_noise_and_patterns_make_no_crowd(finder: FaceFinder) -> None:
+    for size in ((640, 480), (2000, 300)):
+        for sigma in (20, 120):
+            assert len(finder.find(Image.effect_noise(size, sigma))) <= MOST_FACES + 1
+    assert len(finder.find(Image.radial_gradient("L").resize((800, 600)))) < 10
+
+
+@pytest.mark.security("E3")
+def test_a_wall_of_faces_is_told_as_one_too_many(finder: FaceFinder, astronaut: Image.Image) -> None:
+    wall = Image.new("RGB", (3200, 3200))
+    head = astronaut.crop((150, 20, 310, 180))
+    for place in range(400):
+        wall.paste(head, (160 * (place % 20), 160 * (place // 20)))
+    assert len(finder.find(wall)) <= MOST_FACES + 1
+
+
+@pytest.mark.security("I3")
+def test_faces_in_transparent_pictures(finder: FaceFinder, hopper: Image.Image) -> None:
+    """One that nobody sees but whose colours are in the file, and one that is drawn in transparency alone."""
+    hidden = hopper.copy()
+    hidden.putalpha(0)
+    assert covers(finder.find(hidden), _HOPPER)
+    stencil = Image.new("RGBA", hopper.size, "black")
+    stencil.putalpha(ImageOps.invert(hopper.convert("L")))
+    assert covers(finder.find(stencil), _HOPPER)
+
+
+def test_one_face_is_one_find(finder: FaceFinder, hopper: Image.Image) -> None:
+    sure = [find for find in finder.find(hopper) if find.score > 0.2]
+    assert len(sure) == 1
+    scores = [find.score for find in finder.find(hopper)]
+    assert all(0 < score <= 1 for score in scores)
+
+
+@pytest.mark.slow
+@pytest.mark.security("I3")
+@pytest.mark.parametrize("degrees", [0, 45, 90, 180])
+def test_people_of_labelled_photographs(degrees: int, finder: FaceFinder, shared: Path) -> None:
+    """One photograph of each of 60 people: 99 of 100 are found, whichever way up."""
+    files = sorted((shared / "faces/lfw60").rglob("*.jpg"))[::3]
+    assert len(files) >= 60
+    found = []
+    for file in files:
+        with Image.open(file) as opened:
+            pixels, middle = turned(opened.convert("RGB"), _ALIGNED, degrees)
+        found.append(covers(finder.find(pixels), middle))
+    assert statistics.mean(found) >= 0.99
