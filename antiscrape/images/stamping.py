@@ -14,19 +14,22 @@ import importlib
 import importlib.util
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from antiscrape.images.decode import decode
+from antiscrape.images.decode import decode, frames
 from antiscrape.images.frames import Order, Reply, Task
 from antiscrape.images.metadata import compose
-from antiscrape.images.writers import write
+from antiscrape.images.writers import Animation, write, write_animation
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from antiscrape.core.renditions import RightsRules
+    from antiscrape.images.decode import Picture
     from antiscrape.images.metadata import Notice
 
 #: A stamped copy is written once more than its base, so a little better.
 QUALITY = 88
+#: Frames of an animation that are traced: as many as settings let a rendition have.
+MOST_FRAMES = 60
 
 
 class Embed(Protocol):
@@ -46,10 +49,20 @@ class Stamp(NamedTuple):
 
     def make(self, source: bytes, order: Order, *, max_pixels: int) -> Reply:
         """Decode one of our own renditions, embed ``order.payload``, and write it again; raise what either raises."""
-        picture = decode(source, max_pixels=max_pixels, enough=max_pixels)
-        traced = self.embed(picture.pixels, order.payload, self.key)
+        shown = [
+            (self._traced(frame, order.payload), time)
+            for frame, time in frames(source, max_pixels=max_pixels, most=MOST_FRAMES)
+        ]
+        if len(shown) > 1:
+            rest = Animation([frame.pixels for frame, _ in shown[1:]], [time for _, time in shown])
+            first = shown[0][0]
+            return write_animation(first, rest, QUALITY, first.kind.bit, notice=self.notice)
+        picture = self._traced(decode(source, max_pixels=max_pixels, enough=max_pixels), order.payload)
         # The client takes what the base is written in.
-        return write(picture._replace(pixels=traced), QUALITY, picture.kind.bit, notice=self.notice)
+        return write(picture, QUALITY, picture.kind.bit, notice=self.notice)
+
+    def _traced(self, picture: Picture, payload: int) -> Picture:
+        return picture._replace(pixels=self.embed(picture.pixels, payload, self.key))
 
 
 def stamps(key: bytes, rights: RightsRules) -> dict[Task, Stamp]:

@@ -26,6 +26,9 @@ _JPEG, _PNG, _GIF, _WEBP, _AVIF = Format.JPEG, Format.PNG, Format.GIF, Format.WE
 _OPAQUE = 250
 #: Colours up to which a picture is a drawing: PNG and GIF hold them exactly, in little.
 _FEW_COLOURS = 256
+#: Below this quality a transparent PNG has a palette, too: a soft preview takes a sixth of the bytes, and who
+#: would see its bands are programs, for every browser takes WebP.
+_FINE = 80
 #: What is tried in turn where a file comes out larger than a reply may be: parts of the quality asked for.
 _LOWER = (1.0, 0.6, 0.3)
 
@@ -153,8 +156,9 @@ def _save(pixels: Image.Image, kind: Format, quality: int, out: io.BytesIO, told
         # One thread: a confined worker may start none.
         pixels.save(out, "AVIF", quality=quality, speed=9, max_threads=1, **told)
     elif kind is _PNG:
+        soft = pixels.mode == "RGBA" and quality < _FINE
         exact = pixels.mode == "RGB" and pixels.getcolors(_FEW_COLOURS)
-        (_with_few_colours(pixels) if exact else pixels).save(out, "PNG")
+        (_with_few_colours(pixels) if soft or exact else pixels).save(out, "PNG")
     else:
         _without_half_tones(pixels).save(out, "GIF")
 

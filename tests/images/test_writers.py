@@ -95,6 +95,17 @@ def test_transparency_goes_where_it_can_be_kept(kind: Format, formats: int, expe
     assert max(alpha) > 220
 
 
+def test_a_soft_transparent_png_takes_few_bytes() -> None:
+    """A preview for a program that names no WebP; a marked picture, of higher quality, keeps its shades."""
+    picture = Picture(photograph("RGBA"), 160, 120, 1, PNG)
+    soft, fine = (write(picture, quality, CLASSIC) for quality in (72, 84))
+    assert soft.outcome is fine.outcome is Outcome.PNG
+    assert 3 * len(soft.body) < 2 * len(fine.body)
+    assert shown(fine).tobytes() == picture.pixels.tobytes()
+    off = zip(shown(soft).convert("RGBA").tobytes(), picture.pixels.tobytes(), strict=True)
+    assert sum(abs(one - other) for one, other in off) / len(picture.pixels.tobytes()) < 20
+
+
 def test_where_only_jpeg_is_taken_a_transparent_picture_lies_on_white() -> None:
     clear = Image.new("RGBA", (40, 40), (255, 0, 0, 0))
     found = shown(write(Picture(clear, 40, 40, 1, PNG), 80, JPEG.bit)).getpixel((20, 20))
