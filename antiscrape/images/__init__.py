@@ -2,7 +2,7 @@
 
 ::
 
-    renderer ─▶ cache ─▶ workers ══ frames ══▶ worker ─▶ decode ─▶ recipes ─▶ steps
+    renderer ─▶ cache ─▶ workers ══ frames ══▶ worker ─▶ decode ─▶ recipes ─▶ steps ─▶ writers
         └─▶ placeholder                        (a process that holds nothing worth stealing)
 
 Only what stands right of the double line imports Pillow: the process that serves the site never

@@ -4,7 +4,7 @@ A decoy is made of the head of the source, from which only the size, the way up 
 read: no pixel of a person's picture is in it, altered or not. It looks like what it is, a pattern.
 
 It must cost the site less than the harvester, so a JPEG is not drawn in full. Pillow encodes
-twenty rows of blocks, each behind a restart marker, where prediction starts anew (ISO/IEC 10918-1,
+sixteen rows of blocks, each behind a restart marker, where prediction starts anew (ISO/IEC 10918-1,
 E.1.4); a picture of any height is those rows, each repeated as often as it takes. Formats without
 such rows are drawn in full once for each size in a few variants, and remembered.
 """
@@ -42,7 +42,7 @@ MOST_IN_POOL, POOL_SIDE = 24, 640
 _LARGEST_FROM_POOL = 1280
 #: Different pictures of one size in the formats that are drawn in full.
 _VARIANTS = 8
-_BANDS = 20
+_BANDS = 16
 _QUALITY = 60
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 _BLOCK = 8
