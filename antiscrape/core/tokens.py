@@ -96,7 +96,12 @@ class KeyRing:
 
         No signer ever uses them: a purpose has no colon, so no signer's salt is this one.
         """
-        return hmac.digest(self._secrets[-1], f"derive:{_checked(purpose)}".encode(), "sha256")
+        return self.derive_all(purpose)[0]
+
+    def derive_all(self, purpose: str) -> tuple[bytes, ...]:
+        """Return what :meth:`derive` gives for each secret, the newest first: for reading what former ones made."""
+        said = f"derive:{_checked(purpose)}".encode()
+        return tuple(hmac.digest(secret, said, "sha256") for secret in reversed(self._secrets))
 
 
 def _checked(purpose: str) -> str:

@@ -1,0 +1,150 @@
+"""Reading a mark out of a picture of which nothing is known; needs numpy, and a second or two.
+
+::
+
+    brightness ─▶ residual ─▶ spectrum ─▶ maps ─▶ for each map: straightened, residual, folded to one sheet
+                                                      ─▶ shift (what every sheet has in common) ─▶ chips ─▶ words
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from antiscrape.images.trace.decode import Word, fold_chips, read_words, weigh
+from antiscrape.images.trace.geometry import PERIOD, Spectrum, search
+from antiscrape.images.trace.planes import residual
+from antiscrape.images.trace.pattern import CHIP, CHIP_SWING, SHEET, SLOTS, VALUES, WAVE_SWING, pattern
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+#: Pixels of the long side beyond which a picture is halved before it is looked at.
+_LARGE: Final = 2600
+#: A picture with fewer pixels on its short side holds no whole word.
+_SMALL: Final = 48
+#: Maps that are tried, and shifts of each.
+_MAPS, _SHIFTS = 10, 3
+#: Deviations from which a shift is no chance: the highest of a million in noise have five.
+_STANDS_OUT: Final = 5.7
+#: Pixels that a straightened picture may have: one that was marked at four megapixels, and shrunk.
+_MOST_PIXELS: Final = 8_000_000
+
+_BICUBIC = Image.Resampling.BICUBIC
+
+
+class Geometry(NamedTuple):
+    """What was done to the picture since it was marked: factors of width and height, degrees, and a reflection.
+
+    ``turned`` is counter-clockwise, -180 to 180; a reflection, from left to right, came before it.
+    """
+
+    across: float
+    down: float
+    turned: float
+    mirrored: bool
+
+
+class Reading(NamedTuple):
+    """What a picture says: the words of its takers, the surest first; the key's place in the list; the geometry."""
+
+    words: tuple[Word, ...]
+    key: int
+    geometry: Geometry
+
+
+def read(pixels: Image.Image, keys: Sequence[bytes]) -> Reading | None:
+    """Return what ``pixels`` say under the first of the pattern ``keys`` that reads anything, or ``None``."""
+    grey = pixels.convert("L") if pixels.mode != "L" else pixels
+    halved = 1.0
+    while max(grey.size) > _LARGE:
+        grey, halved = grey.reduce(2), halved * 2
+    if min(grey.size) < _SMALL:
+        return None
+    spectrum = Spectrum(residual(np.asarray(grey, np.float32)))
+    for place, key in enumerate(keys):
+        for mapped in _maps(spectrum, key):
+            words = _read_at(grey, mapped, key)
+            if words:
+                return Reading(tuple(words), place, _geometry(mapped * halved))
+    return None
+
+
+def _maps(spectrum: Spectrum, key: bytes) -> Iterator[NDArray[np.float64]]:
+    """Yield the maps that the spectrum shows, and that of a picture left as it was, which may hide its waves."""
+    for found in search(spectrum, key, most=_MAPS):
+        yield found.map
+    yield np.eye(2)
+
+
+def _read_at(grey: Image.Image, mapped: NDArray[np.float64], key: bytes) -> list[Word]:
+    """Return the words that a picture shows once ``mapped`` is undone, whatever it was shifted by."""
+    folded = _fold(grey, mapped)
+    if folded is None:
+        return []
+    for sheet in (folded, np.roll(folded[::-1, ::-1], (1, 1), (0, 1))):
+        agreement = np.fft.irfft2(np.conj(np.fft.rfft2(sheet)) * _constant(key), (PERIOD, PERIOD))
+        agreement /= agreement.std()
+        for down, across in _highest(agreement, _SHIFTS):
+            chips = fold_chips(np.roll(sheet, (down, across), (0, 1)))
+            words = read_words(weigh(chips, key), patient=bool(agreement[down, across] > _STANDS_OUT))
+            if words:
+                return words
+    return []
+
+
+@lru_cache(maxsize=2)
+def _constant(key: bytes) -> NDArray[np.complex128]:
+    """Return the spectrum of what every sheet of ``key`` holds: the waves, and the slots that never change."""
+    drawn = pattern(key)
+    slots = np.array(drawn.slots).reshape(SHEET, SHEET)
+    signs = 1.0 - 2.0 * np.frombuffer(drawn.signs, np.uint8).reshape(SHEET, SHEET)
+    sheet = np.where(slots >= SLOTS - VALUES, signs * CHIP_SWING, 0.0) + np.reshape(drawn.wave_sheet(), (SHEET, SHEET))
+    spectrum: NDArray[np.complex128] = np.fft.rfft2(np.kron(sheet, np.ones((CHIP, CHIP))))
+    return spectrum
+
+
+def _fold(grey: Image.Image, mapped: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Undo ``mapped``, take the residual there, and add it up modulo a sheet; ``None`` where it would be too large."""
+    corners = np.array(((0, 0), (grey.width, 0), (0, grey.height), grey.size)) @ np.linalg.inv(mapped).T
+    least = np.floor(corners.min(0))
+    width, height = (int(side) for side in np.ceil(corners.max(0)) - least)
+    if not 0 < width * height <= _MOST_PIXELS:
+        return None
+    shrunk = np.sqrt(abs(np.linalg.det(mapped)))
+    source = grey.filter(ImageFilter.GaussianBlur(0.4 * shrunk)) if shrunk > 1.3 else grey  # noqa: PLR2004 - below, there is nothing to alias
+    coefficients = np.column_stack((mapped, mapped @ least)).ravel().tolist()
+    straight = source.transform((width, height), Image.Transform.AFFINE, coefficients, _BICUBIC)
+    inside = Image.new("L", grey.size, 255).transform((width, height), Image.Transform.AFFINE, coefficients)
+    here = np.asarray(inside.filter(ImageFilter.MinFilter(9))) > 0
+    flat = residual(np.asarray(straight, np.float32)) * here
+    folded = np.zeros((PERIOD, PERIOD))
+    for top in range(0, height, PERIOD):
+        for left in range(0, width, PERIOD):
+            part = flat[top : top + PERIOD, left : left + PERIOD]
+            folded[: part.shape[0], : part.shape[1]] += part
+    return folded
+
+
+def _highest(plane: NDArray[np.float64], most: int) -> Iterator[tuple[int, int]]:
+    """Yield the places of the highest values, no two within two pixels of one another."""
+    plane = plane.copy()
+    for _ in range(most):
+        row, column = (int(at) for at in np.unravel_index(plane.argmax(), plane.shape))
+        yield row, column
+        rows, columns = np.arange(row - 2, row + 3) % PERIOD, np.arange(column - 2, column + 3) % PERIOD
+        plane[np.ix_(rows, columns)] = -np.inf
+
+
+def _geometry(mapped: NDArray[np.float64]) -> Geometry:
+    """Take a map apart: a reflection, then factors along the axes, then a turn."""
+    mirrored = bool(np.linalg.det(mapped) < 0)
+    plain = mapped @ np.diag((-1.0, 1.0)) if mirrored else mapped
+    across, down = np.hypot(*plain[:, 0]), np.hypot(*plain[:, 1])
+    turned = -np.degrees(np.arctan2(plain[1, 0], plain[0, 0]))
+    return Geometry(float(across), float(down), float(turned), mirrored)
