@@ -10,7 +10,7 @@ COMPILE := env -u PIP_FIND_LINKS $(BIN)/python -m piptools compile --quiet --gen
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench load trial trial-corpus crowds simulate fuzz config locks clean
+.PHONY: help demo test check format bench load trial trial-corpus trial-trace crowds simulate fuzz config locks clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -42,6 +42,9 @@ trial: $(VENV)/.dev ## real scrapers and browsers against the demo site
 
 trial-corpus: $(VENV)/.dev ## recorded scrapers and people, judged on their own clock
 	$(BIN)/python -m loadtests.corpus $(ARGS)
+
+trial-trace: $(VENV)/.dev ## what the marks in pixels survive, beside others' (an hour; ARGS="--photos 3 --unmarked 100")
+	$(BIN)/python -m loadtests.trace $(ARGS)
 
 crowds: $(VENV)/.dev ## botnets and crowds of people before the real gate, in virtual time
 	$(BIN)/python -m loadtests.crowds $(ARGS)

@@ -29,7 +29,7 @@ BELIEVED: Final = 8.0
 #: Takers that are looked for in one picture.
 MOST_TAKERS: Final = 4
 #: Words that are made of one choice of positions, at most.
-_MOST_WORDS: Final = 20_000
+_MOST_WORDS, _HASTY_WORDS = 20_000, 3_000
 #: Positions of which choices are made, beyond the fewest; each exchange is another choice.
 _SPARE: Final = 2
 
@@ -49,21 +49,21 @@ class Word(NamedTuple):
 
 
 @lru_cache(maxsize=4)
-def _layout(key: bytes) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def _layout(key: bytes) -> tuple[NDArray[np.intp], Floats]:
     drawn = pattern(key)
-    signs = 1.0 - 2.0 * np.frombuffer(drawn.signs, np.uint8)
-    return np.array(drawn.slots), signs
+    return np.array(drawn.slots, np.intp), np.array(drawn.signs_of_chips())
 
 
 def weigh(chips: Floats, key: bytes) -> Floats:
     """Return 15 x 256 weights, in deviations of noise, of a sheet of chips (256 x 256, summed over all sheets)."""
     slots, signs = _layout(key)
-    sums = np.bincount(slots, chips.ravel() * signs, SLOTS)[: SYMBOLS * VALUES].reshape(SYMBOLS, VALUES)
-    scores = _hadamard(sums)
+    sums = np.bincount(slots, chips.ravel() * signs, SLOTS).astype(np.float64)
+    scores = _hadamard(sums[: SYMBOLS * VALUES].reshape(SYMBOLS, VALUES))
     # The strongest of each symbol may be the mark itself; the rest tell the noise.
     noise = np.sort(scores, axis=1)[:, 8:-8]
     # Cutting the 3 % at either end leaves 0.871 of a normal deviation.
-    return scores / (noise.std() / 0.871 + 1e-12)
+    weights: Floats = scores / (noise.std() / 0.871 + 1e-12)
+    return weights
 
 
 def _hadamard(rows: Floats) -> Floats:
@@ -72,7 +72,9 @@ def _hadamard(rows: Floats) -> Floats:
     step = 1
     while step < VALUES:
         pairs = out.reshape(len(out), -1, 2, step)
-        out = np.stack((pairs[:, :, 0] + pairs[:, :, 1], pairs[:, :, 0] - pairs[:, :, 1]), 2).reshape(rows.shape)
+        out = np.stack((pairs[:, :, 0] + pairs[:, :, 1], pairs[:, :, 0] - pairs[:, :, 1]), 2).reshape(
+            rows.shape
+        )
         step *= 2
     return out
 
@@ -109,7 +111,7 @@ def _best(weights: Floats, short: bool, patient: bool) -> _Candidate:  # noqa: F
     strongest = weights.max(1).argsort()[::-1]
     best = _Candidate(-1.0, 0.0, np.zeros(SYMBOLS, np.uint8), short)
     for chosen in combinations(strongest[: length + (_SPARE if patient else 0)].tolist(), length):
-        words = _words(weights, chosen, short=short)
+        words = _words(weights, chosen, _MOST_WORDS if patient else _HASTY_WORDS, short=short)
         seen = weights[np.arange(SYMBOLS), words]
         rest = [at for at in range(SYMBOLS) if at not in chosen]
         at = int(seen.sum(1).argmax())
@@ -121,9 +123,9 @@ def _best(weights: Floats, short: bool, patient: bool) -> _Candidate:  # noqa: F
     return best
 
 
-def _words(weights: Floats, chosen: tuple[int, ...], *, short: bool) -> Symbols:
+def _words(weights: Floats, chosen: tuple[int, ...], most: int, *, short: bool) -> Symbols:
     """Return the words of all choices among the likeliest values at the ``chosen`` positions."""
-    wide = int(_MOST_WORDS ** (1 / len(chosen)))
+    wide = int(most ** (1 / len(chosen)))
     lists = [weights[at].argsort()[: -wide - 1 : -1] for at in chosen]
     values = np.stack([axis.ravel() for axis in np.meshgrid(*lists, indexing="ij")]).astype(np.uint8)
     if short:
@@ -138,4 +140,5 @@ def _words(weights: Floats, chosen: tuple[int, ...], *, short: bool) -> Symbols:
 def fold_chips(plane: NDArray[np.float64]) -> Floats:
     """Return a sheet of chips, 256 x 256, from one of pixels, 1,024 x 1,024."""
     side = plane.shape[0] // SHEET
-    return plane.reshape(SHEET, side, SHEET, side).sum((1, 3))
+    chips: Floats = plane.reshape(SHEET, side, SHEET, side).sum((1, 3))
+    return chips

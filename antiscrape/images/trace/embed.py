@@ -1,9 +1,9 @@
 """Laying a mark into a picture's pixels, with Pillow's own operations.
 
 The mark changes brightness alone. How far it goes follows the picture: a little in skies and skin, more where
-there is texture to hide it (B. Girod's and A. B. Watson's masking, as used since I. J. Cox et al., "Secure Spread
-Spectrum Watermarking for Multimedia", 1997). All of it is computed one value a chip, a sixteenth of the pixels,
-and only the outcome is enlarged; that is what makes it cheap.
+there is texture to hide it (I. J. Cox et al., "Secure Spread Spectrum Watermarking for Multimedia", 1997). All of
+it is computed one value a chip, a sixteenth of the pixels, and only the outcome is enlarged; that is what makes it
+cheap.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SHORT_UP_TO: Final = 320
 FINE_UP_TO: Final = 2400
 
 # Gray levels that the mark may swing to: in a flat place, for each level of activity there, and at most.
-_FLAT, _GAIN, _MOST = 2.6, 0.8, 9.0
+_FLAT, _GAIN, _MOST = 2.3, 1.25, 8.0
 
 
 def embed(pixels: Image.Image, payload: int, key: bytes) -> Image.Image:
@@ -76,7 +76,8 @@ def _activity(pixels: Image.Image, chip: int) -> Image.Image:
     """Return how far the mark may go at each chip, in 255ths of its full swing."""
     # Green is most of brightness, and costs half of what a conversion does.
     grey = pixels.getchannel(_BRIGHTEST[pixels.mode]).reduce(chip)
-    busy = ImageChops.difference(grey, grey.filter(ImageFilter.BoxBlur(2)))
+    # Against the nearest chips alone: a slope is smooth, however steep, and shows every grain.
+    busy = ImageChops.difference(grey, grey.filter(ImageFilter.BoxBlur(1)))
     return busy.point(_EASED).filter(ImageFilter.BoxBlur(2)).point(_AMPLITUDES)
 
 

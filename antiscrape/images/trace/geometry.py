@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from antiscrape.images.trace.planes import Plane, box_mean
 from antiscrape.images.trace.pattern import CHIP, SHEET, pattern
+from antiscrape.images.trace.planes import Plane, box_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +44,8 @@ _LOUDEST = 60.0
 
 #: Reflections and quarter turns; half turns are the same in a spectrum.
 _FLIPS = tuple(
-    np.array(flip, np.float64) for flip in (((1, 0), (0, 1)), ((-1, 0), (0, 1)), ((0, -1), (1, 0)), ((0, 1), (1, 0)))
+    np.array(flip, np.float64)
+    for flip in (((1, 0), (0, 1)), ((-1, 0), (0, 1)), ((0, -1), (1, 0)), ((0, 1), (1, 0)))
 )
 
 
@@ -196,7 +197,10 @@ def _peaks(spectrum: Spectrum, expected: Reals, reach: int) -> tuple[Reals, Real
         exact_row = peak_row + _between(spectrum.power, peak_row, peak_column, 0)
         exact_column = peak_column + _between(spectrum.power, peak_row, peak_column, 1)
         sign = -1.0 if expected[at, 0] < 0 else 1.0
-        seen[at] = sign * exact_column / spectrum.columns, sign * (exact_row - spectrum.rows // 2) / spectrum.rows
+        seen[at] = (
+            sign * exact_column / spectrum.columns,
+            sign * (exact_row - spectrum.rows // 2) / spectrum.rows,
+        )
         floor = float(np.median(window)) + 1e-12
         weights[at] = max(0.0, min(40.0, window[peak] / floor) - 6.0)
     return seen, weights

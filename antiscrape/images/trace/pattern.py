@@ -63,6 +63,10 @@ class Pattern(NamedTuple):
     signs: bytes  # 0 or 1
     waves: tuple[Wave, ...]
 
+    def signs_of_chips(self) -> list[float]:
+        """Return what a slot that holds 0 adds to each chip, 1 or -1, row by row."""
+        return [1.0 - 2.0 * sign for sign in self.signs]
+
     def chip_sheets(self) -> tuple[Image.Image, Image.Image]:
         """Return the sheet where every slot is 0, and where every slot is 1; 128 stands for no change."""
         waves = self.wave_sheet()

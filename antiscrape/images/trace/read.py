@@ -16,8 +16,8 @@ from PIL import Image, ImageFilter
 
 from antiscrape.images.trace.decode import Word, fold_chips, read_words, weigh
 from antiscrape.images.trace.geometry import PERIOD, Spectrum, search
+from antiscrape.images.trace.pattern import CHIP, CHIP_SWING, SHEET, SLOTS, VALUES, pattern
 from antiscrape.images.trace.planes import residual
-from antiscrape.images.trace.pattern import CHIP, CHIP_SWING, SHEET, SLOTS, VALUES, WAVE_SWING, pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,9 +29,9 @@ _LARGE: Final = 2600
 #: A picture with fewer pixels on its short side holds no whole word.
 _SMALL: Final = 48
 #: Maps that are tried, and shifts of each.
-_MAPS, _SHIFTS = 10, 3
-#: Deviations from which a shift is no chance: the highest of a million in noise have five.
-_STANDS_OUT: Final = 5.7
+_MAPS, _SHIFTS = 6, 3
+#: Deviations of the highest of a million shifts in noise, about, and those from which one is no chance.
+_CONCEIVABLE, _STANDS_OUT = 5.0, 5.7
 #: Pixels that a straightened picture may have: one that was marked at four megapixels, and shrunk.
 _MOST_PIXELS: Final = 8_000_000
 
@@ -91,6 +91,8 @@ def _read_at(grey: Image.Image, mapped: NDArray[np.float64], key: bytes) -> list
         agreement = np.fft.irfft2(np.conj(np.fft.rfft2(sheet)) * _constant(key), (PERIOD, PERIOD))
         agreement /= agreement.std()
         for down, across in _highest(agreement, _SHIFTS):
+            if agreement[down, across] < _CONCEIVABLE:
+                break
             chips = fold_chips(np.roll(sheet, (down, across), (0, 1)))
             words = read_words(weigh(chips, key), patient=bool(agreement[down, across] > _STANDS_OUT))
             if words:
@@ -103,8 +105,10 @@ def _constant(key: bytes) -> NDArray[np.complex128]:
     """Return the spectrum of what every sheet of ``key`` holds: the waves, and the slots that never change."""
     drawn = pattern(key)
     slots = np.array(drawn.slots).reshape(SHEET, SHEET)
-    signs = 1.0 - 2.0 * np.frombuffer(drawn.signs, np.uint8).reshape(SHEET, SHEET)
-    sheet = np.where(slots >= SLOTS - VALUES, signs * CHIP_SWING, 0.0) + np.reshape(drawn.wave_sheet(), (SHEET, SHEET))
+    signs = np.reshape(drawn.signs_of_chips(), (SHEET, SHEET))
+    sheet = np.where(slots >= SLOTS - VALUES, signs * CHIP_SWING, 0.0) + np.reshape(
+        drawn.wave_sheet(), (SHEET, SHEET)
+    )
     spectrum: NDArray[np.complex128] = np.fft.rfft2(np.kron(sheet, np.ones((CHIP, CHIP))))
     return spectrum
 
@@ -116,7 +120,7 @@ def _fold(grey: Image.Image, mapped: NDArray[np.float64]) -> NDArray[np.float64]
     width, height = (int(side) for side in np.ceil(corners.max(0)) - least)
     if not 0 < width * height <= _MOST_PIXELS:
         return None
-    shrunk = np.sqrt(abs(np.linalg.det(mapped)))
+    shrunk = float(abs(np.linalg.det(mapped)) ** 0.5)
     source = grey.filter(ImageFilter.GaussianBlur(0.4 * shrunk)) if shrunk > 1.3 else grey  # noqa: PLR2004 - below, there is nothing to alias
     coefficients = np.column_stack((mapped, mapped @ least)).ravel().tolist()
     straight = source.transform((width, height), Image.Transform.AFFINE, coefficients, _BICUBIC)

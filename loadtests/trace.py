@@ -1,0 +1,244 @@
+"""``make trial-trace``: which attacks a mark in the pixels survives, what it costs and shows, and what reads falsely.
+
+Every photo is marked, written as a JPEG of quality 88, attacked, and read with nothing but the key. Where two copies
+are averaged, naming either taker counts, and whoever else is named is a wrong payload, as everywhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib.util
+import json
+import os
+import random
+import statistics
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from antiscrape.core.trace import shorten, unpack
+from antiscrape.images.trace.embed import embed
+from antiscrape.images.trace.read import read
+from loadtests.trace_attacks import ALONE, TOGETHER, jpeg
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: The quality at which a marked picture leaves.
+QUALITY = 88
+SHARED = Path(os.environ.get("ANTISCRAPE_SHARED", "shared"))
+KEY = hashlib.sha256(b"the trial's own key").digest()
+
+
+class Photo(NamedTuple):
+    """A photograph and where it is from."""
+
+    name: str
+    pixels: Image.Image
+
+
+@dataclass(slots=True)
+class Tally:
+    """How often an attack was tried, survived, and answered with a payload that nobody wrote."""
+
+    tried: int = 0
+    read: int = 0
+    wrong: int = 0
+
+    def share(self) -> str:
+        """Return the share that was read, in words."""
+        return f"{self.read}/{self.tried}" + (f", {self.wrong} WRONG" if self.wrong else "")
+
+
+@dataclass(slots=True)
+class Trial:
+    """What was measured: attacks, gray levels, milliseconds."""
+
+    attacks: dict[str, Tally] = field(default_factory=dict)
+    psnr: list[float] = field(default_factory=list)
+    psnr_of_encoding: list[float] = field(default_factory=list)
+    write_ms: list[float] = field(default_factory=list)
+    read_s: list[float] = field(default_factory=list)
+
+
+def photos() -> Iterator[Photo]:
+    """Yield the photographs that installed packages carry, and those of the shared folder."""
+    if importlib.util.find_spec("skimage"):
+        from skimage import data  # noqa: PLC0415 - optional
+
+        for name in ("astronaut", "coffee", "chelsea", "rocket"):
+            yield Photo(f"scikit-image {name}", Image.fromarray(getattr(data, name)()))
+    if importlib.util.find_spec("sklearn"):
+        from sklearn.datasets import load_sample_images  # noqa: PLC0415 - optional
+
+        for name, pixels in zip(("china", "flower"), load_sample_images().images, strict=True):
+            yield Photo(f"scikit-learn {name}", Image.fromarray(pixels))
+    found = importlib.util.find_spec("matplotlib")
+    if found is not None and found.origin is not None:
+        portrait = Path(found.origin).parent / "mpl-data/sample_data/grace_hopper.jpg"
+        yield Photo("matplotlib hopper", Image.open(portrait).convert("RGB"))
+    for path in sorted((SHARED / "faces/azure/group").glob("*.jpg")):
+        yield Photo(path.name, upright(path))
+
+
+def upright(path: Path) -> Image.Image:
+    """Return the picture of a file as it is meant to be seen."""
+    with Image.open(path) as opened:
+        return ImageOps.exif_transpose(opened).convert("RGB")
+
+
+def psnr(one: Image.Image, other: Image.Image) -> float:
+    """Return the peak signal-to-noise ratio of two pictures, in decibels."""
+    difference = np.asarray(one, np.float64) - np.asarray(other, np.float64)
+    return float(10 * np.log10(255**2 / (difference**2).mean()))
+
+
+def payload(text: str) -> int:
+    """Return 56 bits that ``text`` stands for."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
+
+
+def attack_all(chosen: list[Photo], attacks: set[str] | None) -> Trial:
+    """Mark every photo, attack it, and read it."""
+    trial = Trial()
+    for photo in chosen:
+        mine, another = payload(photo.name), payload(f"another of {photo.name}")
+        embed(photo.pixels, mine, KEY)
+        begun = time.process_time()
+        marked = embed(photo.pixels, mine, KEY)
+        megapixels = photo.pixels.width * photo.pixels.height / 1e6
+        trial.write_ms.append(1000 * (time.process_time() - begun) / megapixels)
+        served = jpeg(marked, QUALITY)
+        trial.psnr.append(psnr(photo.pixels, served))
+        trial.psnr_of_encoding.append(psnr(photo.pixels, jpeg(photo.pixels, QUALITY)))
+        for name, attack in ALONE.items():
+            if attacks is None or name in attacks:
+                _count(trial, name, attack(served), [mine])
+        theirs = jpeg(embed(photo.pixels, another, KEY), QUALITY)
+        for name, together in TOGETHER.items():
+            if attacks is None or name in attacks:
+                _count(trial, name, together(served, theirs), [mine, another])
+        print(f"  {photo.name} {photo.pixels.size}", file=sys.stderr, flush=True)
+    return trial
+
+
+def _count(trial: Trial, name: str, attacked: Image.Image, written: list[int]) -> None:
+    tally = trial.attacks.setdefault(name, Tally())
+    begun = time.process_time()
+    reading = read(attacked, [KEY])
+    trial.read_s.append(time.process_time() - begun)
+    tally.tried += 1
+    words = reading.words if reading else ()
+    right = {(value, False) for value in written} | {
+        (shorten(unpack(value)).pack(), True) for value in written
+    }
+    tally.wrong += any((word.payload, word.short) not in right for word in words)
+    tally.read += any((word.payload, word.short) in right for word in words)
+
+
+def previews(chosen: list[Photo]) -> Tally:
+    """Mark every photo at 256 pixels, as a JPEG, and read its short form."""
+    tally = Tally()
+    for photo in chosen:
+        small = photo.pixels.copy()
+        small.thumbnail((256, 256))
+        mine = payload(photo.name)
+        reading = read(jpeg(embed(small, mine, KEY), 80), [KEY])
+        words = reading.words if reading else ()
+        right = shorten(unpack(mine)).pack()
+        tally.tried += 1
+        tally.read += any(word.short and word.payload == right for word in words)
+        tally.wrong += any(word.payload != right for word in words)
+    return tally
+
+
+def unmarked(count: int, seconds: float) -> tuple[int, int]:
+    """Read up to ``count`` pictures without a mark, each under a key of its own; return how many, and false reads.
+
+    They are crops of the photos and of the shared faces, scaled, turned, mirrored and encoded anew.
+    """
+    chance, begun = random.Random(20), time.monotonic()
+    sources = [photo.pixels for photo in photos()]
+    sources += [upright(path) for path in sorted((SHARED / "faces/lfw60").rglob("*.jpg"))]
+    read_falsely = 0
+    for at in range(count):
+        if time.monotonic() - begun > seconds:
+            return at, read_falsely
+        reading = read(_varied(sources[at % len(sources)], chance), [at.to_bytes(4, "big")])
+        if reading is not None:
+            read_falsely += 1
+            print(f"  false: {reading}", file=sys.stderr)
+    return count, read_falsely
+
+
+def _varied(source: Image.Image, chance: random.Random) -> Image.Image:
+    share = chance.uniform(0.4, 1.0)
+    width, height = (max(64, int(side * share)) for side in source.size)
+    left, top = (
+        chance.randint(0, max(0, source.width - width)),
+        chance.randint(0, max(0, source.height - height)),
+    )
+    picture = source.crop((left, top, left + width, top + height))
+    scale = chance.uniform(0.5, 1.4) * min(1.0, 420 / max(picture.size))
+    picture = picture.resize(
+        (max(64, int(width * scale)), max(64, int(height * scale))), Image.Resampling.LANCZOS
+    )
+    if chance.random() < 0.3:
+        picture = ImageOps.mirror(picture)
+    return jpeg(picture, chance.randint(40, 95))
+
+
+def main() -> int:
+    """Measure, print, write ``artifacts/trace.json``; return 1 where a payload was wrong or read from nothing."""
+    options = _options().parse_args()
+    chosen = list(photos())[: options.photos or None]
+    trial = attack_all(chosen, set(options.attack) if options.attack else None)
+    small = previews(chosen)
+    tried, false = unmarked(options.unmarked, options.seconds)
+    print(f"{len(chosen)} photos, JPEG {QUALITY}, then:")
+    for name, tally in trial.attacks.items():
+        print(f"  {name:34s} {tally.share()}")
+    print(f"  {'preview of 256 pixels, short form':34s} {small.share()}")
+    print(f"unmarked pictures read as marked: {false} of {tried}")
+    figures = {
+        "write_ms_per_megapixel": statistics.median(trial.write_ms),
+        "psnr": statistics.mean(trial.psnr),
+        "psnr_of_encoding_alone": statistics.mean(trial.psnr_of_encoding),
+        "read_seconds": statistics.median(trial.read_s),
+        "read_seconds_longest": max(trial.read_s),
+    }
+    for name, figure in figures.items():
+        print(f"{name} {figure:.2f}")
+    _keep(figures, trial, tried, false)
+    return int(bool(false or small.wrong or any(tally.wrong for tally in trial.attacks.values())))
+
+
+def _keep(figures: dict[str, float], trial: Trial, tried: int, false: int) -> None:
+    told = {
+        **figures,
+        "unmarked": tried,
+        "false": false,
+        "attacks": {name: [tally.read, tally.tried, tally.wrong] for name, tally in trial.attacks.items()},
+    }
+    target = Path("artifacts/trace.json")
+    target.parent.mkdir(exist_ok=True)
+    target.write_text(json.dumps(told, indent=1))
+
+
+def _options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--photos", type=int, default=0, help="how many photos; all of them without it")
+    parser.add_argument("--attack", action="append", help="only this attack; may be given more than once")
+    parser.add_argument("--unmarked", type=int, default=10_000, help="how many unmarked pictures are read")
+    parser.add_argument("--seconds", type=float, default=7200.0, help="how long they may take together")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
