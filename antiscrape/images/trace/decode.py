@@ -2,7 +2,7 @@
 
 Symbols are not decided one by one. The likeliest few of each are kept, words are made from every choice among the
 most reliable positions, and a word is believed for how well it explains the *other* positions, which had no part
-in choosing it. In noise that sum is normal; a word counts from eight deviations on (6 in 10^16 trials).
+in choosing it. In noise that sum is normal; a word counts from seven deviations on (1 in 10^12 trials).
 
 The average of several copies shows the symbols of each, weaker. The strongest word is taken first and its symbols
 set aside; what is left then shows the next.
@@ -24,8 +24,8 @@ from antiscrape.images.trace.pattern import SHEET, SLOTS, VALUES, pattern
 Floats = NDArray[np.float64]
 Symbols = NDArray[np.uint8]
 
-#: Deviations from which a word is no chance. A reader weighs some 10^8 words in one picture at worst.
-BELIEVED: Final = 8.0
+#: Deviations from which a word is no chance. A reader weighs some 10^5 words in a picture without a mark.
+BELIEVED: Final = 7.0
 #: Takers that are looked for in one picture.
 MOST_TAKERS: Final = 4
 #: Words that are made of one choice of positions, at most.
@@ -137,8 +137,8 @@ def _words(weights: Floats, chosen: tuple[int, ...], most: int, *, short: bool) 
     return words.T ^ _SHIFT if short else words.T
 
 
-def fold_chips(plane: NDArray[np.float64]) -> Floats:
+def fold_chips(plane: NDArray[np.float32]) -> Floats:
     """Return a sheet of chips, 256 x 256, from one of pixels, 1,024 x 1,024."""
     side = plane.shape[0] // SHEET
-    chips: Floats = plane.reshape(SHEET, side, SHEET, side).sum((1, 3))
+    chips: Floats = plane.reshape(SHEET, side, SHEET, side).sum((1, 3), dtype=np.float64)
     return chips

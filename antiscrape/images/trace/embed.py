@@ -30,7 +30,10 @@ SHORT_UP_TO: Final = 320
 FINE_UP_TO: Final = 2400
 
 # Gray levels that the mark may swing to: in a flat place, for each level of activity there, and at most.
-_FLAT, _GAIN, _MOST = 2.3, 1.25, 8.0
+_FLAT, _GAIN, _MOST = 2.4, 1.25, 9.0
+# A large picture has more chips to say the same with, so each may say it more softly: the strength is 1 at 0.25
+# megapixels and goes with their fourth root.
+_PLAIN, _FAINTEST, _STRONGEST = 0.25, 0.7, 1.1
 
 
 def embed(pixels: Image.Image, payload: int, key: bytes) -> Image.Image:
@@ -78,13 +81,21 @@ def _activity(pixels: Image.Image, chip: int) -> Image.Image:
     grey = pixels.getchannel(_BRIGHTEST[pixels.mode]).reduce(chip)
     # Against the nearest chips alone: a slope is smooth, however steep, and shows every grain.
     busy = ImageChops.difference(grey, grey.filter(ImageFilter.BoxBlur(1)))
-    return busy.point(_EASED).filter(ImageFilter.BoxBlur(2)).point(_AMPLITUDES)
+    megapixels = pixels.width * pixels.height / 1e6
+    strength = min(_STRONGEST, max(_FAINTEST, (_PLAIN / megapixels) ** 0.25))
+    return busy.point(_EASED).filter(ImageFilter.BoxBlur(2)).point(_amplitudes(round(20 * strength)))
 
 
 _BRIGHTEST = {"RGB": 1, "RGBA": 1, "L": 0, "YCbCr": 0}
 # A lone edge must not count as texture: beyond 32 levels, activity is taken for an outline.
 _EASED = [min(255, 8 * level) for level in range(256)]
-_AMPLITUDES = [round(255 / _MOST * min(_MOST, _FLAT + _GAIN * level / 8)) for level in range(256)]
+
+
+@lru_cache(maxsize=32)
+def _amplitudes(twentieths: int) -> list[int]:
+    """Return, for each level of activity, how far the mark may go, in 255ths of its full swing."""
+    strength = 255 / _MOST * twentieths / 20
+    return [round(strength * min(_MOST / _STRONGEST, _FLAT + _GAIN * level / 8)) for level in range(256)]
 
 
 def _modulated(sheet: Image.Image, amplitudes: Image.Image) -> Image.Image:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageFilter
 
 Plane = NDArray[np.float32]
 
@@ -22,11 +23,19 @@ def box_mean(plane: Plane, reach: int, *, wrapped: bool = False) -> Plane:
     return ((sums[:, width:] - sums[:, :-width]) / width).astype(np.float32)
 
 
-def residual(light: Plane) -> Plane:
-    """Return what differs from its surroundings, in multiples of how much things differ there, at most 2.5.
+def residual(light: Image.Image) -> Plane:
+    """Return what differs from its surroundings in a picture of mode L, in multiples of how much things differ there.
 
-    A mark is the same share of everything then, whether it lies in a sky or in grass, and no edge outweighs it.
+    A mark is the same share of everything then, whether it lies in a sky or in grass, and no edge outweighs it: 2.5
+    is the most.
     """
-    fine = light - box_mean(box_mean(light, 2), 2)
-    around = box_mean(np.abs(fine), 7)
-    return np.clip(fine / (around + 0.7), -2.5, 2.5).astype(np.float32)
+    soft = light.filter(_FIVE).filter(_FIVE)
+    fine = np.asarray(light, np.float32) - np.asarray(soft, np.float32)
+    # In eighths of a level, for means are rounded to whole ones.
+    rough = Image.fromarray(np.minimum(np.abs(fine) * 8, 255).astype(np.uint8)).filter(_FIFTEEN)
+    fine /= np.asarray(rough, np.float32) / 8 + 0.7
+    plane: Plane = np.clip(fine, -2.5, 2.5, out=fine)
+    return plane
+
+
+_FIVE, _FIFTEEN = ImageFilter.BoxBlur(2), ImageFilter.BoxBlur(7)

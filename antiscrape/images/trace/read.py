@@ -15,9 +15,9 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from antiscrape.images.trace.decode import Word, fold_chips, read_words, weigh
-from antiscrape.images.trace.geometry import PERIOD, Spectrum, search
+from antiscrape.images.trace.geometry import PERIOD, Reals, Spectrum, search
 from antiscrape.images.trace.pattern import CHIP, CHIP_SWING, SHEET, SLOTS, VALUES, pattern
-from antiscrape.images.trace.planes import residual
+from antiscrape.images.trace.planes import Plane, residual
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -66,42 +66,90 @@ def read(pixels: Image.Image, keys: Sequence[bytes]) -> Reading | None:
         grey, halved = grey.reduce(2), halved * 2
     if min(grey.size) < _SMALL:
         return None
-    spectrum = Spectrum(residual(np.asarray(grey, np.float32)))
+    spectrum = Spectrum(residual(grey))
     for place, key in enumerate(keys):
         for mapped in _maps(spectrum, key):
-            words = _read_at(grey, mapped, key)
+            words, finer = _read_at(grey, mapped, key)
             if words:
-                return Reading(tuple(words), place, _geometry(mapped * halved))
+                # What was halved here is twice as large as it was read.
+                return Reading(tuple(words), place, _geometry(finer * halved))
     return None
 
 
-def _maps(spectrum: Spectrum, key: bytes) -> Iterator[NDArray[np.float64]]:
+def _maps(spectrum: Spectrum, key: bytes) -> Iterator[Reals]:
     """Yield the maps that the spectrum shows, and that of a picture left as it was, which may hide its waves."""
     for found in search(spectrum, key, most=_MAPS):
         yield found.map
     yield np.eye(2)
 
 
-def _read_at(grey: Image.Image, mapped: NDArray[np.float64], key: bytes) -> list[Word]:
-    """Return the words that a picture shows once ``mapped`` is undone, whatever it was shifted by."""
+class _Sheet(NamedTuple):
+    """A picture folded to one sheet under a map, how well each shift of it agrees with the key, and the best."""
+
+    folded: Plane
+    agreement: Plane
+    best: float
+
+
+def _read_at(grey: Image.Image, mapped: Reals, key: bytes) -> tuple[list[Word], Reals]:
+    """Return the words that a picture shows once ``mapped`` is undone, whatever it was shifted by, and the map."""
+    for way in (mapped, -mapped):  # a half turn is the same map in a spectrum
+        sheet = _sheet(grey, way, key)
+        if sheet is None:
+            continue
+        words = _words(sheet, key)
+        if words:
+            return words, way
+        if sheet.best > _CONCEIVABLE:
+            finer, better = _polished(grey, way, key, sheet)
+            words = _words(finer, key)
+            if words:
+                return words, better
+    return [], mapped
+
+
+def _sheet(grey: Image.Image, mapped: Reals, key: bytes) -> _Sheet | None:
     folded = _fold(grey, mapped)
     if folded is None:
-        return []
-    for sheet in (folded, np.roll(folded[::-1, ::-1], (1, 1), (0, 1))):
-        agreement = np.fft.irfft2(np.conj(np.fft.rfft2(sheet)) * _constant(key), (PERIOD, PERIOD))
-        agreement /= agreement.std()
-        for down, across in _highest(agreement, _SHIFTS):
-            if agreement[down, across] < _CONCEIVABLE:
-                break
-            chips = fold_chips(np.roll(sheet, (down, across), (0, 1)))
-            words = read_words(weigh(chips, key), patient=bool(agreement[down, across] > _STANDS_OUT))
-            if words:
-                return words
+        return None
+    spectrum = np.conj(np.fft.rfft2(folded)) * _constant(key)
+    agreement = np.fft.irfft2(spectrum, (PERIOD, PERIOD)).astype(np.float32)
+    agreement /= agreement.std() + 1e-12
+    return _Sheet(folded, agreement, float(agreement.max()))
+
+
+def _words(sheet: _Sheet, key: bytes) -> list[Word]:
+    for down, across in _highest(sheet.agreement, _SHIFTS):
+        if sheet.agreement[down, across] < _CONCEIVABLE:
+            break
+        chips = fold_chips(np.roll(sheet.folded, (down, across), (0, 1)))
+        words = read_words(weigh(chips, key), patient=bool(sheet.agreement[down, across] > _STANDS_OUT))
+        if words:
+            return words
     return []
 
 
+def _polished(grey: Image.Image, mapped: Reals, key: bytes, sheet: _Sheet) -> tuple[_Sheet, Reals]:
+    """Climb from ``mapped`` to the map near it that agrees best: in scale, squeeze, turn and slant, in two paces."""
+    for pixels in (1.2, 0.6):  # at the borders of the picture
+        for direction in _DIRECTIONS:
+            for sign in (1, -1):
+                tried = (np.eye(2) + 2 * sign * pixels / max(grey.size) * direction) @ mapped
+                other = _sheet(grey, tried, key)
+                if other is not None and other.best > sheet.best:
+                    sheet, mapped = other, tried
+                    break
+    return sheet, mapped
+
+
+_DIRECTIONS = tuple(
+    np.array(way, np.float64)
+    for way in (((1, 0), (0, 1)), ((1, 0), (0, -1)), ((0, 1), (-1, 0)), ((0, 1), (1, 0)))
+)
+
+
 @lru_cache(maxsize=2)
-def _constant(key: bytes) -> NDArray[np.complex128]:
+def _constant(key: bytes) -> NDArray[np.complex64]:
     """Return the spectrum of what every sheet of ``key`` holds: the waves, and the slots that never change."""
     drawn = pattern(key)
     slots = np.array(drawn.slots).reshape(SHEET, SHEET)
@@ -109,11 +157,11 @@ def _constant(key: bytes) -> NDArray[np.complex128]:
     sheet = np.where(slots >= SLOTS - VALUES, signs * CHIP_SWING, 0.0) + np.reshape(
         drawn.wave_sheet(), (SHEET, SHEET)
     )
-    spectrum: NDArray[np.complex128] = np.fft.rfft2(np.kron(sheet, np.ones((CHIP, CHIP))))
-    return spectrum
+    whole = np.kron(sheet, np.ones((CHIP, CHIP))).astype(np.float32)
+    return np.fft.rfft2(whole).astype(np.complex64)
 
 
-def _fold(grey: Image.Image, mapped: NDArray[np.float64]) -> NDArray[np.float64] | None:
+def _fold(grey: Image.Image, mapped: Reals) -> Plane | None:
     """Undo ``mapped``, take the residual there, and add it up modulo a sheet; ``None`` where it would be too large."""
     corners = np.array(((0, 0), (grey.width, 0), (0, grey.height), grey.size)) @ np.linalg.inv(mapped).T
     least = np.floor(corners.min(0))
@@ -124,10 +172,13 @@ def _fold(grey: Image.Image, mapped: NDArray[np.float64]) -> NDArray[np.float64]
     source = grey.filter(ImageFilter.GaussianBlur(0.4 * shrunk)) if shrunk > 1.3 else grey  # noqa: PLR2004 - below, there is nothing to alias
     coefficients = np.column_stack((mapped, mapped @ least)).ravel().tolist()
     straight = source.transform((width, height), Image.Transform.AFFINE, coefficients, _BICUBIC)
-    inside = Image.new("L", grey.size, 255).transform((width, height), Image.Transform.AFFINE, coefficients)
-    here = np.asarray(inside.filter(ImageFilter.MinFilter(9))) > 0
-    flat = residual(np.asarray(straight, np.float32)) * here
-    folded = np.zeros((PERIOD, PERIOD))
+    # The picture's border, where it meets nothing, would be the strongest residual of all.
+    edge = round(4 * shrunk) + 1
+    inside = Image.new("L", grey.size)
+    inside.paste(255, (edge, edge, grey.width - edge, grey.height - edge))
+    here = inside.transform((width, height), Image.Transform.AFFINE, coefficients)
+    flat = residual(straight) * (np.asarray(here) > 0)
+    folded = np.zeros((PERIOD, PERIOD), np.float32)
     for top in range(0, height, PERIOD):
         for left in range(0, width, PERIOD):
             part = flat[top : top + PERIOD, left : left + PERIOD]
@@ -135,7 +186,7 @@ def _fold(grey: Image.Image, mapped: NDArray[np.float64]) -> NDArray[np.float64]
     return folded
 
 
-def _highest(plane: NDArray[np.float64], most: int) -> Iterator[tuple[int, int]]:
+def _highest(plane: Plane, most: int) -> Iterator[tuple[int, int]]:
     """Yield the places of the highest values, no two within two pixels of one another."""
     plane = plane.copy()
     for _ in range(most):
@@ -145,7 +196,7 @@ def _highest(plane: NDArray[np.float64], most: int) -> Iterator[tuple[int, int]]
         plane[np.ix_(rows, columns)] = -np.inf
 
 
-def _geometry(mapped: NDArray[np.float64]) -> Geometry:
+def _geometry(mapped: Reals) -> Geometry:
     """Take a map apart: a reflection, then factors along the axes, then a turn."""
     mirrored = bool(np.linalg.det(mapped) < 0)
     plain = mapped @ np.diag((-1.0, 1.0)) if mirrored else mapped
