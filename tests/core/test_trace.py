@@ -22,9 +22,7 @@ from antiscrape.core.trace import (
 )
 
 OLD, NEW = b"an-older-secret-of-the-site-0123456789", b"the-newest-secret-of-the-site-98765432"
-payloads = st.builds(
-    Payload, st.integers(0, 15), st.integers(0, 2**20 - 1), st.integers(0, 2**32 - 1)
-)
+payloads = st.builds(Payload, st.integers(0, 15), st.integers(0, 2**20 - 1), st.integers(0, 2**32 - 1))
 HOUR = 3600
 
 
@@ -43,7 +41,9 @@ def test_a_short_payload_is_packed_into_32_bits_and_agrees_with_the_long_one(pay
     assert short.code == payload.code >> 12
 
 
-@pytest.mark.parametrize("payload", [Payload(16, 0, 0), Payload(0, 2**20, 0), Payload(0, 0, 2**32), Payload(0, -1, 0)])
+@pytest.mark.parametrize(
+    "payload", [Payload(16, 0, 0), Payload(0, 2**20, 0), Payload(0, 0, 2**32), Payload(0, -1, 0)]
+)
 def test_what_does_not_fit_is_refused(payload: Payload) -> None:
     with pytest.raises(ValueError, match="56 bits"):
         payload.pack()
@@ -86,4 +86,6 @@ def test_a_code_is_the_keys_and_the_principals() -> None:
 def test_a_payload_says_who_and_when() -> None:
     keys = trace_keys(KeyRing([NEW]))[0]
     now = (EPOCH + 5) * HOUR + 17
-    assert unpack(payload_for(keys, "a:mallory", now)) == Payload(keys.ident, 5, principal_code(keys.code, "a:mallory"))
+    assert unpack(payload_for(keys, "a:mallory", now)) == Payload(
+        keys.ident, 5, principal_code(keys.code, "a:mallory")
+    )

@@ -19,7 +19,9 @@ from antiscrape.images.splice import LOOKED_AT, TOKEN_BYTES, Token, find_tokens,
 if TYPE_CHECKING:
     from tests.images.conftest import Encode
 
-KEYS = trace_keys(KeyRing([b"an-older-secret-of-the-site-0123456789", b"the-newest-secret-of-the-site-98765432"]))
+KEYS = trace_keys(
+    KeyRing([b"an-older-secret-of-the-site-0123456789", b"the-newest-secret-of-the-site-98765432"])
+)
 PAYLOAD = 0x1F0E2D3C4B5A69
 TEXT = token(KEYS[0], PAYLOAD)
 
@@ -98,7 +100,9 @@ def test_other_programs_read_the_file_as_what_it_is(source: bytes) -> None:
         pytest.skip("file(1) is not installed")
 
     def told(content: bytes) -> str:
-        done = subprocess.run(["file", "-b", "--mime-type", "-"], input=content, capture_output=True, timeout=20, check=True)
+        done = subprocess.run(
+            ["file", "-b", "--mime-type", "-"], input=content, capture_output=True, timeout=20, check=True
+        )
         return done.stdout.decode()
 
     assert told(joined(source, 1024)[0]) == told(source)
@@ -120,7 +124,9 @@ def test_jfif_and_exif_headers_stay_in_front(encode: Encode) -> None:
     assert whole.index(TEXT) > at
 
 
-@pytest.mark.parametrize("head", [b"", b"<svg/>", b"BM" + bytes(60), b"\x89PNG\r\n\x1a\n", b"GIF89a", b"RIFF\0\0\0\0WEBPVP8 "])
+@pytest.mark.parametrize(
+    "head", [b"", b"<svg/>", b"BM" + bytes(60), b"\x89PNG\r\n\x1a\n", b"GIF89a", b"RIFF\0\0\0\0WEBPVP8 "]
+)
 def test_what_is_not_a_beginning_of_ours_is_left_alone(head: bytes) -> None:
     assert splice(head, TEXT) is None
 

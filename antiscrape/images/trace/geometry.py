@@ -42,6 +42,9 @@ _NYQUIST, _REACH = 0.49, 0.6
 #: A bin counts for at most so many times its surroundings: no single line of a picture passes for many waves.
 _LOUDEST = 60.0
 
+#: The best of all trials has some 4.5 deviations in noise, the second best less.
+_SELDOM = 4.4
+
 #: Reflections and quarter turns; half turns are the same in a spectrum.
 _FLIPS = tuple(
     np.array(flip, np.float64)
@@ -133,18 +136,22 @@ def _around(power: Plane, reach: int) -> Plane:
     return box_mean(np.minimum(power, 4 * mean), reach, wrapped=True)
 
 
-def search(spectrum: Spectrum, key: bytes, *, most: int) -> list[Found]:
-    """Return up to ``most`` maps that stand out, the best first, each fitted to the peaks that it predicts."""
+def search(spectrum: Spectrum, key: bytes, *, most: int) -> Iterator[Found]:
+    """Yield up to ``most`` maps that stand out, the best first, each fitted to the peaks that it predicts.
+
+    After the second come only those that noise hardly makes.
+    """
     waves = frequencies(key)
     trials = [trial for flip in _FLIPS for trial in _grid(spectrum, waves, flip)]
     trials.sort(key=lambda found: -found.score)
-    fitted: list[Found] = []
+    yielded: list[Found] = []
     for trial in trials[: 6 * most]:
-        better = _fit(spectrum, waves, trial)
-        if all(_differ(better.map, other.map, spectrum) for other in fitted):
-            fitted.append(better)
-    fitted.sort(key=lambda found: -found.score)
-    return fitted[:most]
+        if len(yielded) == most or (len(yielded) > 1 and trial.score < _SELDOM):
+            return
+        fitted = _fit(spectrum, waves, trial)
+        if all(_differ(fitted.map, other.map, spectrum) for other in yielded):
+            yielded.append(fitted)
+            yield fitted
 
 
 def _grid(spectrum: Spectrum, waves: Reals, flip: Reals) -> Iterator[Found]:
