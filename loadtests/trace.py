@@ -50,6 +50,7 @@ class Tally:
     tried: int = 0
     read: int = 0
     wrong: int = 0
+    lost: set[str] = field(default_factory=set)
 
     def share(self) -> str:
         """Return the share that was read, in words."""
@@ -119,16 +120,21 @@ def attack_all(chosen: list[Photo], attacks: set[str] | None) -> Trial:
         trial.psnr_of_encoding.append(psnr(photo.pixels, jpeg(photo.pixels, QUALITY)))
         for name, attack in ALONE.items():
             if attacks is None or name in attacks:
-                _count(trial, name, attack(served), [mine])
+                _count(trial, name, photo, attack(served), [mine])
         theirs = jpeg(embed(photo.pixels, another, KEY), QUALITY)
         for name, together in TOGETHER.items():
             if attacks is None or name in attacks:
-                _count(trial, name, together(served, theirs), [mine, another])
-        print(f"  {photo.name} {photo.pixels.size}", file=sys.stderr, flush=True)
+                _count(trial, name, photo, together(served, theirs), [mine, another])
+        lost = [name for name, tally in trial.attacks.items() if photo.name in tally.lost]
+        print(
+            f"  {photo.name} {photo.pixels.size}, lost: {', '.join(lost) or 'none'}",
+            file=sys.stderr,
+            flush=True,
+        )
     return trial
 
 
-def _count(trial: Trial, name: str, attacked: Image.Image, written: list[int]) -> None:
+def _count(trial: Trial, name: str, photo: Photo, attacked: Image.Image, written: list[int]) -> None:
     tally = trial.attacks.setdefault(name, Tally())
     begun = time.process_time()
     reading = read(attacked, [KEY])
@@ -139,7 +145,10 @@ def _count(trial: Trial, name: str, attacked: Image.Image, written: list[int]) -
         (shorten(unpack(value)).pack(), True) for value in written
     }
     tally.wrong += any((word.payload, word.short) not in right for word in words)
-    tally.read += any((word.payload, word.short) in right for word in words)
+    if any((word.payload, word.short) in right for word in words):
+        tally.read += 1
+    else:
+        tally.lost.add(photo.name)
 
 
 def previews(chosen: list[Photo]) -> Tally:
@@ -159,7 +168,7 @@ def previews(chosen: list[Photo]) -> Tally:
 
 
 def unmarked(count: int, seconds: float) -> tuple[int, int]:
-    """Read up to ``count`` pictures without a mark, each under a key of its own; return how many, and false reads.
+    """Read up to ``count`` pictures without a mark, 500 under each key; return how many, and false reads.
 
     They are crops of the photos and of the shared faces, scaled, turned, mirrored and encoded anew.
     """
@@ -170,7 +179,9 @@ def unmarked(count: int, seconds: float) -> tuple[int, int]:
     for at in range(count):
         if time.monotonic() - begun > seconds:
             return at, read_falsely
-        reading = read(_varied(sources[at % len(sources)], chance), [at.to_bytes(4, "big")])
+        if at % 500 == 499:
+            print(f"  {at + 1} unmarked, {read_falsely} false", file=sys.stderr, flush=True)
+        reading = read(_varied(sources[at % len(sources)], chance), [KEY + bytes((at // 500,))])
         if reading is not None:
             read_falsely += 1
             print(f"  false: {reading}", file=sys.stderr)
@@ -197,7 +208,7 @@ def _varied(source: Image.Image, chance: random.Random) -> Image.Image:
 def main() -> int:
     """Measure, print, write ``artifacts/trace.json``; return 1 where a payload was wrong or read from nothing."""
     options = _options().parse_args()
-    chosen = list(photos())[: options.photos or None]
+    chosen = list(photos())[: options.photos]
     trial = attack_all(chosen, set(options.attack) if options.attack else None)
     small = previews(chosen)
     tried, false = unmarked(options.unmarked, options.seconds)
@@ -206,6 +217,12 @@ def main() -> int:
         print(f"  {name:34s} {tally.share()}")
     print(f"  {'preview of 256 pixels, short form':34s} {small.share()}")
     print(f"unmarked pictures read as marked: {false} of {tried}")
+    if trial.psnr:
+        _print_figures(trial, tried, false)
+    return int(bool(false or small.wrong or any(tally.wrong for tally in trial.attacks.values())))
+
+
+def _print_figures(trial: Trial, tried: int, false: int) -> None:
     figures = {
         "write_ms_per_megapixel": statistics.median(trial.write_ms),
         "psnr": statistics.mean(trial.psnr),
@@ -216,7 +233,6 @@ def main() -> int:
     for name, figure in figures.items():
         print(f"{name} {figure:.2f}")
     _keep(figures, trial, tried, false)
-    return int(bool(false or small.wrong or any(tally.wrong for tally in trial.attacks.values())))
 
 
 def _keep(figures: dict[str, float], trial: Trial, tried: int, false: int) -> None:
@@ -233,7 +249,9 @@ def _keep(figures: dict[str, float], trial: Trial, tried: int, false: int) -> No
 
 def _options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--photos", type=int, default=0, help="how many photos; all of them without it")
+    parser.add_argument(
+        "--photos", type=int, help="how many photos; all of them without it, and 0 for the unmarked alone"
+    )
     parser.add_argument("--attack", action="append", help="only this attack; may be given more than once")
     parser.add_argument("--unmarked", type=int, default=10_000, help="how many unmarked pictures are read")
     parser.add_argument("--seconds", type=float, default=7200.0, help="how long they may take together")

@@ -86,17 +86,13 @@ def notched(picture: Image.Image) -> Image.Image:
     out = np.empty_like(pixels)
     for band in range(3):
         spectrum = np.fft.fft2(pixels[:, :, band])
-        power = np.abs(spectrum)
-        around = np.asarray(
-            Image.fromarray(np.log(power + 1e-3).astype(np.float32))
-            .resize((64, 64), Image.Resampling.BOX)
-            .resize(power.T.shape, BILINEAR)
-        )
-        loud = np.log(power + 1e-3) > around + 1.5
-        loud[:8, :8] = loud[-8:, :8] = loud[:8, -8:] = loud[-8:, -8:] = False
-        out[:, :, band] = np.real(
-            np.fft.ifft2(np.where(loud, spectrum * np.exp(around) / (power + 1e-3), spectrum))
-        )
+        loudness = Image.fromarray(np.log(np.abs(spectrum) + 1e-3).astype(np.float32))
+        around = loudness.resize((96, 96), Image.Resampling.BOX).resize(loudness.size, BILINEAR)
+        loud = np.asarray(loudness) > np.asarray(around) + 1.2
+        wide = np.asarray(Image.fromarray(loud.astype(np.uint8) * 255).filter(ImageFilter.MaxFilter(5))) > 0
+        wide[:12, :12] = wide[-12:, :12] = wide[:12, -12:] = wide[-12:, -12:] = False  # the picture itself
+        softer = spectrum * np.minimum(1, np.exp(np.asarray(around)) / (np.abs(spectrum) + 1e-3))
+        out[:, :, band] = np.real(np.fft.ifft2(np.where(wide, softer, spectrum)))
     return Image.fromarray(np.clip(out, 0, 255).astype(np.uint8))
 
 

@@ -10,7 +10,19 @@ from antiscrape.errors import AntiscrapeError
 from antiscrape.version import __version__
 
 #: Each names a module here whose ``command`` is the subcommand.
-COMMANDS = ("check", "demo", "explain", "key", "refresh", "release", "schema", "serve", "sign", "trace", "version")
+COMMANDS = (
+    "check",
+    "demo",
+    "explain",
+    "key",
+    "refresh",
+    "release",
+    "schema",
+    "serve",
+    "sign",
+    "trace",
+    "version",
+)
 
 
 class Commands(click.Group):

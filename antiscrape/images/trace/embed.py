@@ -31,9 +31,9 @@ FINE_UP_TO: Final = 2400
 
 # Gray levels that the mark may swing to: in a flat place, for each level of activity there, and at most.
 _FLAT, _GAIN, _MOST = 2.4, 1.25, 9.0
-# A large picture has more chips to say the same with, so each may say it more softly: the strength is 1 at 0.25
+# A large picture has more chips to say the same with, so each may say it more softly: the strength is 1 at 0.35
 # megapixels and goes with their fourth root.
-_PLAIN, _FAINTEST, _STRONGEST = 0.25, 0.7, 1.1
+_PLAIN, _FAINTEST, _STRONGEST = 0.35, 0.75, 1.15
 
 
 def embed(pixels: Image.Image, payload: int, key: bytes) -> Image.Image:

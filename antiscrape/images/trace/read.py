@@ -17,7 +17,7 @@ from PIL import Image, ImageFilter
 from antiscrape.images.trace.decode import Word, fold_chips, read_words, weigh
 from antiscrape.images.trace.geometry import PERIOD, Reals, Spectrum, search
 from antiscrape.images.trace.pattern import CHIP, CHIP_SWING, SHEET, SLOTS, VALUES, pattern
-from antiscrape.images.trace.planes import Plane, residual
+from antiscrape.images.trace.planes import Plane, residual, whitened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -123,7 +123,9 @@ def _words(sheet: _Sheet, key: bytes) -> list[Word]:
         if sheet.agreement[down, across] < _CONCEIVABLE:
             break
         chips = fold_chips(np.roll(sheet.folded, (down, across), (0, 1)))
-        words = read_words(weigh(chips, key), patient=bool(sheet.agreement[down, across] > _STANDS_OUT))
+        words = read_words(
+            weigh(whitened(chips), key), patient=bool(sheet.agreement[down, across] > _STANDS_OUT)
+        )
         if words:
             return words
     return []
