@@ -26,6 +26,7 @@ from antiscrape.core.trace import shorten, unpack
 from antiscrape.images.trace.embed import embed
 from antiscrape.images.trace.read import read
 from loadtests.trace_attacks import ALONE, TOGETHER, jpeg
+from loadtests.trace_rivals import Rival, rivals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -151,6 +152,34 @@ def _count(trial: Trial, name: str, photo: Photo, attacked: Image.Image, written
         tally.lost.add(photo.name)
 
 
+def beside(chosen: list[Photo]) -> None:
+    """Print what others' marks survive of five attacks, where they are installed, and what writing costs."""
+    found, missing = rivals()
+    for line in missing:
+        print(line)
+    for rival in found:
+        survived = dict.fromkeys(FOR_RIVALS, 0)
+        costs = []
+        for photo in chosen:
+            mine = payload(photo.name).to_bytes(8, "big")
+            begun = time.process_time()
+            marked = rival.write(photo.pixels, mine)
+            megapixels = photo.pixels.width * photo.pixels.height / 1e6
+            costs.append(1000 * (time.process_time() - begun) / megapixels)
+            served = jpeg(marked, QUALITY)
+            for name in FOR_RIVALS:
+                survived[name] += _reads(rival, ALONE[name](served), mine)
+        told = ", ".join(f"{name} {count}/{len(chosen)}" for name, count in survived.items())
+        print(f"{rival.name}: {statistics.median(costs):.0f} ms a megapixel; {told}")
+
+
+def _reads(rival: Rival, attacked: Image.Image, written: bytes) -> bool:
+    try:
+        return rival.read(attacked) == written
+    except Exception:  # noqa: BLE001 - some raise where a picture has changed its size
+        return False
+
+
 def previews(chosen: list[Photo]) -> Tally:
     """Mark every photo at 256 pixels, as a JPEG, and read its short form."""
     tally = Tally()
@@ -211,6 +240,8 @@ def main() -> int:
     chosen = list(photos())[: options.photos]
     trial = attack_all(chosen, set(options.attack) if options.attack else None)
     small = previews(chosen)
+    if options.rivals:
+        beside(chosen[: options.rivals])
     tried, false = unmarked(options.unmarked, options.seconds)
     print(f"{len(chosen)} photos, JPEG {QUALITY}, then:")
     for name, tally in trial.attacks.items():
@@ -247,12 +278,17 @@ def _keep(figures: dict[str, float], trial: Trial, tried: int, false: int) -> No
     target.write_text(json.dumps(told, indent=1))
 
 
+#: What others' marks are tried with: their own documentation claims little more.
+FOR_RIVALS = ("nothing", "JPEG 75", "size x 0.5, JPEG 85", "crop 10 % a side", "turned 0.5 degrees")
+
+
 def _options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument(
         "--photos", type=int, help="how many photos; all of them without it, and 0 for the unmarked alone"
     )
     parser.add_argument("--attack", action="append", help="only this attack; may be given more than once")
+    parser.add_argument("--rivals", type=int, default=3, help="how many photos others' marks are tried with")
     parser.add_argument("--unmarked", type=int, default=10_000, help="how many unmarked pictures are read")
     parser.add_argument("--seconds", type=float, default=7200.0, help="how long they may take together")
     return parser
