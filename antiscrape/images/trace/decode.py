@@ -88,7 +88,9 @@ def read_words(weights: Floats, *, patient: bool = True) -> list[Word]:
     weights = weights.copy()
     words: list[Word] = []
     while len(words) < MOST_TAKERS:
-        found = max((_best(weights, short, patient) for short in (False, True)), key=lambda one: one.sure)
+        found = _best(weights, patient=patient, short=False)
+        if found.sure < _PLAIN:
+            found = max(found, _best(weights, patient=patient, short=True), key=lambda one: one.sure)
         if found.sure < BELIEVED:
             break
         data = found.symbols ^ _SHIFT if found.short else found.symbols
@@ -105,7 +107,7 @@ class _Candidate(NamedTuple):
     short: bool
 
 
-def _best(weights: Floats, short: bool, patient: bool) -> _Candidate:  # noqa: FBT001 - two traits of a reading, in a private call
+def _best(weights: Floats, *, patient: bool, short: bool) -> _Candidate:
     """Return the likeliest word of one form."""
     length = SHORT_BYTES if short else LONG_BYTES
     strongest = weights.max(1).argsort()[::-1]

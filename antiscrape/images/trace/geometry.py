@@ -42,6 +42,9 @@ _NYQUIST, _REACH = 0.49, 0.6
 #: A bin counts for at most so many times its surroundings: no single line of a picture passes for many waves.
 _LOUDEST = 60.0
 
+#: How far a fitted map may be from its trial, relatively.
+_STRAYED = 0.06
+
 #: The best of all trials has some 4.5 deviations in noise, the second best less.
 _SELDOM = 4.4
 
@@ -85,7 +88,7 @@ class Spectrum:
         for axis in (0, 1):
             near = np.maximum(near, np.maximum(np.roll(near, 1, axis), np.roll(near, -1, axis)))
         near = np.log1p(np.minimum(near, _LOUDEST))
-        self._whole = self._unfolded((near - near.mean()) / near.std())
+        self._whole = self._unfolded((near - near.mean()) / (near.std() + 1e-9))
 
     def _unfolded(self, near: Plane) -> Plane:
         """Return both halves of a spectrum, with nothing where a picture of these pixels has no frequencies."""
@@ -184,7 +187,8 @@ def _fit(spectrum: Spectrum, waves: Reals, trial: Found) -> Found:
         left = (waves * weight[:, None]).T @ waves
         moved = np.linalg.solve(left, (waves * weight[:, None]).T @ seen).T
     fitted = waves @ moved.T
-    if not np.abs(fitted).max() < _REACH:
+    # Peaks that are not the waves' may fit anything; a trial was no further off than its step.
+    if not np.abs(moved @ trial.map.T - np.eye(2)).max() < _STRAYED or not np.abs(fitted).max() < _REACH:
         return trial
     score = spectrum.looks(*fitted.T[:, :, None].astype(np.float32))
     return Found(np.linalg.inv(moved).T, float(score[0]))

@@ -93,10 +93,12 @@ class _Sheet(NamedTuple):
 
 def _read_at(grey: Image.Image, mapped: Reals, key: bytes) -> tuple[list[Word], Reals]:
     """Return the words that a picture shows once ``mapped`` is undone, whatever it was shifted by, and the map."""
-    for way in (mapped, -mapped):  # a half turn is the same map in a spectrum
-        sheet = _sheet(grey, way, key)
-        if sheet is None:
-            continue
+    folded = _fold(grey, mapped)
+    if folded is None:
+        return [], mapped
+    half_turned = np.roll(folded[::-1, ::-1], (1, 1), (0, 1))
+    for way, plane in ((mapped, folded), (-mapped, half_turned)):  # of the same map in a spectrum
+        sheet = _sheet(plane, key)
         words = _words(sheet, key)
         if words:
             return words, way
@@ -108,10 +110,7 @@ def _read_at(grey: Image.Image, mapped: Reals, key: bytes) -> tuple[list[Word], 
     return [], mapped
 
 
-def _sheet(grey: Image.Image, mapped: Reals, key: bytes) -> _Sheet | None:
-    folded = _fold(grey, mapped)
-    if folded is None:
-        return None
+def _sheet(folded: Plane, key: bytes) -> _Sheet:
     spectrum = np.conj(np.fft.rfft2(folded)) * _constant(key)
     agreement = np.fft.irfft2(spectrum, (PERIOD, PERIOD)).astype(np.float32)
     agreement /= agreement.std() + 1e-12
@@ -137,8 +136,11 @@ def _polished(grey: Image.Image, mapped: Reals, key: bytes, sheet: _Sheet) -> tu
         for direction in _DIRECTIONS:
             for sign in (1, -1):
                 tried = (np.eye(2) + 2 * sign * pixels / max(grey.size) * direction) @ mapped
-                other = _sheet(grey, tried, key)
-                if other is not None and other.best > sheet.best:
+                folded = _fold(grey, tried)
+                if folded is None:
+                    continue
+                other = _sheet(folded, key)
+                if other.best > sheet.best:
                     sheet, mapped = other, tried
                     break
     return sheet, mapped

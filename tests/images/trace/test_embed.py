@@ -13,6 +13,11 @@ def rms(one: Image.Image, other: Image.Image) -> float:
     return max(ImageStat.Stat(ImageChops.difference(one.convert("RGB"), other.convert("RGB"))).rms)
 
 
+def extremes(grey: Image.Image) -> tuple[int, int]:
+    values = grey.tobytes()
+    return min(values), max(values)
+
+
 def test_size_and_mode_stay(portrait: Image.Image, key: bytes) -> None:
     for mode in ("RGB", "RGBA", "L", "YCbCr"):
         given = portrait.convert(mode)
@@ -42,13 +47,13 @@ def test_only_brightness_changes(key: bytes) -> None:
 
 def test_a_flat_place_changes_by_a_few_levels(key: bytes) -> None:
     flat = Image.new("L", (1000, 700), 128)
-    low, high = embed(flat, PAYLOAD, key).getextrema()
+    low, high = extremes(embed(flat, PAYLOAD, key))
     assert 124 <= low < 128 < high <= 132
 
 
 def test_black_and_white_do_not_wrap_round(key: bytes) -> None:
     for level in (0, 255):
-        low, high = embed(Image.new("L", (400, 400), level), PAYLOAD, key).getextrema()
+        low, high = extremes(embed(Image.new("L", (400, 400), level), PAYLOAD, key))
         assert abs(level - low) < 5
         assert abs(level - high) < 5
 
