@@ -23,8 +23,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from antiscrape.core.trace import shorten, unpack
-from antiscrape.images.trace.embed import embed
-from antiscrape.images.trace.read import read
+from antiscrape.images.trace.embedding import embed
+from antiscrape.images.trace.reading import read
 from loadtests.trace_attacks import ALONE, TOGETHER, jpeg
 from loadtests.trace_rivals import Rival, rivals
 

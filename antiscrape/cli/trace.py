@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from antiscrape.core.rules import Policy
     from antiscrape.core.trace import Payload, TraceKeys
-    from antiscrape.images.trace.decode import Word
-    from antiscrape.images.trace.read import Geometry
+    from antiscrape.images.trace.reading import Geometry
+    from antiscrape.images.trace.words import Word
 
 _CONFIG = click.option(
     "--config", envvar="ANTISCRAPE_CONFIG", metavar="FILE", help="The policy; without it, the defaults."
@@ -130,7 +130,7 @@ def write_command(
         return
     from antiscrape.images.decode import Refused, decode  # noqa: PLC0415  `--help` needs no Pillow
     from antiscrape.images.steps import upright  # noqa: PLC0415
-    from antiscrape.images.trace.embed import embed  # noqa: PLC0415
+    from antiscrape.images.trace.embedding import embed  # noqa: PLC0415
 
     try:
         picture = upright(decode(body, max_pixels=policy.images.max_pixels, enough=policy.images.max_pixels))
@@ -163,7 +163,7 @@ def _traces(path: Path, policy: Policy, keys: Sequence[TraceKeys], names: Sequen
     ]
     if importlib.util.find_spec("numpy") is None:
         return traces
-    from antiscrape.images.trace.read import read  # noqa: PLC0415  numpy is an extra
+    from antiscrape.images.trace.reading import read  # noqa: PLC0415  numpy is an extra
 
     try:
         pixels = open_confined(body, max_pixels=policy.images.max_pixels)

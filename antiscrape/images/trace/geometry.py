@@ -27,7 +27,7 @@ PERIOD: Final = SHEET * CHIP
 
 #: Scales that are looked for, from a quarter to more than twice the size that the picture was marked at.
 _SMALLEST, _LARGEST = 0.24, 2.4
-#: No mark has more chips than fit into this many pixels of a long side (``embed.FINE_UP_TO``).
+#: No mark has more chips than fit into this many pixels of a long side (``embedding.FINE_UP_TO``).
 _LONGEST = 2600
 #: Width against height, changed by up to 16 %.
 _SQUEEZED = 0.16

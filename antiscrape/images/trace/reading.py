@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 from PIL import Image, ImageFilter
 
-from antiscrape.images.trace.decode import Word, fold_chips, read_words, weigh
+from antiscrape.images.trace.embedding import SMALLEST
 from antiscrape.images.trace.geometry import PERIOD, Reals, Spectrum, search
 from antiscrape.images.trace.pattern import CHIP, CHIP_SWING, SHEET, SLOTS, VALUES, pattern
 from antiscrape.images.trace.planes import Plane, residual, whitened
+from antiscrape.images.trace.words import Word, fold_chips, read_words, weigh
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 #: Pixels of the long side beyond which a picture is halved before it is looked at.
 _LARGE: Final = 2600
-#: A picture with fewer pixels on its short side holds no whole word.
-_SMALL: Final = 48
 #: Maps that are tried, and shifts of each.
 _MAPS, _SHIFTS = 6, 3
 #: Deviations of the highest of a million shifts in noise, about, and those from which one is no chance.
@@ -64,7 +63,7 @@ def read(pixels: Image.Image, keys: Sequence[bytes]) -> Reading | None:
     halved = 1.0
     while max(grey.size) > _LARGE:
         grey, halved = grey.reduce(2), halved * 2
-    if min(grey.size) < _SMALL:
+    if min(grey.size) < SMALLEST:
         return None
     spectrum = Spectrum(residual(grey))
     for place, key in enumerate(keys):

@@ -26,6 +26,8 @@ _MODES = frozenset({"RGB", "RGBA", "L", "YCbCr"})
 
 #: Pictures up to this long side, in pixels, carry the short form.
 SHORT_UP_TO: Final = 320
+#: Pixels of the short side that hold enough chips for anything to be read of them.
+SMALLEST: Final = 48
 #: Chips double with every doubling of the long side beyond this many pixels, for large pictures are shown reduced.
 FINE_UP_TO: Final = 2400
 
@@ -41,10 +43,13 @@ def embed(pixels: Image.Image, payload: int, key: bytes) -> Image.Image:
 
     The modes are RGB, RGBA, L and YCbCr, in which a JPEG decoder hands pictures over for half of the cost.
     ``key`` is ``TraceKeys.pattern``. A picture whose long side has up to 320 pixels says what
-    ``core.trace.shorten`` leaves of it. Raise ``ValueError`` for other modes and for payloads of more than 56 bits.
+    ``core.trace.shorten`` leaves of it. Raise ``ValueError`` for other modes, for a short side of less
+    than 48 pixels, and for payloads of more than 56 bits.
     """
     if pixels.mode not in _MODES:
         raise ValueError(f"a picture of mode {pixels.mode} cannot be marked")
+    if min(pixels.size) < SMALLEST:
+        raise ValueError("too small for a mark")
     short = max(pixels.size) <= SHORT_UP_TO
     said = unpack(payload)
     word = encode(shorten(said).pack() if short else payload, short=short)

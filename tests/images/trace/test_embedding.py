@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import io
+from typing import TYPE_CHECKING
+
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-from antiscrape.images.trace.embed import FINE_UP_TO, chip_side, embed
+from antiscrape.core.renditions import RightsRules
+from antiscrape.images.frames import Order, Task
+from antiscrape.images.stamping import stamps
+from antiscrape.images.trace import embed
+from antiscrape.images.trace.embedding import FINE_UP_TO, chip_side
+from antiscrape.images.trace.reading import read
 from tests.images.trace.conftest import ANOTHER, PAYLOAD
+
+if TYPE_CHECKING:
+    from tests.images.conftest import Encode
 
 
 def rms(one: Image.Image, other: Image.Image) -> float:
@@ -77,9 +88,21 @@ def test_two_takers_get_different_pixels_and_one_always_the_same(portrait: Image
     assert embed(portrait, ANOTHER, key).tobytes() != one.tobytes()
 
 
-@pytest.mark.parametrize("size", [(1, 1), (3, 2), (17, 400), (401, 399), (1025, 30)])
+@pytest.mark.parametrize("size", [(48, 48), (49, 400), (401, 399), (1025, 51), (321, 66)])
 def test_any_size_can_be_marked(size: tuple[int, int], key: bytes) -> None:
     assert embed(Image.new("RGB", size, (99, 99, 99)), PAYLOAD, key).size == size
+
+
+def test_a_stamping_worker_marks_what_another_made(portrait: Image.Image, key: bytes, encode: Encode) -> None:
+    order = Order(Task.STAMP, payload=PAYLOAD)
+    base = encode(portrait, "JPEG", quality=90)
+    reply = stamps(key, RightsRules())[Task.STAMP].make(base, order, max_pixels=10**6)
+    with Image.open(io.BytesIO(reply.body)) as copy:
+        assert copy.size == portrait.size
+        assert rms(copy, portrait) > 1.5
+        reading = read(copy, [key])
+    assert reading is not None
+    assert [word.payload for word in reading.words] == [PAYLOAD]
 
 
 def test_chips_grow_with_pictures() -> None:
@@ -95,5 +118,7 @@ def test_chips_grow_with_pictures() -> None:
 def test_what_cannot_be_marked_is_refused(key: bytes) -> None:
     with pytest.raises(ValueError, match="mode P"):
         embed(Image.new("P", (64, 64)), PAYLOAD, key)
+    with pytest.raises(ValueError, match="too small"):
+        embed(Image.new("RGB", (47, 500)), PAYLOAD, key)
     with pytest.raises(ValueError, match="56 bits"):
         embed(Image.new("RGB", (64, 64)), 2**56, key)

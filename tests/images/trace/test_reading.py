@@ -10,14 +10,14 @@ from PIL import Image, ImageOps
 
 from antiscrape.core.trace import shorten, unpack
 from antiscrape.images.trace.code import encode
-from antiscrape.images.trace.decode import Word, read_words
-from antiscrape.images.trace.embed import embed
-from antiscrape.images.trace.read import read
+from antiscrape.images.trace.embedding import embed
+from antiscrape.images.trace.reading import read
+from antiscrape.images.trace.words import Word, read_words
 from loadtests.trace_attacks import ALONE, TOGETHER, jpeg, resized, turned
 from tests.images.trace.conftest import ANOTHER, PAYLOAD
 
 if TYPE_CHECKING:
-    from antiscrape.images.trace.read import Reading
+    from antiscrape.images.trace.reading import Reading
 
 
 @pytest.fixture(scope="module")
