@@ -161,6 +161,7 @@ class WorkerPool:
         self._waiting: deque[asyncio.Future[_Seat | None]] = deque()
         self._waiting_bytes = 0
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._refilling: set[asyncio.Task[None]] = set()
         self._closed = False
         self._failures = 0
         self._problem = ""
@@ -178,9 +179,15 @@ class WorkerPool:
         if seat is None:
             return Reply(Outcome.CLOSED if self._closed else Outcome.BUSY)
         try:
-            return await self._work(seat, order, source)
-        finally:
+            reply = await self._work(seat, order, source)
+        except BaseException:
             self._give_back(seat)
+            raise
+        if seat.worker is None and reply.outcome is not Outcome.CLOSED and not self._closed:
+            self._replace(seat)
+        else:
+            self._give_back(seat)
+        return reply
 
     async def prepare(self) -> None:
         """Start the first worker now; raise ``ConfigurationError`` with its own words where it cannot work."""
@@ -204,6 +211,8 @@ class WorkerPool:
             _answer(self._waiting.popleft(), None)
         for seat in self._free:
             self._dismiss(seat)
+        for task in self._refilling:
+            task.cancel()
         for worker in self._living:
             worker.kill()
         for worker in tuple(self._living):
@@ -298,6 +307,21 @@ class WorkerPool:
             if spent or reply.outcome in {Outcome.LOST, Outcome.MEMORY, Outcome.UNFIT}:
                 self._dismiss(seat)
         return reply
+
+    def _replace(self, seat: _Seat) -> None:
+        """Have a worker that was ended replaced now, so that no later job pays for its end with the wait for a start."""
+        task = asyncio.get_running_loop().create_task(self._refill(seat))
+        self._refilling.add(task)
+        task.add_done_callback(self._refilling.discard)
+
+    async def _refill(self, seat: _Seat) -> None:
+        try:
+            await self._start(seat)
+        except BaseException:
+            self._dismiss(seat)
+            raise
+        finally:
+            self._give_back(seat)
 
     async def _start(self, seat: _Seat) -> Worker | None:
         """Start a worker for ``seat``; return ``None`` where it cannot, and then rest before the next attempt."""

@@ -89,6 +89,34 @@ def test_a_worker_killed_in_mid_job_costs_that_job_only(loop: Any, photo: bytes)
 
 
 @pytest.mark.security("E2")
+def test_a_lost_worker_is_replaced_before_anybody_asks(photo: bytes) -> None:
+    """Fault 16: it is back as soon as a process starts, and no later job waits for that."""
+
+    async def job(pool: WorkerPool) -> None:
+        await pool.prepare()
+        former = pid_of(pool)
+        running = await in_hand(pool, photo)
+        os.kill(former, signal.SIGKILL)
+        await running
+        await until(lambda: bool(pool._free))
+        assert pid_of(pool) != former
+
+    on_pool(job, timeout=20)
+
+
+@pytest.mark.security("E2")
+def test_closing_waits_for_no_worker_that_starts(photo: bytes) -> None:
+    async def job(pool: WorkerPool) -> None:
+        await pool.prepare()
+        running = await in_hand(pool, photo)
+        os.kill(pid_of(pool), signal.SIGKILL)
+        await running
+        assert pool._refilling
+
+    on_pool(job, timeout=20)
+
+
+@pytest.mark.security("E2")
 @pytest.mark.parametrize("loop", LOOPS)
 def test_a_worker_that_hangs_is_ended_at_its_time(loop: Any, photo: bytes) -> None:
     """Fault 17."""
@@ -100,6 +128,9 @@ def test_a_worker_that_hangs_is_ended_at_its_time(loop: Any, photo: bytes) -> No
         running = await in_hand(pool, photo)
         assert (await running).outcome is Outcome.LOST
         assert 0.9 <= time.monotonic() - start < PATIENCE
+        await until(
+            lambda: bool(pool._free)
+        )  # a busy machine may take longer for a worker than a job may wait
         assert (await pool.run(Order(Task.PREVIEW), photo)).outcome is Outcome.JPEG
         assert pid_of(pool) != former
 
@@ -172,6 +203,7 @@ def test_waiting_too_long_is_answered(photo: bytes) -> None:
         late = asyncio.create_task(pool.run(Order(Task.PREVIEW), photo))
         await until(lambda: len(pool._waiting) == 1)
         assert {(await running).outcome, (await late).outcome} <= {Outcome.LOST, Outcome.BUSY, Outcome.JPEG}
+        await until(lambda: bool(pool._free))
         assert (await pool.run(Order(Task.PREVIEW), photo)).outcome is Outcome.JPEG
         assert (pool._waiting_bytes, len(pool._waiting), len(pool._free)) == (0, 0, 1)
 
