@@ -404,3 +404,17 @@ def test_a_folder_that_cannot_be_used_costs_the_folder(using: Using, photo: byte
         assert not (await renderer.render(photo, Wanted(MARKED))).placeholder
 
     using(job, cache_folder=str(tmp_path / "file"))
+
+
+@pytest.mark.security("J1")
+def test_who_takes_other_formats_has_an_etag_of_his_own(using: Using, photo: bytes) -> None:
+    """Two spellings of one wish are one; the answer to another wish is never mixed with it."""
+
+    async def job(renderer: PillowRenderer) -> None:
+        fields = (b"image/webp,*/*", b"image/webp, image/*;q=0.8", b"image/avif,image/webp,*/*", b"*/*", b"")
+        made = [await renderer.render(photo, Wanted(PREVIEW, accept=field)) for field in fields]
+        assert made[0] is made[1]
+        assert made[3] is made[4]
+        assert len({each.etag for each in made}) == 3
+
+    using(job)
