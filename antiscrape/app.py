@@ -20,10 +20,12 @@ from antiscrape.core.resource import Kind, Size
 from antiscrape.core.rules import Route
 from antiscrape.core.spread import Spread
 from antiscrape.core.tokens import KeyRing
+from antiscrape.core.trace import payload_for, trace_keys
 from antiscrape.core.traps import TrapLinks, TrapTags
 from antiscrape.core.verdict import Mode
 from antiscrape.evidence.events import open_sink
 from antiscrape.evidence.recorder import Recorder
+from antiscrape.evidence.takers import Takers
 from antiscrape.gate import Gate
 from antiscrape.images.dimensions import long_side
 from antiscrape.images.renderer import PillowRenderer
@@ -83,11 +85,10 @@ class AntiscrapeMiddleware(Middleware):
         networks = _networks(policy)
         recorder = _recorder(policy, keys, sink, networks)
         opened = _open_store(policy, keys, recorder)
-        store = opened.store
         roles, keepers = open_roles(policy, clock=clock.monotonic, wall=clock.wall, tell=recorder.tell)
         gate = Gate(
             policy,
-            store=store,
+            store=opened.store,
             agents=AgentBook(),
             grants=grants,
             clock=clock.monotonic,
@@ -111,17 +112,18 @@ class AntiscrapeMiddleware(Middleware):
             keepers=[*keepers, *_keepers(policy, opened, networks, gate, recorder)],
             maze=None if trap is None else Maze(keys, trap.base),
             partners=roles.partners,
+            takers=_takers(policy, keys, recorder),
             accounts=_accounts(policy, keys, account, owner),
         )
         self.policy = policy
-        self.store = store
+        self.store = opened.store
         #: Carries what workers tell each other; None where each counts for itself.
         self.courier = opened.courier
         self.meter = Meter(
             loaded,
             recorder=recorder,
             sink=sink,
-            store=store,
+            store=opened.store,
             images=renderer,
             levels=renderer.levels,
             shared=opened.courier,
@@ -134,7 +136,18 @@ def protect(app: ASGIApp, policy: Policy | None = None) -> AntiscrapeMiddleware:
 
 
 def _renderer(policy: Policy, keys: KeyRing) -> PillowRenderer:
-    return PillowRenderer(policy.images, key=keys.derive("renditions"), trace=policy.trace)
+    return PillowRenderer(
+        policy.images,
+        key=keys.derive("renditions"),
+        trace=policy.trace,
+        trace_key=trace_keys(keys)[0].pattern,
+    )
+
+
+def _takers(policy: Policy, keys: KeyRing, recorder: Recorder) -> Takers | None:
+    if not policy.trace.renditions:
+        return None
+    return Takers(name=recorder.name, pack=partial(payload_for, trace_keys(keys)[0]), wall=clock.wall)
 
 
 def _recorder(policy: Policy, keys: KeyRing, sink: EventSink, networks: NetworkBook | None) -> Recorder:

@@ -20,7 +20,9 @@ from antiscrape.asgi.middleware import Middleware
 from antiscrape.asgi.traps import Maze
 from antiscrape.core.obedience import RobotsBook
 from antiscrape.core.tokens import KeyRing
+from antiscrape.core.trace import payload_for, trace_keys
 from antiscrape.evidence.recorder import Recorder
+from antiscrape.evidence.takers import Takers
 from antiscrape.gate import Gate
 from antiscrape.images.dimensions import long_side
 from antiscrape.images.renderer import PillowRenderer
@@ -147,10 +149,12 @@ async def house(
     networks: Networks | None = None,
     roles: Roles | None = None,
     accounts: Accounts | None = None,
+    traced: bool = False,
 ) -> AsyncIterator[House]:
     """Put ``app`` behind every room that the site would run, with the test's clock and ledger; end its workers.
 
     ``networks``, ``roles`` and ``accounts`` are those of the test, which the site would make of files, DNS and keys.
+    ``traced``: put traces into renditions, which takes workers of their own.
     """
     policy, clock, ledger = policy or policy_of(), clock or Clock(), Ledger()
     keys = KeyRing(policy.secrets)
@@ -167,7 +171,14 @@ async def house(
         wall=clock.wall,
         networks=networks,
     )
-    renderer = PillowRenderer(policy.images)
+    traces = trace_keys(keys)[0]
+    renderer = PillowRenderer(
+        policy.images,
+        key=keys.derive("renditions"),
+        trace=policy.trace,
+        trace_key=traces.pattern if traced else b"",
+    )
+    pack = functools.partial(payload_for, traces)
     rewriters = None
     if (grants is not None and policy.grants.rewrite) or trap is not None:
         rewriters = Rewriters(policy, grants, clock.wall, trap)
@@ -182,6 +193,7 @@ async def house(
         accounts=accounts,
         maze=None if trap is None else Maze(keys, trap.base),
         partners=getattr(roles, "partners", None),
+        takers=Takers(name=recorder.name, pack=pack, wall=clock.wall) if traced else None,
     )
     try:
         async with asyncio.timeout(PATIENCE):

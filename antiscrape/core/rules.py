@@ -141,7 +141,6 @@ class TraceRules:
     """Which renditions carry the trace of whom they were made for."""
 
     renditions: tuple[Rendition, ...] = (Rendition.MARKED, Rendition.PREVIEW)
-    required: bool = False  # whether the start fails where traces cannot be embedded
     cache_bytes: int = 16 * 2**20  # memory for traced copies
 
 

@@ -2,9 +2,11 @@
 
 ::
 
-    renderer ─▶ cache ─▶ workers ══ frames ══▶ worker ─▶ decode ─▶ recipes ─▶ steps ─▶ writers
-        └─▶ placeholder                        (a process that holds nothing worth stealing)
+    renderer ─▶ cache ─▶ drawer ─▶ workers ══ frames ══▶ worker ─▶ decode ─▶ recipes ─▶ steps ─▶ writers
+        │        │         └─▶ shelf (a folder)             (a process that holds nothing worth stealing)
+        │        └─ copies ─▶ workers ══ frames ══▶ worker ─▶ stamping ─▶ trace
+        └─▶ placeholder                              (the trace's key, and nothing of a stranger's)
 
-Only what stands right of the double line imports Pillow: the process that serves the site never
+Only what stands right of the double lines imports Pillow: the process that serves the site never
 decodes a picture.
 """

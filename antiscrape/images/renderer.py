@@ -110,9 +110,8 @@ class PillowRenderer:
 
     async def prepare(self) -> None:
         """Start one worker of each kind ahead of the first request; raise ``ConfigurationError`` where it cannot work."""
-        await self._pool.prepare()
-        if self._stamper is not None:
-            await self._stamper.prepare()
+        pools = (self._pool,) if self._stamper is None else (self._pool, self._stamper)
+        await asyncio.gather(*(pool.prepare() for pool in pools))
 
     def placeholder(self, rendition: Rendition) -> Rendered:
         """Return at once a picture that shows nothing, for a source that could not be had."""
@@ -245,7 +244,7 @@ class PillowRenderer:
         return await self._shared(key, self.traces, lambda: self._stamp(key, base, wanted))
 
     async def _stamp(self, key: bytes, base: Rendered, wanted: Wanted) -> Rendered:
-        """Return a traced copy. What is too small for a trace goes without; for want of a worker nothing goes."""
+        """Return a traced copy. What cannot hold a trace goes without; for want of a worker nothing goes."""
         if self._stamper is None:
             return base
         order = Order(Task.STAMP, payload=wanted.taker)

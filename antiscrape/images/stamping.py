@@ -3,52 +3,49 @@
 A rendition is made once and copied for each who takes it, so this is done in workers of their own. They hold
 the trace's key, which the workers that read the site's bytes do not: those read what anybody uploaded, and
 whoever took one over would have the key to forge traces, or to find and remove them. What comes here has been
-written by such a worker a moment ago, or by an earlier one and sealed since; it is bare pixels in one of our
-own formats, without metadata. (A worker that was taken over could still write a picture to attack this one
+written by such a worker a moment ago, or by an earlier one and sealed since; it is in one of our own formats, with
+no more metadata than our own. (A worker that was taken over could still write a picture to attack this one
 with: it is confined as they are, and has the same decoder and nothing else.)
 """
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from antiscrape.images.decode import decode, frames
 from antiscrape.images.frames import Order, Reply, Task
 from antiscrape.images.metadata import compose
+from antiscrape.images.trace.embedding import embed
 from antiscrape.images.writers import Animation, write, write_animation
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from antiscrape.core.renditions import RightsRules
     from antiscrape.images.decode import Picture
     from antiscrape.images.metadata import Notice
 
-#: A stamped copy is written once more than its base, so a little better.
+#: A copy is written once more than its base, so a little better.
 QUALITY = 88
 #: Frames of an animation that are traced: as many as settings let a rendition have.
 MOST_FRAMES = 60
+#: Pixels of the long side from which on a picture has room for a trace.
+SMALLEST = 128
 
 
-class Embed(Protocol):
-    """Puts a trace into pixels: ``antiscrape.images.trace.embed``."""
-
-    def __call__(self, pixels: Image.Image, payload: int, key: bytes) -> Image.Image:
-        """Return ``pixels`` with the 64 bits of ``payload`` in them, under ``key``."""
-        ...
+class Untraceable(ValueError):  # noqa: N818 - an answer, not an error
+    """The picture is too small for a trace."""
 
 
 class Stamp(NamedTuple):
-    """The recipe of a traced copy."""
+    """The recipe of a traced copy; ``key`` is the trace's."""
 
     key: bytes
-    embed: Embed
     notice: Notice
 
     def make(self, source: bytes, order: Order, *, max_pixels: int) -> Reply:
-        """Decode one of our own renditions, embed ``order.payload``, and write it again; raise what either raises."""
+        """Decode one of our own renditions, embed ``order.payload`` in every frame, and write it again.
+
+        Raise :class:`Untraceable`, or whatever the decoder raises.
+        """
         shown = [
             (self._traced(frame, order.payload), time)
             for frame, time in frames(source, max_pixels=max_pixels, most=MOST_FRAMES)
@@ -62,10 +59,11 @@ class Stamp(NamedTuple):
         return write(picture, QUALITY, picture.kind.bit, notice=self.notice)
 
     def _traced(self, picture: Picture, payload: int) -> Picture:
-        return picture._replace(pixels=self.embed(picture.pixels, payload, self.key))
+        if picture.long_side < SMALLEST:
+            raise Untraceable
+        return picture._replace(pixels=embed(picture.pixels, payload, self.key))
 
 
 def stamps(key: bytes, rights: RightsRules) -> dict[Task, Stamp]:
-    """Return the recipe for the one task; raise ``ImportError`` where the extra ``trace`` is not installed."""
-    embed: Embed = importlib.import_module("antiscrape.images.trace").embed
-    return {Task.STAMP: Stamp(key, embed, compose(rights))}
+    """Return the recipe for the one task."""
+    return {Task.STAMP: Stamp(key, compose(rights))}

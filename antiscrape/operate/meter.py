@@ -110,7 +110,7 @@ FAMILIES: Final = (
     ),
     Family(
         "antiscrape_image_traces",
-        "Traced copies of renditions, by outcome: made, cached, joined, without (too small for a trace), failed "
+        "Traced copies of renditions, by outcome: made, cached, joined, without (too small, or moving), failed "
         "(a placeholder was sent).",
         ("outcome",),
     ),

@@ -26,11 +26,8 @@ class Trace(Table):
 
     renditions: Annotated[tuple[RenditionName, ...], Listed] = Field(
         default=(Rendition.MARKED, Rendition.PREVIEW),
-        description='Which carry one: "marked", "preview". Needs the extra antiscrape[trace]; without it none does, '
-        "and the log says so. Empty: none.",
-    )
-    required: bool = Field(
-        default=False, description="Refuse to start where these traces cannot be put into pictures."
+        description='Which carry one: "marked", "preview". Events of those who took them hold it, too, and '
+        "antiscrape trace read finds it in a copy. Empty: none.",
     )
     cache_bytes: Annotated[Bytes, sized("0B", "64GiB")] = Field(
         default=2**24,
@@ -39,15 +36,13 @@ class Trace(Table):
     )
 
     def contradictions(self) -> Iterator[Remark]:
-        """Yield renditions that hold no picture of the site's, and traces that nothing would carry."""
+        """Yield renditions that hold no picture of the site's."""
         for place, rendition in enumerate(self.renditions):
             if rendition not in _TRACEABLE:
                 yield (
                     ("renditions", place),
                     f'"{rendition.value}" cannot carry a trace; marked and preview can',
                 )
-        if self.required and not self.renditions:
-            yield ("required",), "asks for traces, and no rendition carries one"
 
     def rules(self) -> TraceRules:
         """Return the table as the rooms read it."""

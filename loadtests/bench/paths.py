@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import resource
+import secrets
 import statistics
 import subprocess
 import sys
@@ -14,12 +15,17 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from antiscrape import clock
 from antiscrape.core.rules import ImageRules
+from antiscrape.core.tokens import KeyRing
+from antiscrape.core.trace import payload_for, trace_keys
 from antiscrape.core.verdict import Rendition
 from antiscrape.images.faces.extra import finds_faces
 from antiscrape.images.frames import Order, Task
-from antiscrape.images.recipes import preview, unseen
+from antiscrape.images.metadata import NOTHING_SAID
+from antiscrape.images.recipes import marked, preview, unseen
 from antiscrape.images.renderer import PillowRenderer
+from antiscrape.images.stamping import Stamp
 from antiscrape.ports import Wanted
 from loadtests.bench.costs import Cost
 from loadtests.bench.figures import peak_mb, resident
@@ -45,6 +51,7 @@ def costs(*, rounds: int, clients: int) -> list[Cost]:
     return [
         *asyncio.run(_cached_preview(rounds)),
         *asyncio.run(_cold_preview(max(3, rounds // 4))),
+        *_traced(max(5, rounds // 2)),
         *texts(rounds),
         *_first_sight(rounds),
         *_start(max(3, rounds // 5)),
@@ -53,8 +60,9 @@ def costs(*, rounds: int, clients: int) -> list[Cost]:
 
 
 async def _cached_preview(rounds: int) -> list[Cost]:
-    """Measure a bot's preview that was made before, against the original from the bare site."""
-    bare, app, sink = make_site(), protected(make_site(), ANTISCRAPE__RECORD__EVENTS="off"), Sink()
+    """Measure a bot's preview that was made before, its trace apart, against the original from the bare site."""
+    app = protected(make_site(), ANTISCRAPE__RECORD__EVENTS="off", ANTISCRAPE__TRACE__RENDITIONS="[]")
+    bare, sink = make_site(), Sink()
     first = scope(1, IMAGE, agent=_TOOL)
     await app(first, sink.receive, sink.send)
     alone: list[float] = []
@@ -122,6 +130,38 @@ def _recipe(kind: str, title: str, recipe: Recipe, pictures: list[bytes]) -> lis
         Cost(f"preview_cold{kind}_ms", title, statistics.median([made for made, _ in pairs]), "ms"),
         Cost(f"preview_cold{kind}_ratio", "  over decoding and encoding the picture", ratio, "x"),
     ]
+
+
+def _traced(rounds: int) -> list[Cost]:
+    """Measure a taker's copy of a preview and of a marked picture, against decoding and encoding the original.
+
+    A taker's second picture of an hour costs less than the first, for which the pattern is drawn.
+    """
+    keys = trace_keys(KeyRing((secrets.token_bytes(40),)))[0]
+    stamp, rules = Stamp(keys.pattern, NOTHING_SAID), ImageRules()
+    picture = photograph(1600, 1200, seed=1)
+
+    def copy(base: bytes, taker: int) -> None:
+        stamp.make(base, Order(Task.STAMP, payload=taker), max_pixels=rules.max_pixels)
+
+    figures = []
+    plain = statistics.median([_cpu_ms(_decode_and_encode, picture) for _ in range(rounds)])
+    for task, recipe in ((Task.PREVIEW, preview(rules)), (Task.MARKED, marked(rules))):
+        base = recipe.make(picture, Order(task), max_pixels=rules.max_pixels).body
+        takers = [payload_for(keys, f"{task} {number}", clock.wall()) for number in range(rounds)]
+        first = statistics.median([_cpu_ms(copy, base, taker) for taker in takers])
+        later = statistics.median([_cpu_ms(copy, base, takers[-1]) for _ in takers])
+        name = task.name.lower()
+        figures += [
+            Cost(f"{name}_traced_first_ratio", f"a new taker's copy of a {name}", first / plain, "x"),
+            Cost(
+                f"{name}_traced_ratio",
+                "  the same taker's next, over decoding and encoding",
+                later / plain,
+                "x",
+            ),
+        ]
+    return figures
 
 
 def _decode_and_encode(source: bytes) -> None:

@@ -280,3 +280,32 @@ def test_a_persons_304_is_as_private_as_the_picture() -> None:
             assert answer.get(b"cache-control") == b"private, max-age=60"
 
     run(main())
+
+
+def test_the_event_names_the_trace_that_was_sent() -> None:
+    """Each bot is sent a copy of its own, also where the site only said that the picture is the same."""
+    site = Site()
+
+    async def main() -> None:
+        async with house(site, traced=True) as protected:
+            sent = [await bot(protected, peer=peer) for peer in ("203.0.113.7", "203.0.113.8", "203.0.113.7")]
+            assert sent[0].body == sent[2].body != sent[1].body
+            assert sent[0].get(b"etag") == sent[2].get(b"etag") != sent[1].get(b"etag")
+            traces = [event["trace"] for event in protected.ledger.events]
+            assert traces[0] == traces[2] != traces[1]
+            broken = await protected.ask("/media/2.jpg", tool((b"range", b"bytes=0-5")))
+            assert broken.status == 206
+
+    run(main())
+    assert site.conditions()[1:3] == [ETAG, ETAG]
+
+
+def test_a_placeholder_names_nobody() -> None:
+    site = Site(body=b"\xff\xd8\xff no picture")
+
+    async def main() -> None:
+        async with house(site, traced=True) as protected:
+            await bot(protected)
+            assert all("trace" not in event for event in protected.ledger.events)
+
+    run(main())

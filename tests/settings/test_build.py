@@ -135,7 +135,7 @@ CHANGED: dict[str, dict[str, Any]] = {
         "cache_folder": "cache",
         "cache_folder_bytes": "2GB",
     },
-    "trace": {"renditions": ["marked"], "required": True, "cache_bytes": 0},
+    "trace": {"renditions": ["marked"], "cache_bytes": 0},
     "renditions": {
         "marked_size": 900,
         "mark_layout": "corner",
