@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from antiscrape.core.account import Account
     from antiscrape.core.rules import Policy
     from antiscrape.settings import load_policy
-    from antiscrape.signing import add_jinja_filter, sign_url
+    from antiscrape.signing import add_jinja_filter, sign_url, sign_urls
 
 __all__ = [
     "Account",
@@ -37,6 +37,7 @@ __all__ = [
     "add_jinja_filter",
     "load_policy",
     "sign_url",
+    "sign_urls",
 ]
 
 _HOMES = {
@@ -46,6 +47,7 @@ _HOMES = {
     "add_jinja_filter": "antiscrape.signing",
     "load_policy": "antiscrape.settings",
     "sign_url": "antiscrape.signing",
+    "sign_urls": "antiscrape.signing",
 }
 
 

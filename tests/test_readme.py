@@ -117,7 +117,7 @@ def test_the_other_commands_run(command: str) -> None:
     if "explain" in command:
         assert "agent-is-a-tool" in done.stdout
     if "sign" in command:
-        assert "as=1." in done.stdout
+        assert "as=2" in done.stdout
 
 
 @pytest.mark.parametrize("text", [text for kind, text in BLOCKS if kind == "toml"])
@@ -174,9 +174,9 @@ def test_the_signing_snippet_runs(
     snippet = next(text for kind, text in BLOCKS if kind == "python" and "sign_url" in text)
     names: dict[str, object] = {}
     exec(snippet, names)  # the README's own words
-    assert "as=1." in capsys.readouterr().out
+    assert "as=2" in capsys.readouterr().out
     template = names["environment"].from_string("{{ '/media/1.jpg' | signed }}")  # type: ignore[attr-defined]  # Jinja2's
-    assert "as=1." in template.render()
+    assert "as=2" in template.render()
 
 
 def test_the_proxy_line_protects_a_static_site(site: str, photos: Path) -> None:

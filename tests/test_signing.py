@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import json
+import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import jinja2
 import pytest
 from markupsafe import Markup
 
 from antiscrape import signing
+from antiscrape.core.grant_tokens import Holder
 from antiscrape.core.grants import GrantState
 from antiscrape.core.rules import GrantRules, Policy
+from antiscrape.core.verdict import Rendition
 from antiscrape.errors import SecretError
-from antiscrape.signing import add_jinja_filter, grants_of, sign_url
+from antiscrape.signing import add_jinja_filter, grants_of, sign_url, sign_urls
 from tests.costs import calls_of
+from tests.house import answers, house, person, policy_of
 
 SECRET = b"Zr1c0l8-gJ5dVQ2nXw9yT4uHs7bKfEaM3pN6oLiRtYq"
 NOW = 1_800_000_123.0
@@ -46,9 +55,9 @@ def test_what_is_not_covered_stays_as_it_is(url: str) -> None:
 
 def test_only_the_hosts_of_the_policy_are_signed_where_it_names_them() -> None:
     named = policy(hosts=("photos.example",))
-    assert "as=1." in sign_url("https://Photos.Example:443/photos/1", named, now=NOW)
-    assert "as=1." in sign_url("//photos.example/photos/1", named, now=NOW)
-    assert "as=1." in sign_url("/photos/1", named, now=NOW)
+    assert "as=2" in sign_url("https://Photos.Example:443/photos/1", named, now=NOW)
+    assert "as=2" in sign_url("//photos.example/photos/1", named, now=NOW)
+    assert "as=2" in sign_url("/photos/1", named, now=NOW)
     assert sign_url("https://cdn.example/photos/1", named, now=NOW) == "https://cdn.example/photos/1"
     assert sign_url("//photos.example.evil/photos/1", named, now=NOW) == "//photos.example.evil/photos/1"
 
@@ -92,7 +101,7 @@ def test_a_template_signs_and_escapes_once() -> None:
     add_jinja_filter(environment, POLICY)
     template = environment.from_string('<img src="{{ url | signed }}">')
     plain = template.render(url="/photos/1.jpg?w=1&h=2")
-    assert plain.startswith('<img src="/photos/1.jpg?w=1&amp;h=2&amp;as=1.')
+    assert plain.startswith('<img src="/photos/1.jpg?w=1&amp;h=2&amp;as=2')
     assert template.render(url=Markup("/photos/1.jpg?w=1&amp;h=2")) == plain
     assert template.render(url='/about"x') == '<img src="/about&#34;x">'
     assert template.render() == '<img src="">'
@@ -121,3 +130,62 @@ def test_a_url_that_was_signed_in_this_window_costs_a_small_part_of_a_new_one() 
     new = calls_of(lambda: sign_url("/photos/cost/1.jpg?w=640", POLICY, now=NOW))
     known = calls_of(lambda: sign_url("/photos/cost/1.jpg?w=640", POLICY, now=NOW))
     assert known * 2 < new
+
+
+BOUND = replace(POLICY, grants=replace(POLICY.grants, binding="network"))
+
+
+def test_a_policy_that_binds_is_told_for_whom() -> None:
+    ann, bob = Holder("192.0.2.0/24"), Holder("198.51.100.0/24")
+    with pytest.raises(ValueError, match="holder"):
+        sign_url("/photos/1", BOUND, now=NOW)
+    url = sign_url("/photos/1", BOUND, now=NOW, holder=ann)
+    path, _, query = url.partition("?")
+    states = [
+        grants_of(BOUND).check(path.encode(), query.encode(), now=NOW, visitor=who) for who in (ann, bob)
+    ]
+    assert states == [GrantState.VALID, GrantState.FOREIGN]
+    assert sign_url("/photos/1", BOUND, now=NOW, holder=bob) != url
+
+
+def test_a_request_that_came_through_the_middleware_says_whose_it_is() -> None:
+    seen: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(sign_url("/photos/1", BOUND, scope=scope, now=NOW))
+        environment = jinja2.Environment(autoescape=True)
+        add_jinja_filter(environment, BOUND)
+        template = environment.from_string("{{ '/photos/1' | signed }}")
+        seen.append(template.render(request=SimpleNamespace(scope=scope)))
+        seen.append(template.render())
+        await answers(b"ok", b"text/plain")(scope, receive, send)
+
+    async def go() -> None:
+        async with house(app, policy_of(grants=BOUND.grants)) as put:
+            await put.ask("/page", person(kind="page"), peer="192.0.2.7")
+
+    asyncio.run(go())
+    assert seen[0] == sign_url("/photos/1", BOUND, now=NOW, holder=Holder("192.0.2.0/24"))
+    assert "as=2" in seen[1]
+    assert seen[2] == "/photos/1", "for nobody nothing is signed, and the page does not break"
+
+
+def test_a_lasting_url_is_for_everybody_and_opens_less() -> None:
+    url = sign_url("/photos/1", BOUND, lasting=True, now=NOW)
+    path, _, query = url.partition("?")
+    grant = grants_of(BOUND).read(path.encode(), query.encode(), now=NOW + 7 * 86_400)
+    assert (grant.state, grant.ceiling) == (GrantState.VALID, Rendition.MARKED)
+    none = replace(POLICY, grants=replace(POLICY.grants, cards=None))
+    assert sign_url("/photos/1", none, lasting=True, now=NOW) == "/photos/1"
+
+
+def test_an_answer_of_an_api_is_signed_where_it_holds_urls() -> None:
+    values = {
+        "/photos/name": ["/photos/1", "/about", "see /photos/2", 3, None, True, 0.5],
+        "nested": ({"url": "/photos/3?w=1"}, "/photos/a%2Fb"),
+    }
+    signed = sign_urls(values, POLICY)
+    plain = json.dumps(signed)
+    assert json.loads(re.sub(r"[?&]as=2[A-Za-z0-9_-]{35}", "", plain)) == json.loads(json.dumps(values))
+    assert plain.count("as=2") == 2
+    assert values["nested"][0] == {"url": "/photos/3?w=1"}, "what was given stays as it was"

@@ -13,6 +13,7 @@ from antiscrape.asgi.rewriting import CssSigner, HtmlSigner, JsonSigner, XmlSign
 from antiscrape.asgi.spelling import PLAIN, Urls
 from antiscrape.asgi.texts import Bounded, Chain, Plan
 from antiscrape.asgi.traps import SitemapWriter, private_fields
+from antiscrape.core.grant_tokens import NOBODY
 from antiscrape.core.verdict import Standing
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from antiscrape.asgi.rewriting import TextKind
     from antiscrape.asgi.texts import BodyWriter
     from antiscrape.asgi.types import Headers
-    from antiscrape.core.grants import Grants
+    from antiscrape.core.grants import Grants, Manner
     from antiscrape.core.rules import Policy
     from antiscrape.core.traps import TrapLinks
     from antiscrape.gate import Passage
@@ -67,58 +68,64 @@ class Rewriters:
         """Whether style sheets are signed."""
         return "css" in self._kinds
 
-    def condition(self, field: bytes) -> bytes:
+    def condition(self, field: bytes, passage: Passage) -> bytes:
         """Return the If-None-Match that the site is to be asked.
 
-        A tag of an earlier window names a page whose grants run out; a 304 would keep it alive.
+        A tag of an earlier window, or of another visitor, names a page whose grants are worth nothing soon, or here;
+        a 304 would keep it alive.
         """
-        return unmark_tags(field, (self._signed, self._unsigned))
+        return unmark_tags(field, (self._signed(passage), self._unsigned))
 
     def plan(self, media: Media, content_type: bytes, headers: Headers, passage: Passage) -> Plan | None:
         """Return what becomes of a body, or None where it is passed as it is. ``headers`` are in lower case."""
         kind, coding = media_kind(content_type), coding_of(headers)
         if kind is None or _MEDIA[kind] is not media or (coding and not can_inflate(coding)):
             return None
-        host = passage.fields.get(b"host", b"").decode("latin-1")
-        writer = self._writer(kind, host, passage)
+        writer = self._writer(kind, passage)
         if writer is None:
             return None
         gather = kind == "css" or coding != b""
-        changed, same = self.fields(headers, host)
+        changed, same = self.fields(headers, passage)
         return Plan(Bounded(writer, self._most), changed, same, gather=gather, coded=coding != b"")
 
-    def fields(self, headers: Headers, host: str) -> tuple[Headers, Headers]:
+    def fields(self, headers: Headers, passage: Passage) -> tuple[Headers, Headers]:
         """Return the fields of a rewritten body, which no cache keeps beyond its grants, and of one that is as it was."""
         if self.tagged:
             headers = private_fields(headers)
         if self._grants is None:
             return headers, headers
-        linked = self._link(headers, host)
-        changed = keep_private(mark_tags(linked, self._signed), most=self._window_seconds)
+        linked = self._link(headers, passage)
+        changed = keep_private(mark_tags(linked, self._signed(passage)), most=self._window_seconds)
         return changed, changed if linked is not headers else mark_tags(headers, self._unsigned)
 
     def unsent(self, headers: Headers, passage: Passage) -> Headers:
         """Return the fields of an answer without its body (to HEAD, or 304): of what is in the client's cache, if it is said."""
-        host = passage.fields.get(b"host", b"").decode("latin-1")
-        changed, same = self.fields(headers, host)
+        changed, same = self.fields(headers, passage)
         asked = passage.fields.get(b"if-none-match", b"")
-        return same if self._unsigned in asked and self._signed not in asked else changed
+        return same if self._unsigned in asked and self._signed(passage) not in asked else changed
 
     @property
     def tagged(self) -> bool:
         """Whether bodies differ from one client to the next."""
         return self._trap is not None and self._trap.tags is not None
 
-    @property
-    def _signed(self) -> bytes:
-        """What marks the tag of a body that was signed in this window."""
-        return b"-as%x" % (int(self._wall()) // self._window_seconds)
+    def _signed(self, passage: Passage) -> bytes:
+        """Return what marks the tag of a body that was signed in this window, for this visitor."""
+        window = b"-as%x" % (int(self._wall()) // self._window_seconds)
+        if self._grants is None or not self._grants.manner.binding:
+            return window
+        named = passage.holder.named(passage.holder.best(self._grants.manner.binding))
+        return (
+            window
+            + b"-"
+            + blake2b(named.encode("utf-8", "surrogateescape"), digest_size=4).hexdigest().encode()
+        )
 
-    def _link(self, headers: Headers, host: str) -> Headers:
+    def _link(self, headers: Headers, passage: Passage) -> Headers:
         """Return ``headers`` with the URLs of Link fields signed; the same list where there are none."""
         if not any(name == b"link" for name, _ in headers):
             return headers
-        urls = Urls(self._sign, self._prefixes, host, fold=self._ignore_case)
+        urls = Urls(self._sign_for(passage), self._prefixes, _host(passage), fold=self._ignore_case)
 
         def sign(match: re.Match[bytes]) -> bytes:
             raw = match[1] if match[2] is None else match[2]
@@ -128,29 +135,33 @@ class Rewriters:
         linked = [(name, _LINKED.sub(sign, value) if name == b"link" else value) for name, value in headers]
         return headers if linked == headers else linked
 
-    def _writer(self, kind: TextKind, host: str, passage: Passage) -> BodyWriter | None:
+    def _writer(self, kind: TextKind, passage: Passage) -> BodyWriter | None:
         if kind == "html":
-            return self._page(host, passage)
-        signer: BodyWriter | None = None
-        if kind in self._kinds:
-            signer = _SIGNERS[kind](self._sign, self._prefixes, host, ignore_case=self._ignore_case)
-        trap = self._sitemap(host, passage) if kind == "xml" else None
-        if trap is None or signer is None:
-            return trap or signer
-        return Chain(trap, signer)
+            return self._page(passage)
+        trap = self._sitemap(passage) if kind == "xml" else None
+        if kind not in self._kinds or self._grants is None or (kind == "xml" and self._grants.feeds is None):
+            return trap
+        sign = self._sign_for(passage) if kind != "xml" else self._sign_in(self._grants.feeds)
+        signer = _SIGNERS[kind](sign, self._prefixes, _host(passage), ignore_case=self._ignore_case)
+        return signer if trap is None else Chain(trap, signer)
 
-    def _page(self, host: str, passage: Passage) -> HtmlSigner:
-        trap = self._trap
-        insert = b"" if trap is None else trap.snippet(self._holder(passage, trap), self._wall())
-        prefixes = self._prefixes if "html" in self._kinds else ()
-        return HtmlSigner(self._sign, prefixes, host, insert=insert, ignore_case=self._ignore_case)
+    def _page(self, passage: Passage) -> HtmlSigner:
+        trap, grants = self._trap, self._grants
+        return HtmlSigner(
+            self._sign_for(passage),
+            self._prefixes if "html" in self._kinds else (),
+            _host(passage),
+            insert=b"" if trap is None else trap.snippet(self._holder(passage, trap), self._wall()),
+            ignore_case=self._ignore_case,
+            card=None if grants is None else self._sign_in(grants.cards),
+        )
 
-    def _sitemap(self, host: str, passage: Passage) -> SitemapWriter | None:
+    def _sitemap(self, passage: Passage) -> SitemapWriter | None:
         """Return what puts the trap's entries into a sitemap, or None for who is given none."""
         trap = self._trap
         if trap is None or passage.verdict.standing in _TRUSTED:
             return None
-        origin = f"{'https' if passage.secure else 'http'}://{host}"
+        origin = f"{'https' if passage.secure else 'http'}://{_host(passage)}"
         entries = trap.entries(origin, self._holder(passage, trap), self._wall())
         return SitemapWriter(entries, found=passage.habits.note_sitemap)
 
@@ -159,5 +170,25 @@ class Rewriters:
         """Return whom a trap's link names: the address, which is all that is known of whoever follows it."""
         return passage.principal.key if trap.tags is not None else ""
 
-    def _sign(self, url: str) -> str:
-        return url if self._grants is None else self._grants.sign(url, now=self._wall())
+    def _sign_for(self, passage: Passage) -> Callable[[str], str]:
+        """Return what signs the URLs of a page for who asked for it."""
+        grants, wall = self._grants, self._wall
+        if grants is None:
+            return _leave
+        holder = passage.holder if grants.manner.binding else NOBODY
+        return lambda url: grants.sign(url, now=wall(), holder=holder)
+
+    def _sign_in(self, manner: Manner | None) -> Callable[[str], str]:
+        """Return what signs URLs that leave the site."""
+        grants, wall = self._grants, self._wall
+        if grants is None or manner is None:
+            return _leave
+        return lambda url: grants.sign(url, now=wall(), manner=manner)
+
+
+def _leave(url: str) -> str:
+    return url
+
+
+def _host(passage: Passage) -> str:
+    return passage.fields.get(b"host", b"").decode("latin-1")

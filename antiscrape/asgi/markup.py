@@ -59,6 +59,11 @@ _PASSED = re.compile(
 _PLAIN = re.compile(
     rb"<(" + _OPEN + rb"[a-z0-9]*+)(?>(?:[ \n]++[a-z:-]++(?:=\"[^\"]*+\"|(?=[ \n>])))*)[ \n]*+/?>"
 )
+# Open Graph (ogp.me), Twitter cards, and what search engines read beside them.
+_CARD = re.compile(
+    rb"\s(?:property|name|itemprop)\s*+=\s*+[\"']?(?:og:(?:image|video)|twitter:(?:image|player)|thumbnail|image)",
+    re.IGNORECASE,
+)
 _PASSED_ATTRIBUTES = re.compile(
     rb"(?>(?:[ \t\n\f\r/]++|" + re.sub(rb"\?P<[a-z]+>", b"?:", _ATTRIBUTE.pattern) + rb")*)"
 )
@@ -79,11 +84,13 @@ class MarkupSigner:
 
     Signed are the attributes that name a picture (``src``, ``href``, ``srcset``, ``poster``, ``content``,
     ``data-*``, ``style`` and their like), the ``url()`` of style elements, and the strings of scripts
-    whose type is a JSON one. Comments, text and other scripts stay as they are.
+    whose type is a JSON one. Comments, text and other scripts stay as they are. What ``meta`` elements tell
+    other sites to show of a page (Open Graph, Twitter cards) is signed by ``cards``.
     """
 
-    def __init__(self, urls: Urls, insert: bytes = b"") -> None:
+    def __init__(self, urls: Urls, insert: bytes = b"", *, cards: Urls | None = None) -> None:
         self._urls = urls
+        self._cards = cards or urls
         self._insert = insert
         self._held = self._data = b""
         self._places = Occurrences(self._urls, b"")
@@ -93,7 +100,7 @@ class MarkupSigner:
         self._state: Callable[[int], int] = self._in_text
         # of the tag being read
         self._element = b""
-        self._closes_itself = self._is_json = False
+        self._closes_itself = self._is_json = self._is_card = False
         self._quote = b""
         # of the element whose content has no tags
         self._strings: Strings | None = None
@@ -147,12 +154,13 @@ class MarkupSigner:
     def _plain_tag(self, tag: re.Match[bytes], place: int) -> int:
         """Sign what is quoted in a whole tag, from ``place`` on."""
         data, end = self._data, tag.end()
+        urls = self._cards if tag[1] == b"meta" and _CARD.search(tag[0]) else self._urls
         while place < end:
             start = data.rfind(b'="', tag.start(), place) + 2
             stop = data.index(b'"', place)
             name = data[tag.start() : start - 2].split()[-1]
             raw = data[start:stop]
-            signed = sign_attribute(self._urls, tag[1], name, raw)
+            signed = sign_attribute(urls, tag[1], name, raw)
             if signed is not raw:
                 self._replace(start, stop, signed)
             place = self._places.after(stop)
@@ -184,6 +192,11 @@ class MarkupSigner:
         if end == len(self._data) and end - start < _LONGEST_NAME:
             return self._wait(at)
         name = self._data[start:end].lower()
+        if name == b"meta":
+            whole = self._data.find(b">", end, at + LONGEST)
+            if whole < 0 and len(self._data) - at < LONGEST and not self._last:
+                return self._wait(at)
+            self._is_card = _CARD.search(self._data, end, whole if whole >= 0 else at + LONGEST) is not None
         closing = start - at == 2
         if closing and name == b"body" and self._insert:
             self._replace(at, at, self._insert)
@@ -227,7 +240,8 @@ class MarkupSigner:
         if name == b"type" and self._element == b"script":
             self._is_json = b"json" in raw.lower()
         if self._urls.occur_in(raw):
-            signed = sign_attribute(self._urls, self._element, name, raw)
+            urls = self._cards if self._element == b"meta" and self._is_card else self._urls
+            signed = sign_attribute(urls, self._element, name, raw)
             if signed is not raw:
                 self._replace(*attribute.span(kind), signed)
 

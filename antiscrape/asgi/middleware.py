@@ -223,11 +223,13 @@ class Middleware:
         elif self._rewriters is not None and self._rewriters.signs:
             style = kind is _ASSET and self._rewriters.signs_styles and _asks_for_style(passage)
             if style or kind not in _AS_THEY_ARE:
-                changed["headers"] = self._unconditioned(scope, self._rewriters, style=style)
+                changed["headers"] = self._unconditioned(scope, self._rewriters, passage, style=style)
         return {**scope, **changed} if changed else scope
 
     @staticmethod
-    def _unconditioned(scope: Scope, rewriters: Rewriters, *, style: bool) -> list[tuple[bytes, bytes]]:
+    def _unconditioned(
+        scope: Scope, rewriters: Rewriters, passage: Passage, *, style: bool
+    ) -> list[tuple[bytes, bytes]]:
         """Return a request's fields such that the site's answer can be signed: uncompressed, and of this window.
 
         Most style sheets are not changed, so they may come compressed, in a coding that can be looked into.
@@ -237,7 +239,7 @@ class Middleware:
             if name not in _CONDITIONS:
                 kept.append((name, value))
             elif name == b"if-none-match":
-                tags = rewriters.condition(value)
+                tags = rewriters.condition(value, passage)
                 if tags:
                     kept.append((name, tags))
             elif style and name == b"accept-encoding" and b"gzip" in value:

@@ -62,7 +62,7 @@ def media_kind(content_type: bytes) -> TextKind | None:
 class HtmlSigner(Ahead):
     """Signs an HTML body as ``MarkupSigner`` does, and puts ``insert`` before ``</body>``, once.
 
-    A document that starts with the byte order mark of UTF-16 stays as it is. The other arguments are those
+    ``card`` signs the pictures of cards (``og:image``), as ``sign`` does where it is not given. A document that starts with the byte order mark of UTF-16 stays as it is. The other arguments are those
     of ``JsonSigner``.
     """
 
@@ -74,9 +74,11 @@ class HtmlSigner(Ahead):
         *,
         insert: bytes = b"",
         ignore_case: bool = False,
+        card: Callable[[str], str] | None = None,
     ) -> None:
         urls = Urls(sign, prefixes, host, fold=ignore_case)
-        super().__init__(urls, MarkupSigner(urls, insert))
+        cards = None if card is None else Urls(card, prefixes, host, fold=ignore_case)
+        super().__init__(urls, MarkupSigner(urls, insert, cards=cards))
 
 
 class XmlSigner(Ahead):

@@ -155,7 +155,7 @@ def _grants(policy: Policy) -> str:
         return "none asked for"
     signed = "signed in page bodies" if rules.rewrite else "signed by the site"
     window = write_duration(rules.window)
-    return f"{', '.join(rules.prefixes)} {signed}, good for {window} to twice that; without: {rules.without.value}"
+    return f"{', '.join(rules.prefixes)} {signed}, good for {window} to twice that; bound to {rules.binding}; without: {rules.missing.value}"
 
 
 def _row(allowance: Allowance) -> tuple[str, ...]:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from antiscrape.core.grant_tokens import Holder
+from antiscrape.core.identity import Identity
 from antiscrape.operate.prose import shown
 from antiscrape.settings import load_policy
-from antiscrape.signing import sign_url
+from antiscrape.signing import UnboundError, sign_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,9 +22,22 @@ if TYPE_CHECKING:
 @click.option(
     "--config", envvar="ANTISCRAPE_CONFIG", metavar="FILE", help="The policy; without it, the defaults."
 )
+@click.option("--account", default="", metavar="NAME", help="Whom a grant is for that the policy binds.")
+@click.option("--address", metavar="IP", help="The same, by address: the network around it.")
+@click.option(
+    "--lasting", is_flag=True, help="For an e-mail or a card: for everybody, for days, opening less."
+)
 @click.argument("urls", nargs=-1, required=True, metavar="URL...")
 @click.pass_context
-def command(ctx: click.Context, *, config: str | None, urls: tuple[str, ...]) -> None:
+def command(
+    ctx: click.Context,
+    *,
+    config: str | None,
+    account: str,
+    address: str | None,
+    lasting: bool,
+    urls: tuple[str, ...],
+) -> None:
     """Print image URLs signed, one a line; "-" reads more of them from stdin, one a line.
 
     \b
@@ -34,13 +49,17 @@ def command(ctx: click.Context, *, config: str | None, urls: tuple[str, ...]) ->
     cannot be signed, the exit status is 1. It is 2 where the policy or the secret is wrong.
     """  # noqa: D301  click's mark for lines that are not to be joined
     policy = load_policy(config)
+    network = Identity(policy.identity).find(address).rollup if address else ""
+    holder = Holder(network, account)
     status = 0
     for url in _all(urls):
         try:
             signed, problem = (
-                sign_url(url, policy),
+                sign_url(url, policy, holder=holder, lasting=lasting),
                 "the policy asks for no grant there (grants.prefixes, site.hosts)",
             )
+        except UnboundError:
+            signed, problem = url, "the policy binds grants, so say --account or --address"
         except ValueError:
             signed, problem = url, "it can be read in more than one way, or is no URL"
         click.echo(signed if signed != url else shown(url))

@@ -1,62 +1,71 @@
 """Grants: the signature on an image URL that says the site itself put this URL on a page.
 
-A grant is one query parameter, the last, whose value reads ``1.<start>.<signature>``: the version,
-the second at which its window starts (hex), and 144 bits of HMAC-SHA-256. It is signed for the
-window in which the page was made and is valid until the end of the next one, so a page shows the
-same URL for a while and caches keep working, and nobody meets a URL with less than a window to live.
+A grant is one query parameter, the last, whose value is a token (``core.grant_tokens``). It is signed for the
+window in which the page was made and is valid until the end of the next one, so a page shows the same URL for a
+while and caches keep working, and nobody meets a URL with less than a window to live. What a grant opens has
+a *ceiling*: a link that leaves the site (a card, a feed) lives for days and opens less than the original.
 
-What is signed is the site, the path as the site reads it (percent-decoded once, case kept), the
-rest of the query, and the start, each preceded by its length: no byte can move from one field to
-the next (SECURITY F4). What is compared is the whole string, made again from scratch. Decoding the
-given signature would let many strings stand for one grant (F1: base64 has spare bits, and decoders
-skip what they do not know).
+By policy it is *bound* to whom the page was made for. A grant in other hands is foreign, which costs the
+picture and nothing else: people change their networks, and pass addresses on.
+
+An account that is in more networks than a person, within the life of one grant, is passed on itself: its
+grant is then convicted, and foreign to everybody. One that is bound to nobody is shared by all whom a page
+or a cache gave it to, and one that is bound to a network works nowhere else: neither is counted.
 """
 
 from __future__ import annotations
 
-import hmac
 import re
 from enum import Enum
-from typing import TYPE_CHECKING, Final
-from urllib.parse import quote_from_bytes, unquote_to_bytes
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import unquote_to_bytes
 
-from itsdangerous.encoding import base64_encode
-
+from antiscrape.core.grant_tokens import (
+    CEILINGS,
+    MOST_MINUTES,
+    NOBODY,
+    Binding,
+    Holder,
+    Key,
+    Message,
+    Terms,
+    read_first,
+    read_second,
+    same,
+)
+from antiscrape.core.locations import (
+    LONGEST_URL,
+    as_sent,
+    canonical_path,
+    is_prefix,
+    may_differ,
+    resolved,
+    split_url,
+)
 from antiscrape.core.memo import Memo
+from antiscrape.core.verdict import Rendition
 from antiscrape.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from antiscrape.core.grant_tokens import Visitor
     from antiscrape.core.rules import GrantRules
     from antiscrape.core.tokens import KeyRing
 
 #: Seconds that the clocks of two servers may differ (SECURITY F6).
 SKEW: Final = 60
-#: RFC 9110, section 4.1: the length of URI that every recipient should take; servers stop there too.
-LONGEST_URL: Final = 8000
-#: Base64 characters of a signature: 18 bytes, 144 bits, no spare bits in the last one. RFC 2104,
-#: section 5, allows half of the hash, and SECURITY F7 asks for 128 bits.
-_SIGNATURE: Final = 24
 #: Remembered at once, for checking and for signing each: the pictures of a few pages for each of some
 #: hundred visitors of one worker. What is remembered has at most ``_SHORT`` bytes, so both together
 #: stay under 25 MB even for somebody who writes one signed path in many spellings. Forgeries are never
 #: remembered, and so cannot push out what is.
 _REMEMBERED: Final = 8192
 _SHORT: Final = 512
+#: Networks in which one account uses one grant before that is convicted: a phone, a home and an office, some of
+#: them dual-stack, are five; twice that is nobody's within the half hour that a grant usually lives.
+PASSED: Final = 10
 
-_TOKEN = re.compile(rb"1\.(0|[1-9a-f][0-9a-f]{0,11})\.[A-Za-z0-9_-]{24}")
 _PARAMETER = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
-_ORIGIN = re.compile(r"(?:https?:)?//(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", re.IGNORECASE)
-# WHATWG URL 4.4: browsers strip these from both ends, and remove tabs and newlines anywhere.
-_STRIPPED = re.compile(r"\A[\x00-\x20]|[\x00-\x1f\x7f]|[\x00-\x20]\Z")
-# Paths that two servers read in two ways (SECURITY B5): an encoded separator, an escape that is none; a
-# backslash, a dot segment, a control, or what a second decoding would turn into one of these.
-_ESCAPED = re.compile(rb"%(?:2f|5c|(?![0-9a-f]{2}))", re.IGNORECASE)
-_AMBIGUOUS = re.compile(rb"[\x00-\x1f\x7f\\]|/\.{1,2}(?:/|\Z)|%(?:2e|2f|5c|00)", re.IGNORECASE)
-# Everything but these, letters and digits a browser percent-encodes in a query (WHATWG URL 1.3, special-query set).
-_QUERY_PLAIN: Final = "!$%&()*+,-./:;=?@[\\]^_`{|}~"
-_ODD = re.compile(rb"//|/\.|[\\%;]")
 
 
 class GrantState(Enum):
@@ -65,9 +74,80 @@ class GrantState(Enum):
     NONE = "none"
     VALID = "valid"
     EXPIRED = "expired"  # it was valid once
+    FOREIGN = "foreign"  # it is valid for somebody else
     FORGED = "forged"  # not the string that was signed, or not for this URL, or from the future
 
     __hash__ = object.__hash__
+
+
+class Grant(NamedTuple):
+    """A grant as it came: its state, and the best that it opens.
+
+    ``invented``: it has the form of a grant and nobody signed it for this URL, which no accident makes.
+    """
+
+    state: GrantState
+    ceiling: Rendition = Rendition.ORIGINAL
+    invented: bool = False
+
+
+_NONE: Final = Grant(GrantState.NONE)
+_EXPIRED: Final = Grant(GrantState.EXPIRED)
+_FOREIGN: Final = Grant(GrantState.FOREIGN)
+_FORGED: Final = Grant(GrantState.FORGED)
+_INVENTED: Final = Grant(GrantState.FORGED, invented=True)
+_VALID: Final = {ceiling: Grant(GrantState.VALID, ceiling) for ceiling in CEILINGS}
+
+
+#: A valid grant that takes nothing away.
+WHOLE: Final = _VALID[Rendition.ORIGINAL]
+
+
+class Manner(NamedTuple):
+    """How URLs are signed in one place: for how long, with which ceiling, and for whom."""
+
+    window: int  # seconds; a grant lives two of them
+    ceiling: Rendition = Rendition.ORIGINAL
+    binding: Binding = Binding.NONE
+
+
+class _Known:
+    """A token that was verified: its terms, for whom, and in which networks it was used."""
+
+    __slots__ = ("end", "grant", "holder", "networks", "terms")
+
+    def __init__(self, terms: Terms, holder: Holder) -> None:
+        self.terms = terms
+        self.end = terms.end
+        self.grant = _VALID[terms.ceiling]
+        self.holder = holder.named(terms.binding)
+        self.networks: tuple[str, ...] = ()
+
+    def taken_by(self, holder: Holder) -> bool:
+        """Tell whether ``holder`` may use it, and count the network."""
+        binding = self.terms.binding
+        if holder.named(binding) != self.holder:
+            return False
+        if (
+            binding is not Binding.NETWORK
+            and holder.network not in self.networks
+            and len(self.networks) < PASSED
+        ):
+            self.networks += (holder.network,)
+        return len(self.networks) < PASSED
+
+
+class _Ring:
+    """The keys of one time, newest first, and what was verified and signed with them."""
+
+    __slots__ = ("keys", "letters", "signed", "verified")
+
+    def __init__(self, keys: KeyRing) -> None:
+        signer = keys.signer("grant")
+        self.keys = tuple(Key(signer, secret) for secret in reversed(signer.secret_keys))
+        self.letters = frozenset(key.letter for key in self.keys)
+        self.verified: Memo[tuple[bytes, bytes], _Known] = Memo(_REMEMBERED)
+        self.signed: dict[Manner, tuple[int, Memo[str, str]]] = {}
 
 
 class Grants:
@@ -81,93 +161,120 @@ class Grants:
         problems = tuple(_problems(rules))
         if problems:
             raise ConfigurationError(*problems)
-        signer = keys.signer("grant")
-        self._keys = tuple(signer.derive_key(secret) for secret in reversed(signer.secret_keys))
-        self._digest = signer.algorithm.get_signature
-        self._preamble = _field(b"grant 1") + _field(site.encode())
+        self._ring = _Ring(keys)
+        self._site = site.encode()
+        #: How the URLs of pages are signed.
+        self.manner = Manner(rules.window, rules.ceiling, Binding[rules.binding.upper()])
+        #: How those are that leave the site, in cards and in feeds; None where they stay unsigned.
+        self.cards = None if rules.cards is None else Manner(rules.outside, rules.cards)
+        self.feeds = None if rules.feeds is None else Manner(rules.outside, rules.feeds)
         self._window = rules.window
         self._ignore_case = ignore_case
         self._lead = rules.parameter.encode() + b"="
         self._ours = _named(rules.parameter.encode())
         self._exact = frozenset(self._fold(prefix.encode()) for prefix in rules.prefixes)
         self._below = tuple(prefix.rstrip(b"/") + b"/" for prefix in self._exact)
-        self._verified: Memo[tuple[bytes, bytes], int] = Memo(_REMEMBERED)
-        self._signed: tuple[int, Memo[str, str]] = (-1, Memo(_REMEMBERED))
 
-    def sign(self, url: str, *, now: float) -> str:
+    def rekey(self, keys: KeyRing) -> None:
+        """Sign and check with ``keys`` from the next call on; what a key signed that is not among them has run out.
+
+        One assignment: no request sees a part of the one ring and a part of the other.
+        """
+        self._ring = _Ring(keys)
+
+    def sign(self, url: str, *, now: float, holder: Holder = NOBODY, manner: Manner | None = None) -> str:
         """Return ``url`` with a grant for the window in which ``now`` (seconds since 1970) lies.
 
         ``url`` is path-absolute, scheme-relative or absolute (http, https). A grant that it carries
-        already is replaced; every other byte of its query and fragment stays. Raise ``ValueError``
-        for anything else, for a URL that a browser, a proxy and a site may read differently, and for one
-        whose query, as a browser sends it, is longer than ``LONGEST_URL`` with its grant.
+        already is replaced; every other byte of its query and fragment stays. It is made for ``holder``, as
+        far as ``manner`` (by default that of pages) binds it, and for the holder's network where no more is
+        known. Raise ``ValueError`` for anything else, for a URL that a browser, a proxy and a site may read
+        differently, and for one whose query, as a browser sends it, is longer than ``LONGEST_URL`` with its grant.
         """
-        start = int(now // self._window) * self._window
-        window, memo = self._signed
-        if window != start:
+        ring = self._ring
+        manner = manner or self.manner
+        start = int(now // manner.window) * manner.window
+        window, memo = ring.signed.get(manner, (-1, None))
+        if window != start or memo is None:
             memo = Memo(_REMEMBERED)
-            self._signed = (start, memo)
-        signed = memo.get(url)
+            ring.signed[manner] = (start, memo)
+        binding = holder.best(manner.binding) if manner.binding else manner.binding
+        known = url if not binding else f"{binding:d}{holder.named(binding)}\n{url}"
+        signed = memo.get(known)
         if signed is None:
-            signed = self._sign(url, start)
-            if len(url) <= _SHORT:
-                memo.put(url, signed)
+            minutes = -(-2 * manner.window // 60)
+            signed = self._sign(ring, url, Terms(start, minutes, manner.ceiling, binding), holder)
+            if len(known) <= _SHORT:
+                memo.put(known, signed)
         return signed
 
-    def _sign(self, url: str, start: int) -> str:
-        origin, path, query, fragment = _split(url)
+    def _sign(self, ring: _Ring, url: str, terms: Terms, holder: Holder) -> str:
+        origin, path, query, fragment = split_url(url)
         canonical = self._canonical(path.encode())
-        if canonical is None or start < 0:
+        if canonical is None or terms.start < 0 or terms.minutes > MOST_MINUTES:
             msg = f"{url!r} can be read in more than one way; it was not signed"
             raise ValueError(msg)
         rest = self.strip(query.encode())
-        stamp = b"%x" % start
-        encoded = _as_sent(rest)
-        token = self._token(self._keys[0], self._message(canonical, encoded, stamp), stamp)
+        encoded = as_sent(rest)
+        token = ring.keys[0].token(Message(self._site, canonical, encoded), terms, holder)
         if len(encoded) + len(b"&" + self._lead + token) > LONGEST_URL:
             msg = f"a query that is signed has at most {LONGEST_URL} bytes, encoded and with its grant"
             raise ValueError(msg)
         granted = (rest + b"&" if rest else b"") + self._lead + token
         return f"{origin}{path}?{granted.decode()}{fragment}"
 
-    def check(self, raw_path: bytes, query: bytes, *, now: float) -> GrantState:
-        """Tell the state of the grant on a request; ``raw_path`` and ``query`` are bytes as received.
+    def check(self, raw_path: bytes, query: bytes, *, now: float, visitor: Visitor = NOBODY) -> GrantState:
+        """Tell the state of the grant on a request; the arguments are those of ``read``."""
+        return self.read(raw_path, query, now=now, visitor=visitor).state
+
+    def read(self, raw_path: bytes, query: bytes, *, now: float, visitor: Visitor = NOBODY) -> Grant:
+        """Read the grant on a request of ``visitor``; ``raw_path`` and ``query`` are bytes as received.
 
         ``now`` is seconds since 1970. A forgery costs the same whatever it has right, and next to
         nothing beyond ``LONGEST_URL``: nothing that long was ever signed (SECURITY D3).
         """
         if not query:
-            return GrantState.NONE
+            return _NONE
         if len(query) > LONGEST_URL:
-            return GrantState.FORGED
-        start = self._verified.get((raw_path, query))
-        if start is None:
-            found = self._verify(raw_path, query)
-            if isinstance(found, GrantState):
+            return _FORGED
+        ring = self._ring
+        known = ring.verified.get((raw_path, query))
+        if known is None:
+            found = self._verify(ring, raw_path, query, visitor)
+            if isinstance(found, Grant):
                 return found
-            start = found
+            known = found
             if len(raw_path) + len(query) <= _SHORT:
-                self._verified.put((raw_path, query), start)
-        if now >= start + 2 * self._window:
-            return GrantState.EXPIRED
+                ring.verified.put((raw_path, query), known)
+        if now >= known.end:
+            return _EXPIRED
         # itsdangerous takes a date in the future for valid where no age is asked for (SECURITY F6).
-        return GrantState.VALID if start <= now + SKEW else GrantState.FORGED
+        if known.terms.start > now + SKEW:
+            return _FORGED
+        if known.terms.binding and not known.taken_by(visitor.holder):
+            return _FOREIGN
+        return known.grant
 
-    def _verify(self, raw_path: bytes, query: bytes) -> int | GrantState:
-        """Return the start that is signed in ``query``, or why there is none."""
+    def _verify(self, ring: _Ring, raw_path: bytes, query: bytes, visitor: Visitor) -> _Known | Grant:
+        """Return what is signed in ``query``, or why it is nothing."""
         if self._ours.search(query) is None:
-            return GrantState.NONE
+            return _NONE
         rest, ampersand, last = query.rpartition(b"&")
-        token = last[len(self._lead) :]
-        shape = _TOKEN.fullmatch(token) if last.startswith(self._lead) else None
         path = self._canonical(raw_path)
-        if shape is None or path is None or bool(ampersand) != bool(rest) or self._ours.search(rest):
-            return GrantState.FORGED
-        message = self._message(path, _as_sent(rest), shape[1])
-        for key in self._keys:
-            if hmac.compare_digest(token, self._token(key, message, shape[1])):
-                return int(shape[1], 16)
-        return GrantState.FORGED
+        whole = last.startswith(self._lead) and bool(ampersand) == bool(rest)
+        if not whole or path is None or self._ours.search(rest):
+            return _FORGED
+        token = last[len(self._lead) :]
+        message = Message(self._site, path, as_sent(rest))
+        terms = read_second(token)
+        if terms is not None:
+            return _verify_second(ring, token, message, terms, visitor.holder if terms.binding else NOBODY)
+        start = read_first(token)
+        if not start:
+            return _FORGED
+        if any(same(token, key.first(message, start)) for key in ring.keys):
+            return _Known(Terms(int(start, 16), -(-2 * self._window // 60)), NOBODY)
+        return _FORGED  # it may be of a key that is gone: this version does not tell
 
     def covers(self, path: str | bytes) -> bool:
         """Tell whether the rules ask for a grant at ``path``: decoded as ``str``, as received as ``bytes``.
@@ -179,9 +286,9 @@ class Grants:
         plain = self._fold(plain)
         if plain in self._exact or plain.startswith(self._below):
             return True
-        if _ODD.search(plain) is None:
+        if not may_differ(plain):
             return False
-        plain = _resolved(plain)
+        plain = resolved(plain)
         return plain in self._exact or plain.startswith(self._below)
 
     def strip(self, query: bytes) -> bytes:
@@ -198,25 +305,20 @@ class Grants:
         return path.lower() if self._ignore_case else path
 
     def _canonical(self, raw_path: bytes) -> bytes | None:
-        """Decode ``raw_path`` once; return None where another server may read it differently."""
-        decoded = raw_path
-        if b"%" in raw_path:
-            if _ESCAPED.search(raw_path):
-                return None
-            decoded = unquote_to_bytes(raw_path)
-        if not decoded.startswith(b"/") or _AMBIGUOUS.search(decoded):
-            return None
-        try:
-            decoded.decode()
-        except UnicodeDecodeError:
-            return None
-        return self._fold(decoded)
+        path = canonical_path(raw_path)
+        return None if path is None else self._fold(path)
 
-    def _message(self, path: bytes, query: bytes, stamp: bytes) -> bytes:
-        return self._preamble + _field(path) + _field(query) + _field(stamp)
 
-    def _token(self, key: bytes, message: bytes, stamp: bytes) -> bytes:
-        return b"1." + stamp + b"." + base64_encode(self._digest(key, message))[:_SIGNATURE]
+def _verify_second(
+    ring: _Ring, token: bytes, message: Message, terms: Terms, holder: Holder
+) -> _Known | Grant:
+    keys = [key for key in ring.keys if key.letter == token[1]]
+    if any(same(token, key.token(message, terms, holder)) for key in keys):
+        return _Known(terms, holder)
+    if not keys:
+        return _EXPIRED
+    sealed = terms.binding and any(same(token[-4:], key.seal(message, token[:-4])) for key in keys)
+    return _FOREIGN if sealed else _INVENTED
 
 
 def _named(parameter: bytes) -> re.Pattern[bytes]:
@@ -225,65 +327,11 @@ def _named(parameter: bytes) -> re.Pattern[bytes]:
     return re.compile(rb"(?<![^&])" + b"".join(spelt) + rb"(?![^&=])")
 
 
-def _as_sent(query: bytes) -> bytes:
-    return quote_from_bytes(query, _QUERY_PLAIN).encode()
-
-
-def _field(value: bytes) -> bytes:
-    return len(value).to_bytes(4, "big") + value
-
-
-def _split(url: str) -> tuple[str, str, str, str]:
-    """Split ``url`` into origin, path, query and fragment (with its ``#``); raise ``ValueError``."""
-    if len(url) > LONGEST_URL or _STRIPPED.search(url):
-        msg = f"a URL that is signed has at most {LONGEST_URL} characters, and no controls or outer spaces"
-        raise ValueError(msg)
-    located, hash_, fragment = url.partition("#")
-    located, _, query = located.partition("?")
-    origin = _ORIGIN.match(located)
-    path = located[origin.end() :] if origin else located
-    if not path.startswith("/") or (origin is None and path.startswith("//")):
-        msg = f"{url!r} is not a path, nor an http or https URL with one"
-        raise ValueError(msg)
-    return (origin[0] if origin else "", path, query, hash_ + fragment)
-
-
-def path_of(url: str) -> tuple[str, str]:
-    """Return the host (lower-case, no port, ``""`` if none is named) and the path, as written, of ``url``.
-
-    What is no path-absolute, scheme-relative, http or https URL has neither: ``("", "")``.
-    """
-    located = url.partition("#")[0].partition("?")[0]
-    if located.startswith("/") and not located.startswith("//"):
-        return "", located
-    origin = _ORIGIN.match(located)
-    if origin is None or not located.startswith("/", origin.end()):
-        return "", ""
-    authority = origin[0].rpartition("//")[2]
-    host = authority if authority.endswith("]") else re.sub(r":[0-9]*\Z", "", authority)
-    return host.lower().rstrip("."), located[origin.end() :]
-
-
-def _resolved(path: bytes) -> bytes:
-    """Return the path that the most lenient server makes of ``path``."""
-    if b"%" in path:
-        path = unquote_to_bytes(path)
-    kept: list[bytes] = []
-    segments = [segment.partition(b";")[0] for segment in path.replace(b"\\", b"/").split(b"/")]
-    for segment in segments:
-        if segment == b"..":
-            del kept[-1:]
-        elif segment not in {b"", b"."}:
-            kept.append(segment)
-    return b"/" + b"/".join(kept) + (b"/" if kept and segments[-1] in {b"", b".", b".."} else b"")
-
-
 def _problems(rules: GrantRules) -> Iterator[str]:
     if rules.window < SKEW:
         yield f"grants.window is {rules.window} s; expected at least {SKEW} s, which clocks may differ by"
     if _PARAMETER.fullmatch(rules.parameter) is None:
         yield f"grants.parameter is {rules.parameter!r}; expected a letter and then letters, digits, - or _"
     for prefix in rules.prefixes:
-        plain = prefix.encode("utf-8", "replace")
-        if not prefix.startswith("/") or re.search(rb"[%?#*]|//", plain) or _AMBIGUOUS.search(plain):
+        if not is_prefix(prefix):
             yield f"grants.prefixes has {prefix!r}; expected the start of a decoded path, such as '/photos/'"

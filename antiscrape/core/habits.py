@@ -23,13 +23,13 @@ class Oddities:
     pages that were refused, ``unfound`` what was not found, and ``sitemap`` tells that the sitemap was read.
     ``opened`` counts the originals that were opened by themselves or saved, ``scripted`` those that a script
     fetched. ``disobeyed`` counts what robots.txt asks a crawler of this name not to fetch, ``forbidden`` is the
-    latest of these. ``again`` counts the originals that were had and fetched once more in full, since one was last
+    latest of these. ``forged`` counts the different grants that nobody made and ``invented`` is the latest of these. ``again`` counts the originals that were had and fetched once more in full, since one was last
     asked for by its validator; ``anew`` is the latest of these.
     """
 
     __slots__ = (
-        "abrupt", "again", "anew", "borrowed", "claimed", "disobeyed", "forbidden", "opened", "pictures", "refused",
-        "scripted", "sitemap", "traps", "unfound",
+        "abrupt", "again", "anew", "borrowed", "claimed", "disobeyed", "forbidden", "forged", "invented", "opened", "pictures",
+        "refused", "scripted", "sitemap", "traps", "unfound",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -38,6 +38,7 @@ class Oddities:
         self.sitemap = False
         self.disobeyed, self.forbidden = 0, -1
         self.again, self.anew = 0, -1
+        self.forged, self.invented = 0, -1
 
 
 #: Of all visits that have none. Never written to.

@@ -256,6 +256,14 @@ class History(Purse):
         self.news = True
         return self.own_oddities()
 
+    def note_invented(self, token: int) -> None:
+        """Add a grant that nobody made, once for each; ``token`` tells one from the next."""
+        odd = self.own_oddities()
+        if odd.invented != token and odd.forged < ENOUGH:
+            odd.invented = token
+            odd.forged += 1
+            self.news = True
+
     def note_sitemap(self) -> None:
         """Add that the site's sitemap was read."""
         self._odd_news().sitemap = True

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from antiscrape.core.role import NOBODY
 
 if TYPE_CHECKING:
-    from antiscrape.core.grants import GrantState
+    from antiscrape.core.grants import Grant
     from antiscrape.core.request import RequestHead, Shape
     from antiscrape.core.resource import Kind, Resource
     from antiscrape.core.role import Role
@@ -102,7 +102,7 @@ class Observation(NamedTuple):
     profile: Profile
     visit: Profile
     banned: bool
-    grant: GrantState | None
+    grant: Grant | None
     usage: Usage | None = None
     role: Allowance | None = None
     member: Allowance | None = None

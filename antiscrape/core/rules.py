@@ -162,7 +162,17 @@ class GrantRules:
     rewrite: bool = True  # sign the URLs found in bodies and Link fields
     bodies: tuple[Literal["html", "json", "css", "xml"], ...] = ("html", "json", "css", "xml")
     body_bytes: int = 16 * 2**20  # of one body that are searched for URLs
-    without: Rendition = Rendition.PREVIEW  # what an image request without a valid grant gets
+    binding: Literal["none", "network", "account"] = "none"  # whom a page's grants are made for
+    ceiling: Rendition = Rendition.ORIGINAL  # the best that a page's grants open
+    # What the grants in cards (og:image) and in feeds open; None: their URLs are not signed.
+    cards: Rendition | None = Rendition.MARKED
+    feeds: Rendition | None = Rendition.MARKED
+    outside: int = 7 * 86_400  # seconds; their window
+    # What an image request gets at best that has no grant, or one that is not valid.
+    missing: Rendition = Rendition.PREVIEW
+    expired: Rendition = Rendition.PREVIEW
+    foreign: Rendition = Rendition.PREVIEW
+    forged: Rendition = Rendition.PREVIEW
 
 
 @dataclass(frozen=True, slots=True)

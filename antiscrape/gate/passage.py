@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from antiscrape.core.grants import GrantState
+from antiscrape.core.grant_tokens import Holder
+from antiscrape.core.grants import WHOLE
 from antiscrape.core.request import RequestHead
 from antiscrape.core.resource import Kind, Resource, Size
 from antiscrape.core.spread import ALONE, Taking, from_elsewhere
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from antiscrape.core.account import Account
     from antiscrape.core.budgets import Limit
-    from antiscrape.core.grants import Grants
+    from antiscrape.core.grants import Grant, Grants
     from antiscrape.core.history import History
     from antiscrape.core.identity import Principal
     from antiscrape.core.observation import Profile
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 _IMAGE: Final = Kind.IMAGE
 _TRAP: Final = Kind.TRAP
 _ORIGINAL_SIZE: Final = Size.ORIGINAL
-_VALID: Final = GrantState.VALID
 
 
 class Passage(RequestHead):
@@ -61,7 +61,7 @@ class Passage(RequestHead):
     beside: Profile  # what speaks against it beside its habits: set where there is an account
     # set only where more than the usual was asked
     allowance: Allowance
-    grant: GrantState | None
+    grant: Grant | None
     look: bytes
     find: Callable[[RequestHead], Principal]
     # set only where a lesser rendition was sent: the trace in it, 0 for none
@@ -77,6 +77,12 @@ class Passage(RequestHead):
         """The client's canonical address, as the policy believes it."""
         return self.principal.address
 
+    @property
+    def holder(self) -> Holder:
+        """Who it is, in each of the ways in which a grant may be bound."""
+        account = "" if self.account is None else self.account.name
+        return Holder(self.principal.rollup, account)
+
 
 class Case(NamedTuple):
     """A request as it is put before the judge: who pays, for what, and what speaks against it beside its fields."""
@@ -84,7 +90,7 @@ class Case(NamedTuple):
     payer: History
     resource: Resource
     visit: Profile
-    grant: GrantState | None
+    grant: Grant | None
     group: GroupFacts
 
 
@@ -107,7 +113,7 @@ class Place:
 
 def picture_of(
     passage: Passage, grants: Grants | None, wall: Callable[[], float]
-) -> tuple[Resource, GrantState | None]:
+) -> tuple[Resource, Grant | None]:
     """Return which picture is asked for, whatever grant its URL has, and what that is worth; note one that was had.
 
     ``wall`` gives seconds since 1970.
@@ -115,7 +121,9 @@ def picture_of(
     resource, query, grant = passage.resource, passage.query, None
     if grants is not None:
         if grants.covers(passage.raw_path):
-            grant = grants.check(passage.raw_path, query, now=wall())
+            grant = grants.read(passage.raw_path, query, now=wall(), visitor=passage)
+            if grant.invented:
+                passage.habits.note_invented(hash(query))
         query = query and grants.strip(query)
     resource = resource.asked_with(query)
     if resource.size is _ORIGINAL_SIZE and passage.habits.originals:
@@ -147,7 +155,7 @@ def is_usual(passage: Passage, case: Case) -> bool:
         and passage.history.trouble is None
         and passage.account is None
         and passage.role.allowance is None
-        and (case.grant is None or case.grant is _VALID)
+        and (case.grant is None or case.grant is WHOLE)
     )
 
 

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from antiscrape.core.grants import Grants
-    from antiscrape.core.request import RequestHead
     from antiscrape.core.resource import Resource
     from antiscrape.core.rules import Allowance, Policy
     from antiscrape.gate import Gate, Passage
@@ -308,15 +307,16 @@ class Explainer:
     def _allowance(self, passage: Passage, standing: Standing) -> Allowance:
         return passage.role.allowance or self._policy.standings[standing]
 
-    def _grant(self, head: RequestHead, kind: Kind) -> str:
+    def _grant(self, passage: Passage, kind: Kind) -> str:
         """Return the state of the grant, or ``unasked`` where the policy asks for none."""
         if (
             self._grants is None
             or kind not in {Kind.IMAGE, Kind.UNTOLD}
-            or not self._grants.covers(head.raw_path)
+            or not self._grants.covers(passage.raw_path)
         ):
             return "unasked"
-        return self._grants.check(head.raw_path, head.query, now=self._moment.wall()).value
+        now = self._moment.wall()
+        return self._grants.check(passage.raw_path, passage.query, now=now, visitor=passage).value
 
     def _picture(self, asked: Asked, passage: Passage) -> Picture:
         verdict, resource = passage.verdict, passage.resource

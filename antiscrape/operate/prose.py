@@ -49,11 +49,13 @@ _KINDS: Final = {
     "exempt": "exempt: never judged",
     "untold": "untold: the Content-Type of the answer will say",
 }
+_WORTHLESS: Final = frozenset({"none", "expired", "foreign", "forged"})
 _GRANTS: Final = {
     "unasked": "none asked for here",
     "none": "none came",
     "valid": "valid",
     "expired": "expired: it was valid once",
+    "foreign": "valid for somebody else",
     "forged": "not one that this site's secret made for this URL",
 }
 
@@ -184,8 +186,8 @@ def _signals(signals: tuple[Sign, ...]) -> Iterator[str]:
 
 def _grant(story: Story) -> Iterator[str]:
     words = _GRANTS[story.grant]
-    if story.grant in {"none", "expired", "forged"}:
-        words += "; an image gets no more than what goes without one"
+    if story.grant in _WORTHLESS:
+        words += "; what an image gets with it, [grants] says"
     yield from _paragraph("grant", words[0].upper() + words[1:] + ".")
 
 
@@ -237,7 +239,7 @@ def _changes(story: Story) -> Iterator[str]:
         texts.append(f"Waiting {ruling.exceeded['wait']:g} s, for the spent budget.")
     if ruling is not None and ruling.instead_of:
         texts.append(f"Waiting {ruling.cooling_left:g} s, until it is {ruling.instead_of} again.")
-    if story.grant in {"none", "expired", "forged"} and story.image is not None:
+    if story.grant in _WORTHLESS and story.image is not None:
         texts.append("A grant: the URL as a page of the site shows it, within its time.")
     yield from _paragraph("change", *(texts or ["Nothing has to: no threshold is reached."]))
 

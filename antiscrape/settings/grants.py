@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from antiscrape.core.grant_tokens import CEILINGS
 from antiscrape.core.rules import GrantRules
 from antiscrape.core.verdict import Rendition
 from antiscrape.settings.names import Listed, Parameter, Prefix
-from antiscrape.settings.table import RenditionName, Table
+from antiscrape.settings.table import Remark, RenditionName, Table
 from antiscrape.settings.units import Bytes, Duration, lasting, sized
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_RANK: Final = {rendition: rank for rank, rendition in enumerate(Rendition)}
+
+
+def _opens(rendition: Rendition) -> Rendition:
+    if rendition not in CEILINGS:
+        msg = f"{rendition.value} is nothing that a grant opens; expected original, marked or preview"
+        raise ValueError(msg)
+    return rendition
+
+
+Outside = Literal["unsigned", "preview", "marked", "original"]
+Ceiling = Annotated[RenditionName, AfterValidator(_opens)]
 Body = Literal["html", "json", "css", "xml"]
 
 
@@ -40,14 +56,59 @@ class Grants(Table):
         default=16 * 2**20,
         description="Of one body, how much is searched for URLs; what comes after that passes as it is.",
     )
-    without: RenditionName = Field(
-        default=Rendition.PREVIEW,
-        description="What an image request without a valid grant gets at best. original: grants are made, none is "
-        "asked for, which is how to introduce them.",
+    binding: Literal["none", "network", "account"] = Field(
+        default="none",
+        description="Whom the grants of a page are made for. none: whoever has the URL. network: the network around the "
+        "visitor's address, as wide as its roll-up. account: the account, and the network where nobody is signed in.",
     )
+    ceiling: Ceiling = Field(
+        default=Rendition.ORIGINAL,
+        description="The best that the grants of a page open: original, marked or preview.",
+    )
+    cards: Outside = Field(
+        default="marked",
+        description="The same of grants in og:image and twitter:image, which other sites fetch for a link to a page; "
+        "unsigned: these URLs stay as they are. Such a grant is bound to nobody.",
+    )
+    feeds: Outside = Field(
+        default="marked", description="The same of grants in feeds and sitemaps, which are read for days."
+    )
+    outside: Annotated[Duration, lasting("1min", "90d")] = Field(
+        default=604_800.0, description="The window of grants in cards and feeds."
+    )
+    missing: RenditionName = Field(
+        default=Rendition.PREVIEW,
+        description="What an image request without a grant gets at best. original, for this and the next two: grants are "
+        "made and none is asked for, which is how to introduce them.",
+    )
+    expired: RenditionName = Field(
+        default=Rendition.PREVIEW,
+        description="The same with a grant that has run out: a page left open, a bookmark.",
+    )
+    foreign: RenditionName = Field(
+        default=Rendition.PREVIEW,
+        description="The same with one that was made for somebody else. People change their networks and pass "
+        "addresses on, so nothing else follows.",
+    )
+    forged: RenditionName = Field(
+        default=Rendition.PREVIEW,
+        description="The same with one that nobody made for this URL; what is counted of these, the signal grants-made-up tells.",
+    )
+
+    def contradictions(self) -> Iterator[Remark]:
+        """Yield what a harvester gets by leaving its grants away."""
+        for name in ("expired", "foreign", "forged"):
+            if _RANK[getattr(self, name)] > _RANK[self.missing]:
+                words = f"is less than grants.missing ({self.missing.value}): whoever leaves the grant away gets more"
+                yield (name,), words
 
     def rules(self) -> GrantRules:
         """Return what the core is told."""
-        values = dict(self)
         # a grant's window is numbered, and numbers have no fractions
-        return GrantRules(**values | {"window": round(self.window)})
+        changed = {
+            "window": round(self.window),
+            "outside": round(self.outside),
+            "cards": None if self.cards == "unsigned" else Rendition(self.cards),
+            "feeds": None if self.feeds == "unsigned" else Rendition(self.feeds),
+        }
+        return GrantRules(**dict(self) | changed)

@@ -27,8 +27,8 @@ GRANTS = Grants(
     KeyRing([b"Zr1c0l8-gJ5dVQ2nXw9yT4uHs7bKfEaM3pN6oLiRtYq"]), GrantRules(prefixes=PREFIXES), "site"
 )
 HOST = "photos.example"
-ADDED = re.compile(rb"(?:\?|&amp;|&|\\u0026)as=1\.[0-9a-f]+\.[A-Za-z0-9_-]{24}")
-MARK = re.compile(rb"(\?|&amp;|&|\\u0026)as=1\.[0-9a-f]+\.[A-Za-z0-9_-]{24}")
+ADDED = re.compile(rb"(?:\?|&amp;|&|\\u0026)as=2[A-Za-z0-9_-]{35}")
+MARK = re.compile(rb"(\?|&amp;|&|\\u0026)as=2[A-Za-z0-9_-]{35}")
 
 
 def grant(url: str) -> str:
@@ -246,8 +246,8 @@ def test_prefixes_are_found_in_every_way_that_they_are_spelt() -> None:
         ).count(b"!")
         == 1
     )
-    assert run(html(ignore_case=True), b"<a href='/PHOTOS/1'>").count(b"as=1.") == 1
-    assert run(html(), b"<a href='/PHOTOS/1'>").count(b"as=1.") == 0
+    assert run(html(ignore_case=True), b"<a href='/PHOTOS/1'>").count(b"as=2") == 1
+    assert run(html(), b"<a href='/PHOTOS/1'>").count(b"as=2") == 0
 
 
 @pytest.mark.parametrize(
@@ -277,7 +277,7 @@ FRAGMENTS = st.sampled_from(
     [b"<", b">", b"</", b"<!--", b"-->", b"--!>", b"-", b"!", b"/", b"=", b" ", b"\n", b'"', b"'", b"&quot;", b"&", b",", b"\\", b":", b"(", b")", b"\0", b"\xff",
      b"<a ", b"<img src=", b"href=", b'srcset="', b"style='", b"data-x='", b"url(", b"/photos/", b"/photos/1.jpg?x#y", b"\\/photos\\/", b"&#x2F;photos/", b"/media/large",
      b"https://photos.example", b"https:\\/\\/photos.example", b"<script>", b"<script type=text/json>", b"</script>", b"<style>", b"</style", b"<title>", b"</title>",
-     b"</body>", b"<body>", b"<textarea/>", b"x" * 9, b"<svg/onload=", b"<?", b"<!", b"as=1.0." + b"x" * 24, b"{", b"1x", b"x" * (LONGEST - 20), b" " * (LONGEST - 3)]
+     b"</body>", b"<body>", b"<textarea/>", b"x" * 9, b"<svg/onload=", b"<?", b"<!", b"as=2" + b"x" * 35, b"{", b"1x", b"x" * (LONGEST - 20), b" " * (LONGEST - 3)]
 )  # fmt: skip
 
 
@@ -287,7 +287,7 @@ def agree(make: Callable[[], HtmlSigner | JsonSigner], body: bytes, cuts: list[i
     if len(body) < LONGEST:
         assert run(make(), body, range(0, len(body), step)) == whole
     plain = ADDED.sub(b"", whole.replace(b"<!trap>", b""))
-    assert ADDED.sub(b"", body) == plain or b"as=1." in body
+    assert ADDED.sub(b"", body) == plain or b"as=2" in body
 
 
 @pytest.mark.security("J2")
@@ -326,7 +326,7 @@ class Reader(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         for name, value in attrs:
-            bare = re.sub(r"[?&]as=1\.[0-9a-f]+\.[\w-]{24}", "", value or "")
+            bare = re.sub(r"[?&]as=2[\w-]{35}", "", value or "")
             self.grants += bare != (value or "")
             self.seen.append((tag, name, bare))
 

@@ -17,7 +17,7 @@ from tests.house import Answer, Pairs, answers, changed, house, person, policy_o
 if TYPE_CHECKING:
     from antiscrape.asgi.types import ASGIApp, Message, Receive, Scope, Send
 
-SIGNED = re.compile(rb"as=[A-Za-z0-9._-]{30,}")
+SIGNED = re.compile(rb"as=2[A-Za-z0-9_-]{35}")
 RULES = GrantRules(prefixes=("/media/",))
 CSS = b"a{background:url(/media/hero.jpg)}"
 PAGE = b'<html><img src="/media/1.jpg"></html>'

@@ -51,7 +51,7 @@ def test_what_is_not_signed_is_printed_as_it_is_and_told_on_stderr(config: str) 
     assert done.exit_code == 1
     lines = done.stdout.splitlines()
     assert lines[:3] == urls[:3]
-    assert lines[3].startswith("/media/1.jpg?as=1.")
+    assert lines[3].startswith("/media/1.jpg?as=2")
     told = done.stderr.splitlines()
     asked_for_none = "not signed: the policy asks for no grant there (grants.prefixes, site.hosts)"
     assert told == [
@@ -99,7 +99,7 @@ def test_the_command_signs_in_a_process_of_its_own(config: str) -> None:
     assert done.returncode == 1
     first, second = done.stdout.splitlines()
     assert first == b"/media/\\xff.jpg"
-    assert second.startswith(b"/media/1.jpg?as=1.")
+    assert second.startswith(b"/media/1.jpg?as=2")
     assert b"Traceback" not in done.stderr
 
 

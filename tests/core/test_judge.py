@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from antiscrape.core import judge
-from antiscrape.core.grants import GrantState
+from antiscrape.core.grants import Grant, GrantState
 from antiscrape.core.judge import decide, worse
 from antiscrape.core.observation import CLEAN, WITHIN, Charge, NeedsUsage, Observation, Profile, Usage
 from antiscrape.core.resource import Kind, Resource, Size
@@ -42,7 +42,7 @@ def observed(
 ) -> Observation:
     findings = (Finding("evidence", score, "It was seen."),) if score else ()
     usage = WITHIN if exceeded is None else Usage(exceeded)
-    return Observation(resource(kind), Profile(score, findings), CLEAN, banned, grant, usage)
+    return Observation(resource(kind), Profile(score, findings), CLEAN, banned, grant and Grant(grant), usage)
 
 
 def verdict(seen: Observation, policy: Policy = POLICY) -> Verdict:
@@ -165,7 +165,7 @@ def test_nobody_but_a_browser_gets_an_original(seen: Observation) -> None:
         assert got.standing is Standing.BROWSER
         assert got.score < POLICY.unknown_at
         assert got.exceeded is None
-        assert seen.grant in (None, GrantState.VALID)
+        assert seen.grant is None or seen.grant.state is GrantState.VALID
 
 
 @given(states)

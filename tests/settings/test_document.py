@@ -155,7 +155,7 @@ def test_observe_changes_nothing() -> None:
 def test_photo_signs_its_pictures_and_sets_traps() -> None:
     policy, defaults = policy_of("photo"), load_policy(environ={}, require_secret=False)
     assert policy.grants.prefixes == ("/media/",)
-    assert policy.grants.without is Rendition.PREVIEW
+    assert policy.grants.missing is Rendition.PREVIEW
     assert policy.traps.inject
     for standing in (Standing.BROWSER, Standing.PROVEN, Standing.MEMBER):
         tight, loose = policy.standings[standing].originals, defaults.standings[standing].originals

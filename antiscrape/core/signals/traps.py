@@ -24,4 +24,7 @@ SIGNALS: tuple[Signal[History], ...] = (
            lambda h: h.odd.pictures >= 1),
     Signal("trap-link-borrowed", "traps", 40, "A link was followed that no page shows and that somebody else had been given.",
            "a link is bound to whom it was given to by a keyed hash (RFC 7693) and to the hour", lambda h: h.odd.borrowed >= 1),
+    Signal("grants-made-up", "traps", 15, "Grants came that nobody signed for those pictures.",
+           "a token whose form is right and whose signature is not is no accident: one was moved to another picture, or guessed; "
+           "a site's own script may do that to every visitor, so it weighs little", lambda h: h.odd.forged >= 3),
 )  # fmt: skip
