@@ -34,6 +34,7 @@ from antiscrape.lookups.networks import NetworkBook, keep_fresh
 from antiscrape.lookups.roles import crawler_tokens, open_roles
 from antiscrape.operate.meter import Meter
 from antiscrape.settings import load_policy
+from antiscrape.settings.load import load_secrets
 from antiscrape.signing import grants_of
 from antiscrape.stores.opening import Opened, open_store
 from antiscrape.stores.shared import SharedStore
@@ -41,7 +42,7 @@ from antiscrape.stores.shared import SharedStore
 _LOG = logging.getLogger("antiscrape")
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from antiscrape.asgi.accounts import AskAccount, AskOwner
     from antiscrape.asgi.middleware import Keeper
@@ -117,6 +118,7 @@ class AntiscrapeMiddleware(Middleware):
         )
         self.policy = policy
         self.store = opened.store
+        self._grants, self._tell = grants, recorder.tell
         #: Carries what workers tell each other; None where each counts for itself.
         self.courier = opened.courier
         self.meter = Meter(
@@ -128,6 +130,21 @@ class AntiscrapeMiddleware(Middleware):
             levels=renderer.levels,
             shared=opened.courier,
         )
+
+    def reload_keys(self, secrets: Sequence[bytes] | None = None) -> tuple[str, ...]:
+        """Sign and verify with other secrets from the next request on; return their ids, oldest to newest.
+
+        Without ``secrets`` they are read anew from where ``load_policy()`` reads them: a file may have changed, the
+        environment of a process does not. No request is held up, and none is refused that carries a grant
+        of a secret that is still there; one that was taken off ends at once. What else is derived from the
+        secret (traps, names in a shared store) stays until the next start. Raise ``SecretError`` where they cannot
+        be used, and go on with those that were.
+        """
+        ring = KeyRing(load_secrets() if secrets is None else secrets)
+        if self._grants is not None:
+            self._grants.rekey(ring)
+        self._tell("keys", [f"signing with {ring.ids[-1]}, {len(ring.ids) - 1} more verify"])
+        return ring.ids
 
 
 def protect(app: ASGIApp, policy: Policy | None = None) -> AntiscrapeMiddleware:

@@ -101,6 +101,7 @@ def run(
     backlog: int = 2048,
     protocol: type[HttpToolsProtocol] | None = None,
     ready: Callable[[str], None] | None = None,
+    hang_up: Callable[[], None] | None = None,
 ) -> int:
     """Serve ``app`` until SIGTERM or SIGINT, and return the exit status: 0 after a drain, 3 for a failed start.
 
@@ -109,6 +110,9 @@ def run(
     above the 60 s for which nginx and load balancers keep a connection, so that they close it
     first. ``ready`` is called once with the URL when connections are accepted. Raise
     ``ConfigurationError`` for an address that cannot be had and for parsers too old.
+
+    ``hang_up`` is called at SIGHUP where one process serves. Several workers are replaced then, one after the
+    other, and read everything anew.
     """
     check_versions()
     if workers > 1 and not isinstance(app, str):
@@ -135,7 +139,7 @@ def run(
             supervisor = Supervisor(config, sock, ready=announce)
             supervisor.run()
             return supervisor.status
-        with _signals_end_it():
+        with _signals_end_it(hang_up):
             return _serve(config, sock, announce)
     finally:
         sock.close()
@@ -287,9 +291,11 @@ def _serve(config: Config, sock: socket.socket, ready: Callable[[], None]) -> in
 
 
 @contextmanager
-def _signals_end_it() -> Iterator[None]:
-    """Take the signals that uvicorn raises again after its drain, which would end us with status -15."""
+def _signals_end_it(hang_up: Callable[[], None] | None = None) -> Iterator[None]:
+    """Take the signals that uvicorn raises again after its drain, which would end us with status -15; and SIGHUP."""
     ours = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
+    if hang_up is not None:
+        ours[signal.SIGHUP] = signal.signal(signal.SIGHUP, lambda *_: hang_up())
     try:
         yield
     finally:

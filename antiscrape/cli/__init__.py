@@ -15,6 +15,7 @@ COMMANDS = (
     "demo",
     "explain",
     "key",
+    "keys",
     "refresh",
     "release",
     "schema",

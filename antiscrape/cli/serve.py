@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
+from functools import partial
 from importlib.util import find_spec
 from logging.config import dictConfig
 from pathlib import Path
@@ -14,6 +15,9 @@ import click
 from antiscrape.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from antiscrape.app import AntiscrapeMiddleware
     from antiscrape.asgi.types import ASGIApp
     from antiscrape.asgi.upstream import Upstream
     from antiscrape.core.rules import Policy
@@ -52,7 +56,8 @@ def command(
 ) -> None:
     """Stand in front of a site, and serve people originals and harvesters previews.
 
-    SIGTERM lets running answers finish. Exit status: 0 after a drain, 2 for a setting that is
+    SIGTERM lets running answers finish. SIGHUP reads the secrets anew; with several workers it replaces them, one
+    after the other, and so reads everything anew. Exit status: 0 after a drain, 2 for a setting that is
     wrong, 3 for a start that failed.
     """
     host, port, uds = read_listen(listen)
@@ -69,6 +74,7 @@ def command(
     dictConfig(LOGGING)
     with ExitStack() as stack:
         app: ASGIApp | str
+        hang_up: Callable[[], None] | None = None
         counting = ""
         if workers > 1:
             _, policy = _parts()  # what is wrong is said here, once, and not by every worker
@@ -78,7 +84,9 @@ def command(
             app = "antiscrape.cli.serve:application"
         else:
             os.environ.pop(FOLDER, None)
-            app = application()
+            site = _site()
+            app = _with_admin(site)
+            hang_up = partial(_reload, site)
         status = run(
             app,
             host=host,
@@ -89,6 +97,7 @@ def command(
             limit_concurrency=limit_concurrency,
             timeout_graceful_shutdown=drain,
             ready=lambda url: _say_ready(url, upstream, counting),
+            hang_up=hang_up,
         )
     ctx.exit(status)
 
@@ -120,16 +129,34 @@ def _say_ready(url: str, upstream: str, counting: str) -> None:
 
 def application() -> ASGIApp:
     """Build the application that one process serves, from the environment; raise ``ConfigurationError``."""
+    return _with_admin(_site())
+
+
+def _site() -> AntiscrapeMiddleware:
     from antiscrape.app import protect  # noqa: PLC0415  it knows every room, and is needed only here
-    from antiscrape.asgi.admin_server import FOLDER, AdminServer, WithAdmin  # noqa: PLC0415
     from antiscrape.asgi.proxy import ReverseProxy  # noqa: PLC0415
 
     upstream, policy = _parts()
-    site = protect(ReverseProxy(upstream, rewrite_host=os.environ.get(REWRITE_HOST) == "1"), policy)
+    return protect(ReverseProxy(upstream, rewrite_host=os.environ.get(REWRITE_HOST) == "1"), policy)
+
+
+def _with_admin(site: AntiscrapeMiddleware) -> ASGIApp:
+    from antiscrape.asgi.admin_server import FOLDER, AdminServer, WithAdmin  # noqa: PLC0415
+
     folder = os.environ.get(FOLDER)
     return WithAdmin(
-        site, AdminServer(site.meter, policy.record.admin, folder=Path(folder) if folder else None)
+        site, AdminServer(site.meter, site.policy.record.admin, folder=Path(folder) if folder else None)
     )
+
+
+def _reload(site: AntiscrapeMiddleware) -> None:
+    """Read the secrets anew; where they are wrong, say so and go on with those that were."""
+    try:
+        ids = site.reload_keys()
+    except ConfigurationError as error:
+        click.echo(f"antiscrape: the secrets stay as they were: {'; '.join(error.problems)}", err=True)
+    else:
+        click.echo(f"antiscrape: signing with {ids[-1]}, {len(ids) - 1} more verify", err=True)
 
 
 def _parts() -> tuple[Upstream, Policy]:

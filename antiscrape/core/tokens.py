@@ -59,6 +59,11 @@ def _repeats(secret: bytes) -> bool:
     return secret in (secret + secret)[1:-1]
 
 
+def key_id(secret: bytes) -> str:
+    """Return eight hexadecimal digits that name a secret to people, and say nothing of it."""
+    return hmac.digest(secret, b"id", "sha256")[:4].hex()
+
+
 class KeyRing:
     """The secrets of one site, oldest to newest: the newest signs, all verify.
 
@@ -78,6 +83,11 @@ class KeyRing:
         if problems:
             raise SecretError(*problems)
         self._secrets = tuple(secrets)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The names of the secrets, oldest to newest."""
+        return tuple(map(key_id, self._secrets))
 
     def __repr__(self) -> str:
         return f"<KeyRing of {len(self._secrets)}>"

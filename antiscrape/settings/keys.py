@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from antiscrape.core.tokens import check_secret
 from antiscrape.errors import SecretError
 from antiscrape.settings.files import read_small
+from antiscrape.settings.secret_file import MOST_BYTES, split_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 VARIABLE = "ANTISCRAPE_SECRET"
 FILE_VARIABLE = "ANTISCRAPE_SECRET_FILE"
-
-#: A rotation keeps two or three secrets; this holds hundreds.
-MOST_BYTES = 64 * 1024
-#: Python's bytes.split() takes white space, and operators also write commas.
-_BETWEEN = re.compile(rb"[\s,]+")
 
 
 def read_secrets(environ: Mapping[str, str], secret_file: Path | None, where: str) -> tuple[bytes, ...]:
@@ -38,6 +33,12 @@ def read_secrets(environ: Mapping[str, str], secret_file: Path | None, where: st
     if secret_file is not None:
         return _checked(_read(secret_file, where), where)
     return ()
+
+
+def named_file(environ: Mapping[str, str], secret_file: Path | None) -> Path | None:
+    """Return the file of secrets that the environment names, or else the setting."""
+    named = environ.get(FILE_VARIABLE, "")
+    return Path(named) if named else secret_file
 
 
 def missing() -> SecretError:
@@ -60,7 +61,7 @@ def _read(path: Path, where: str) -> bytes:
 
 
 def _checked(text: bytes, where: str) -> tuple[bytes, ...]:
-    secrets = tuple(piece for piece in _BETWEEN.split(text) if piece)
+    secrets = tuple(split_secrets(text))
     problems: list[str] = []
     for number, secret in enumerate(secrets or (b"",), 1):
         try:

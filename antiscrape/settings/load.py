@@ -91,6 +91,29 @@ def load(
     return Loaded(policy, source, tuple(warnings))
 
 
+def load_secrets(
+    path: str | Path | None = None, *, environ: Mapping[str, str] | None = None
+) -> tuple[bytes, ...]:
+    """Return the secrets alone, read anew from where ``load_policy`` with these arguments reads them.
+
+    Raise ``SecretError`` or ``ConfigurationError`` where they cannot be used, or there are none.
+    """
+    environ = os.environ if environ is None else environ
+    named = str(path) if path is not None else environ.get(VARIABLE, "")
+    tree, origins = _read(Path(named)) if named else ({}, Origins("defaults", {}))
+    given = _secrets(tree, origins, environ, Path(named).parent)
+    if not given:
+        raise keys.missing()
+    return given
+
+
+def secret_file(path: str | Path | None, environ: Mapping[str, str]) -> Path | None:
+    """Return the file from which ``load_secrets`` would read them, or None."""
+    named = str(path) if path is not None else environ.get(VARIABLE, "")
+    tree = _read(Path(named))[0] if named else {}
+    return keys.named_file(environ, _named(tree, "site", "secret_file", Path(named).parent))
+
+
 def _settings(
     tree: Tree, origins: Origins, environ: Mapping[str, str]
 ) -> tuple[Settings | None, tuple[str, ...]]:

@@ -36,7 +36,10 @@ def test_a_right_file_is_ok_and_told_in_short() -> None:
     lines = done.stdout.splitlines()
     assert lines[0] == "ok: config/policies/photo.toml"
     assert "mode      enforce: verdicts are carried out" in lines
-    assert "grants    /media/ signed in page bodies, good for 30min to twice that; bound to none; without: preview" in lines
+    assert (
+        "grants    /media/ signed in page bodies, good for 30min to twice that; bound to none; without: preview"
+        in lines
+    )
     assert any(line.split()[:4] == ["browser", "600/5min", "30/10min,", "60/day"] for line in lines)
     assert len(lines) < 30
     assert max(map(len, lines)) <= 110

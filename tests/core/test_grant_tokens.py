@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from threading import Event, Thread
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -172,3 +174,32 @@ def test_a_ring_is_changed_between_two_requests() -> None:
     assert signer.check(*old, now=START) is GrantState.EXPIRED
     assert signer.check(*new, now=START) is GrantState.VALID
     assert signer.read(*new, now=START).ceiling is Rendition.ORIGINAL
+
+
+@pytest.mark.security("F3")
+def test_of_100000_requests_while_keys_change_none_is_refused_that_should_not_be() -> None:
+    """One thread changes the ring all the time; every grant in use is of a key that is always among them."""
+    signer = grants(SECRET)
+    urls = [sent(signer.sign(f"/photos/{number}", now=START)) for number in range(100)]
+    rings = [KeyRing([SECRET]), KeyRing([SECRET, OTHER]), KeyRing([OTHER, SECRET])]
+    done = Event()
+
+    def change() -> None:
+        while not done.is_set():
+            for ring in rings:
+                signer.rekey(ring)
+
+    changer = Thread(target=change)
+    changer.start()
+    try:
+        refused = sum(
+            signer.check(*urls[number % 100], now=START) is not GrantState.VALID for number in range(100_000)
+        )
+    finally:
+        done.set()
+        changer.join()
+    assert refused == 0
+    signer.rekey(KeyRing([OTHER]))
+    assert all(signer.check(*url, now=START) is GrantState.EXPIRED for url in urls), (
+        "a removed key ends at once"
+    )

@@ -28,6 +28,7 @@ from tests.core.visits import (
     disobedient,
     head_with,
     image,
+    inventor,
     offered,
     paced,
     recorded,
@@ -114,6 +115,7 @@ OF_HABITS: dict[str, tuple[History, History]] = {
         disobedient(image(1), image(1), image(2), PAGE._replace(identity=2)),
     ),
     "trap-picture-fetched": (visit((TRAP_PICTURE, BARE)), visit(*[(TRAP, BARE)] * 2)),
+    "grants-made-up": (inventor(1, 2, 3), inventor(*[1] * 9, *[2] * 9)),
     "trap-link-borrowed": (borrowed(), visit((TRAP, BARE))),
     "trap-followed": (visit((TRAP, BARE)), visit(*[(TRAP_PICTURE, BARE)] * 9)),
     "trap-followed-again": (

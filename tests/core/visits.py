@@ -109,6 +109,14 @@ def paced(*gaps: float, beside: Resource = ASSET, between: Resource = ASSET) -> 
     return history
 
 
+def inventor(*tokens: int) -> History:
+    """Return a visit that came with grants that nobody made."""
+    history = visit()
+    for token in tokens:
+        history.note_invented(token)
+    return history
+
+
 def borrowed() -> History:
     history = visit((TRAP, BARE))
     history.note_borrowed()
