@@ -116,8 +116,7 @@ class AntiscrapeMiddleware(Middleware):
             takers=_takers(policy, keys, recorder),
             accounts=_accounts(policy, keys, account, owner),
         )
-        self.policy = policy
-        self.store = opened.store
+        self.policy, self.store = policy, opened.store
         self._grants, self._tell = grants, recorder.tell
         #: Carries what workers tell each other; None where each counts for itself.
         self.courier = opened.courier

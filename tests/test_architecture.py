@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "core": {"errors"},
     "ports": {"core"},
     "signing": {"core", "clock"},
+    "django_tags": {"core", "settings", "signing"},
     "gate": {"core", "ports", "errors"},
     "stores": {"core", "ports", "errors"},
     "lookups": {"core", "ports", "errors"},
