@@ -9,6 +9,7 @@ from antiscrape.asgi.answers import send_error
 from antiscrape.asgi.caching import PARTIAL
 from antiscrape.asgi.collecting import asking
 from antiscrape.asgi.head import HeadReader
+from antiscrape.asgi.opaque import opening
 from antiscrape.asgi.preferences import Speaker
 from antiscrape.asgi.quotas import Teller
 from antiscrape.asgi.refusals import send_verdict
@@ -99,8 +100,11 @@ class Middleware:
         self._documents = frozenset[bytes]() if preferences is None else preferences.paths
         reader = HeadReader(gate.policy.hosts, chain=gate.policy.identity.header)
         self._read, self._judge, begin = ways_through(reader, gate, self._tools, plain=self._plain)
+        sealed = gate.grants is not None and gate.grants.opaque != ""
+        if gate.grants is not None and sealed:
+            self._read = opening(self._read, gate.grants)
         #: Where all that is done to a plain request is to let it pass.
-        passes = accounts is None and preferences is None and self._ledger is None
+        passes = not sealed and accounts is None and preferences is None and self._ledger is None
         self._begin = begin if passes and not self._partners and not self._changes else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: C901, PLR0912, PLR0915  the request path, where a call costs more than a branch

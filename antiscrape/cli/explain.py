@@ -11,6 +11,7 @@ import click
 from antiscrape import clock
 from antiscrape.app import lay_trap
 from antiscrape.asgi.head import HeadReader
+from antiscrape.asgi.opaque import opening
 from antiscrape.core.tokens import KeyRing
 from antiscrape.gate import Gate
 from antiscrape.lookups.agents import AgentBook
@@ -93,5 +94,6 @@ def explainer_of(policy: Policy) -> Explainer:
         networks=networks,
         roles=roles,
     )
-    read = HeadReader(policy.hosts, chain=policy.identity.header).read
+    reader = HeadReader(policy.hosts, chain=policy.identity.header).read
+    read = reader if grants is None else opening(reader, grants)
     return Explainer(gate, read=read, agents=agents, grants=grants, moment=moment)

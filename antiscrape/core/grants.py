@@ -43,6 +43,7 @@ from antiscrape.core.locations import (
     split_url,
 )
 from antiscrape.core.memo import Memo
+from antiscrape.core.opaque import OpaquePaths
 from antiscrape.core.verdict import Rendition
 from antiscrape.errors import ConfigurationError
 
@@ -140,12 +141,12 @@ class _Known:
 class _Ring:
     """The keys of one time, newest first, and what was verified and signed with them."""
 
-    __slots__ = ("keys", "letters", "signed", "verified")
+    __slots__ = ("keys", "opaque", "signed", "verified")
 
-    def __init__(self, keys: KeyRing) -> None:
+    def __init__(self, keys: KeyRing, site: bytes, opaque: str) -> None:
         signer = keys.signer("grant")
         self.keys = tuple(Key(signer, secret) for secret in reversed(signer.secret_keys))
-        self.letters = frozenset(key.letter for key in self.keys)
+        self.opaque = OpaquePaths(keys, site, opaque.encode()) if opaque else None
         self.verified: Memo[tuple[bytes, bytes], _Known] = Memo(_REMEMBERED)
         self.signed: dict[Manner, tuple[int, Memo[str, str]]] = {}
 
@@ -161,8 +162,10 @@ class Grants:
         problems = tuple(_problems(rules))
         if problems:
             raise ConfigurationError(*problems)
-        self._ring = _Ring(keys)
         self._site = site.encode()
+        #: Where the pictures' opaque paths begin; ``""`` where they have none.
+        self.opaque = rules.opaque
+        self._ring = _Ring(keys, self._site, self.opaque)
         #: How the URLs of pages are signed.
         self.manner = Manner(rules.window, rules.ceiling, Binding[rules.binding.upper()])
         #: How those are that leave the site, in cards and in feeds; None where they stay unsigned.
@@ -180,7 +183,7 @@ class Grants:
 
         One assignment: no request sees a part of the one ring and a part of the other.
         """
-        self._ring = _Ring(keys)
+        self._ring = _Ring(keys, self._site, self.opaque)
 
     def sign(self, url: str, *, now: float, holder: Holder = NOBODY, manner: Manner | None = None) -> str:
         """Return ``url`` with a grant for the window in which ``now`` (seconds since 1970) lies.
@@ -210,17 +213,19 @@ class Grants:
 
     def _sign(self, ring: _Ring, url: str, terms: Terms, holder: Holder) -> str:
         origin, path, query, fragment = split_url(url)
-        canonical = self._canonical(path.encode())
-        if canonical is None or terms.start < 0 or terms.minutes > MOST_MINUTES:
+        decoded = canonical_path(path.encode())
+        if decoded is None or terms.start < 0 or terms.minutes > MOST_MINUTES:
             msg = f"{url!r} can be read in more than one way; it was not signed"
             raise ValueError(msg)
         rest = self.strip(query.encode())
         encoded = as_sent(rest)
-        token = ring.keys[0].token(Message(self._site, canonical, encoded), terms, holder)
+        token = ring.keys[0].token(Message(self._site, self._fold(decoded), encoded), terms, holder)
         if len(encoded) + len(b"&" + self._lead + token) > LONGEST_URL:
             msg = f"a query that is signed has at most {LONGEST_URL} bytes, encoded and with its grant"
             raise ValueError(msg)
         granted = (rest + b"&" if rest else b"") + self._lead + token
+        if ring.opaque is not None:
+            path = ring.opaque.seal(decoded).decode()
         return f"{origin}{path}?{granted.decode()}{fragment}"
 
     def check(self, raw_path: bytes, query: bytes, *, now: float, visitor: Visitor = NOBODY) -> GrantState:
@@ -275,6 +280,11 @@ class Grants:
         if any(same(token, key.first(message, start)) for key in ring.keys):
             return _Known(Terms(int(start, 16), -(-2 * self._window // 60)), NOBODY)
         return _FORGED  # it may be of a key that is gone: this version does not tell
+
+    def opened(self, raw_path: bytes) -> bytes | None:
+        """Return the path that an opaque one stands for, as a browser would send it; None for any other."""
+        opaque = self._ring.opaque
+        return None if opaque is None else opaque.open(raw_path)
 
     def covers(self, path: str | bytes) -> bool:
         """Tell whether the rules ask for a grant at ``path``: decoded as ``str``, as received as ``bytes``.
@@ -332,6 +342,8 @@ def _problems(rules: GrantRules) -> Iterator[str]:
         yield f"grants.window is {rules.window} s; expected at least {SKEW} s, which clocks may differ by"
     if _PARAMETER.fullmatch(rules.parameter) is None:
         yield f"grants.parameter is {rules.parameter!r}; expected a letter and then letters, digits, - or _"
+    if rules.opaque and not (is_prefix(rules.opaque) and rules.opaque.endswith("/")):
+        yield f"grants.opaque is {rules.opaque!r}; expected the start of a path that ends in a slash, such as '/p/'"
     for prefix in rules.prefixes:
         if not is_prefix(prefix):
             yield f"grants.prefixes has {prefix!r}; expected the start of a decoded path, such as '/photos/'"

@@ -168,6 +168,7 @@ class GrantRules:
     cards: Rendition | None = Rendition.MARKED
     feeds: Rendition | None = Rendition.MARKED
     outside: int = 7 * 86_400  # seconds; their window
+    opaque: str = ""  # the path below which the pictures of pages have paths that tell nothing; "" for none
     # What an image request gets at best that has no grant, or one that is not valid.
     missing: Rendition = Rendition.PREVIEW
     expired: Rendition = Rendition.PREVIEW

@@ -79,7 +79,7 @@ class Gate:
         self._store = store
         #: Where all workers count, if nothing is admitted before it was charged there.
         self.ledger = ledger
-        self._grants = grants
+        self.grants = self._grants = grants
         self.clock = self._clock = clock
         self._wall = wall
         self._networks = networks

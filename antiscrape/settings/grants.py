@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 from pydantic import AfterValidator, Field
 
 from antiscrape.core.grant_tokens import CEILINGS
+from antiscrape.core.locations import is_prefix
 from antiscrape.core.rules import GrantRules
 from antiscrape.core.verdict import Rendition
 from antiscrape.settings.names import Listed, Parameter, Prefix
@@ -24,6 +25,13 @@ def _opens(rendition: Rendition) -> Rendition:
         msg = f"{rendition.value} is nothing that a grant opens; expected original, marked or preview"
         raise ValueError(msg)
     return rendition
+
+
+def _folder(text: str) -> str:
+    if text and not (is_prefix(text) and text.endswith("/") and text != "/"):
+        msg = f"{text!r} is no folder; expected the start of a path that ends in a slash, such as /p/"
+        raise ValueError(msg)
+    return text
 
 
 Outside = Literal["unsigned", "preview", "marked", "original"]
@@ -76,6 +84,12 @@ class Grants(Table):
     outside: Annotated[Duration, lasting("1min", "90d")] = Field(
         default=604_800.0, description="The window of grants in cards and feeds."
     )
+    opaque: Annotated[str, AfterValidator(_folder)] = Field(
+        default="",
+        max_length=64,
+        description='A path such as "/p/": the pictures in signed URLs then have sealed paths below it, from which nobody can '
+        "tell the site's own, or the next one. Their own paths stay, and are worth what a missing grant is. Empty: no.",
+    )
     missing: RenditionName = Field(
         default=Rendition.PREVIEW,
         description="What an image request without a grant gets at best. original, for this and the next two: grants are "
@@ -96,7 +110,10 @@ class Grants(Table):
     )
 
     def contradictions(self) -> Iterator[Remark]:
-        """Yield what a harvester gets by leaving its grants away."""
+        """Yield what a harvester gets by leaving its grants away, and sealed paths that would need grants as they are."""
+        for prefix in self.prefixes if self.opaque else ():
+            if self.opaque.startswith(prefix.rstrip("/") + "/"):
+                yield ("opaque",), f"lies within {prefix}, which grants.prefixes protects"
         for name in ("expired", "foreign", "forged"):
             if _RANK[getattr(self, name)] > _RANK[self.missing]:
                 words = f"is less than grants.missing ({self.missing.value}): whoever leaves the grant away gets more"

@@ -168,6 +168,7 @@ CHANGED: dict[str, dict[str, Any]] = {
         "cards": "unsigned",
         "feeds": "original",
         "outside": "1d",
+        "opaque": "/p/",
         "missing": "refused",
         "expired": "refused",
         "foreign": "refused",
