@@ -19,6 +19,8 @@ _DIRECTIVE = re.compile(rb"([A-Za-z-]+)(?:\s*=\s*(\"[^\"]*\"|[^,\s]*))?")
 _SHARED = frozenset(
     {b"public", b"s-maxage", b"proxy-revalidate", b"stale-while-revalidate", b"stale-if-error"}
 )
+#: Directives by which a site keeps an answer from them.
+_KEPT = frozenset({b"private", b"no-store", b"no-cache"})
 #: Fields of CDNs that override Cache-Control (RFC 9213 and its forerunners).
 CDN_FIELDS = frozenset(
     {b"cdn-cache-control", b"cloudflare-cdn-cache-control", b"surrogate-control", b"x-accel-expires"}
@@ -51,6 +53,26 @@ def keep_private(headers: Headers, *, most: int | None = None) -> Headers:
             _PRIVATE.put((said, most), known)
     kept.append((b"cache-control", known))
     return kept
+
+
+def lend(headers: Headers, seconds: int) -> Headers:
+    """Return ``headers`` with a Cache-Control by which shared caches may keep the answer for ``seconds`` at most.
+
+    What the site keeps from them, or sets a cookie with, they do not get.
+    """
+    said = b",".join([value for name, value in headers if name == b"cache-control"])
+    directives = {match[1].lower(): match[2] or b"" for match in _DIRECTIVE.finditer(said)}
+    if seconds <= 0 or not _KEPT.isdisjoint(directives) or any(name == b"set-cookie" for name, _ in headers):
+        return keep_private(headers)
+    age = next((directives[name] for name in (b"s-maxage", b"max-age") if name in directives), b"").strip(
+        b'"'
+    )
+    for name in _SHARED:
+        directives.pop(name, None)
+    shared = min(int(age), seconds) if age.isdigit() and len(age) < 12 else seconds
+    written = [name + b"=" + value if value else name for name, value in directives.items()]
+    lent = [pair for pair in headers if pair[0] != b"cache-control" and pair[0] not in CDN_FIELDS]
+    return [*lent, (b"cache-control", b", ".join([b"public", *written, b"s-maxage=%d" % shared]))]
 
 
 def _keep_private(said: bytes, most: int | None) -> bytes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from antiscrape.asgi.caching import keep_private
+from antiscrape.asgi.caching import keep_private, lend
 from antiscrape.asgi.collecting import Collector, size_of
 from antiscrape.asgi.media import KINDS, SNIFFED, Media, known_media, looks_like_image, read_media
 from antiscrape.asgi.sources import Sources
@@ -50,6 +50,7 @@ class Tools:
     __slots__ = (
         "accounts",
         "gate",
+        "lending",
         "long_side",
         "max_bytes",
         "original_from",
@@ -80,6 +81,8 @@ class Tools:
         self.rewriters = rewriters
         self.shadow = gate.policy.mode is Mode.SHADOW
         self.max_bytes = gate.policy.images.max_bytes
+        #: Where a CDN may keep what unbound grants open.
+        self.lending = gate.grants if gate.policy.grants.shared_caches else None
         self.original_from = gate.policy.images.original_from
         looks = gate.policy.images.renditions
         #: Whether pictures that are not decoded here are everybody's.
@@ -233,7 +236,14 @@ class Responder:
         self._count_bytes(message["headers"])
         if self.tools.shadow:
             return message
-        return {**message, "headers": keep_private(message["headers"])}
+        keep = keep_private if self.tools.lending is None else self._lend
+        return {**message, "headers": keep(message["headers"])}
+
+    def _lend(self, headers: Headers) -> Headers:
+        """Return the fields of an original that shared caches may keep by its URL, for as long as its grant lives."""
+        passage, grants = self.passage, self.tools.lending
+        until = 0 if grants is None else grants.shared_until(passage.raw_path, passage.query)
+        return lend(headers, until - int(self.tools.gate.wall()))
 
     async def _begin_image(self, message: Message) -> None:
         message = lowered(message)
@@ -283,7 +293,8 @@ class Responder:
             if self.tools.shadow:
                 await self.to(self._start)
             else:
-                await self.to({**self._start, "headers": keep_private(headers)})
+                keep = keep_private if self.tools.lending is None else self._lend
+                await self.to({**self._start, "headers": keep(headers)})
         elif self.status == 304:  # the client has the bytes already; none are sent
             self.handle = self.to
             await self.to({**self._start, "headers": keep_private(self._start["headers"])})

@@ -281,6 +281,14 @@ class Grants:
             return _Known(Terms(int(start, 16), -(-2 * self._window // 60)), NOBODY)
         return _FORGED  # it may be of a key that is gone: this version does not tell
 
+    def shared_until(self, raw_path: bytes, query: bytes) -> int:
+        """Return when the grant ends that opened an original to whoever has its URL; 0 where another grant did, or none.
+
+        The arguments are those of a request that was ``read``; the result is in seconds since 1970.
+        """
+        known = self._ring.verified.get((raw_path, query))
+        return known.end if known is not None and known.grant is WHOLE and not known.terms.binding else 0
+
     def opened(self, raw_path: bytes) -> bytes | None:
         """Return the path that an opaque one stands for, as a browser would send it; None for any other."""
         opaque = self._ring.opaque

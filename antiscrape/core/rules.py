@@ -169,6 +169,7 @@ class GrantRules:
     feeds: Rendition | None = Rendition.MARKED
     outside: int = 7 * 86_400  # seconds; their window
     opaque: str = ""  # the path below which the pictures of pages have paths that tell nothing; "" for none
+    shared_caches: bool = False  # whether a CDN may keep the originals that unbound grants open
     # What an image request gets at best that has no grant, or one that is not valid.
     missing: Rendition = Rendition.PREVIEW
     expired: Rendition = Rendition.PREVIEW

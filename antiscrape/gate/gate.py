@@ -81,7 +81,7 @@ class Gate:
         self.ledger = ledger
         self.grants = self._grants = grants
         self.clock = self._clock = clock
-        self._wall = wall
+        self.wall = self._wall = wall
         self._networks = networks
         self._roles = roles
         self._spread = spread

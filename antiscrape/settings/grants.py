@@ -84,6 +84,11 @@ class Grants(Table):
     outside: Annotated[Duration, lasting("1min", "90d")] = Field(
         default=604_800.0, description="The window of grants in cards and feeds."
     )
+    shared_caches: bool = Field(
+        default=False,
+        description="Let a CDN keep the originals that grants open, by URL and until the grant ends. Whoever has the URL then "
+        "has the picture from the CDN, and what it serves is judged by nobody and counts in no budget.",
+    )
     opaque: Annotated[str, AfterValidator(_folder)] = Field(
         default="",
         max_length=64,
@@ -110,7 +115,7 @@ class Grants(Table):
     )
 
     def contradictions(self) -> Iterator[Remark]:
-        """Yield what a harvester gets by leaving its grants away, and sealed paths that would need grants as they are."""
+        """Yield what defeats its own purpose: sealed paths that need grants as they are, or less for a grant than for none."""
         for prefix in self.prefixes if self.opaque else ():
             if self.opaque.startswith(prefix.rstrip("/") + "/"):
                 yield ("opaque",), f"lies within {prefix}, which grants.prefixes protects"
@@ -118,6 +123,14 @@ class Grants(Table):
             if _RANK[getattr(self, name)] > _RANK[self.missing]:
                 words = f"is less than grants.missing ({self.missing.value}): whoever leaves the grant away gets more"
                 yield (name,), words
+
+    def doubts(self) -> Iterator[Remark]:
+        """Yield a cache that has nothing to keep."""
+        if self.shared_caches and self.binding != "none":
+            yield (
+                ("shared_caches",),
+                f"is no use where every {self.binding} has URLs of its own (grants.binding)",
+            )
 
     def rules(self) -> GrantRules:
         """Return what the core is told."""

@@ -338,7 +338,7 @@ class Settings(Table):
 
     def doubts(self) -> Iterator[Remark]:
         """Yield the doubts of every table, and the signals of which one alone bans."""
-        for name in ("images", "renditions", "record"):
+        for name in ("images", "renditions", "grants", "record"):
             yield from _within((name,), getattr(self, name))
         if not self.renditions.mark_font and any(ord(letter) > LAST_LATIN for letter in self.images.mark):
             yield (

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antiscrape.asgi.caching import etag_matches, keep_private, mark_tags, read_range, unmark_tags
+from antiscrape.asgi.caching import etag_matches, keep_private, lend, mark_tags, read_range, unmark_tags
 from tests.costs import ends
 
 
@@ -126,3 +126,31 @@ def test_a_window_is_part_of_a_pages_tag() -> None:
     assert unmark_tags(b'W/"abc-as1e"', (b"-as1f", b"-as-abc")) == b""
     assert unmark_tags(b'"abc"', (b"-as1f", b"-as-abc")) == b""
     assert unmark_tags(b"*", (b"-as1f", b"-as-abc")) == b""
+
+
+@pytest.mark.security("J1")
+@pytest.mark.parametrize(
+    ("said", "seconds", "expected"),
+    [
+        (b"", 600, b"public, s-maxage=600"),
+        (b"max-age=60", 600, b"public, max-age=60, s-maxage=60"),
+        (b"public, max-age=31536000, immutable", 600, b"public, max-age=31536000, immutable, s-maxage=600"),
+        (b"s-maxage=30, max-age=9, stale-while-revalidate=99", 600, b"public, max-age=9, s-maxage=30"),
+        (b"max-age=60", 0, b"private, max-age=60"),
+        (b"max-age=60", -5, b"private, max-age=60"),
+        (b"private, max-age=60", 600, b"private, max-age=60"),
+        (b"no-store", 600, b"private, no-store"),
+        (b"No-Cache", 600, b"private, no-cache"),
+    ],
+)
+def test_what_is_lent_to_shared_caches_ends_with_its_grant(
+    said: bytes, seconds: int, expected: bytes
+) -> None:
+    fields = [(b"content-type", b"image/jpeg"), (b"cdn-cache-control", b"max-age=99999")]
+    lent = lend([*fields, *([(b"cache-control", said)] if said else [])], seconds)
+    assert dict(lent)[b"cache-control"] == expected
+    assert b"cdn-cache-control" not in dict(lent)
+
+
+def test_an_answer_that_sets_a_cookie_is_lent_to_nobody() -> None:
+    assert dict(lend([(b"set-cookie", b"a=b")], 600))[b"cache-control"] == b"private"

@@ -155,3 +155,28 @@ def test_a_page_that_is_bound_is_not_current_in_another_network() -> None:
         assert again.get(b"etag").startswith(b'W/"page-as')
 
     live(replace(RULES, binding="network"), visit)
+
+
+@pytest.mark.security("J1")
+def test_a_cdn_keeps_what_everybody_with_the_url_may_have_and_no_longer() -> None:
+    async def visit(put: House) -> None:
+        url = await shown(put)
+        put.clock.tick(100)
+        lent = (await put.ask(url, person())).get(b"cache-control")
+        assert lent.startswith(b"public, s-maxage=")
+        ends = (int(put.clock.epoch) - 100) // 900 * 900 + 1800
+        assert int(lent.rpartition(b"=")[2]) <= ends - put.clock.epoch
+        for other in (url.partition("?")[0], url + "x", url.replace("/1.jpg", "/2.jpg")):
+            answer = await put.ask(other, person())
+            assert b"public" not in answer.get(b"cache-control")
+        put.clock.tick(1800)
+        assert b"public" not in (await put.ask(url, person())).get(b"cache-control")
+
+    async def kept(put: House) -> None:
+        answer = await put.ask(await shown(put), person())
+        assert answer.body == photo()
+        assert answer.get(b"cache-control") == b"private"
+
+    live(replace(RULES, shared_caches=True), visit)
+    live(RULES, kept)
+    live(replace(RULES, shared_caches=True, binding="network"), kept)

@@ -169,6 +169,7 @@ CHANGED: dict[str, dict[str, Any]] = {
         "feeds": "original",
         "outside": "1d",
         "opaque": "/p/",
+        "shared_caches": True,
         "missing": "refused",
         "expired": "refused",
         "foreign": "refused",
