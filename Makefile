@@ -10,7 +10,7 @@ COMPILE := env -u PIP_FIND_LINKS $(BIN)/python -m piptools compile --quiet --gen
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench load trial trial-corpus trial-trace crowds simulate fuzz config locks clean
+.PHONY: help demo test check format bench load trial trial-corpus trial-faces trial-trace crowds simulate fuzz config locks clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -46,6 +46,9 @@ trial-corpus: $(VENV)/.dev ## recorded scrapers and people, judged on their own 
 trial-trace: $(VENV)/.dev ## what the marks in pixels survive, beside others' (an hour; ARGS="--photos 3 --unmarked 100")
 	$(BIN)/python -m loadtests.trace $(ARGS)
 
+trial-faces: $(VENV)/.dev ## face recognisers against what harvesters get (ARGS=--quick: minutes)
+	$(BIN)/python -m loadtests.faces $(ARGS)
+
 crowds: $(VENV)/.dev ## botnets and crowds of people before the real gate, in virtual time
 	$(BIN)/python -m loadtests.crowds $(ARGS)
 
@@ -63,6 +66,7 @@ locks: $(VENV)/.dev ## resolve the dependencies anew (several minutes)
 	$(COMPILE) --extra demo -c locks/dev.txt -o locks/demo.txt pyproject.toml locks/build.in
 	$(COMPILE) --extra serve --extra verify --extra networks --extra workers -c locks/dev.txt -o locks/serve.txt pyproject.toml
 	$(COMPILE) -c locks/dev.txt -o locks/build.txt locks/build.in
+	$(COMPILE) -o locks/faces.txt locks/faces.in
 	@# the package itself stands among its extras' needs, with this folder's path
 	sed -i -e '/^# WARNING: pip install/d' -e '/^# Consider using a hashable/d' -e '/^antiscrape @ /,/^    # via/d' locks/dev.txt locks/demo.txt locks/serve.txt
 

@@ -38,8 +38,8 @@ class Environment(NamedTuple):
         return "" if done.returncode == 0 else lines[-1][:160]
 
 
-def prepare(*, venv: Path = VENV, lock: Path = LOCK) -> Environment:
-    """Return the peers' environment, made or renewed where needed; never raise for what cannot be installed."""
+def prepare(*, venv: Path = VENV, lock: Path = LOCK, what: str = "the peers") -> Environment:
+    """Return the environment of ``what``, made or renewed where needed; never raise for what cannot be installed."""
     python = venv / "bin" / "python"
     wanted = sha256(lock.read_bytes() + sys.version.encode()).hexdigest()
     stamp = venv / "lock.sha256"
@@ -52,7 +52,7 @@ def prepare(*, venv: Path = VENV, lock: Path = LOCK) -> Environment:
         install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
         fault = _run([str(python), *install, "-r", str(lock)])
     if fault:
-        return Environment(sys.executable, f"the peers could not be installed: {fault}")
+        return Environment(sys.executable, f"{what} could not be installed: {fault}")
     stamp.write_text(wanted)
     return Environment(str(python))
 

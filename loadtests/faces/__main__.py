@@ -1,0 +1,133 @@
+"""``make trial-faces``: whether face recognisers find anybody in what harvesters get.
+
+Prints a table, and writes ``artifacts/trial-faces/report.json`` and ``report.html``. Ends with 1 where a goal is missed.
+``--quick`` takes a few minutes, a full run half an hour, most of it in the recognisers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from loadtests.faces.attacks import ATTACKS, Known
+from loadtests.faces.environment import CACHE, ROOT, prepared
+from loadtests.faces.photos import Photo, carried, found_groups, portraits, with_faces
+from loadtests.faces.recognisers import RECOGNISERS, Nets
+from loadtests.faces.renditions import Variant, served, variants
+from loadtests.faces.report import Results, Sheet, page, text
+from loadtests.faces.trial import Trial
+
+ARTIFACTS = ROOT / "artifacts" / "trial-faces"
+#: What ``--quick`` leaves: the fastest recogniser and dlib's, and the attacks that did best against weak renditions.
+QUICK_ATTACKS = ("as served", "unsharp", "Wiener 2 %")
+QUICK_RECOGNISERS = ("dlib", "mobilefacenet")
+QUICK_VARIANTS = ("preview", "preview, no detector")
+#: Attacks that the page shows.
+_SHOWN = ("unsharp", "Wiener 2 %", "inpaint")
+
+
+def arguments(given: list[str] | None = None) -> argparse.Namespace:
+    """Return what was asked for on the command line."""
+    parser = argparse.ArgumentParser(prog="make trial-faces", description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--quick", action="store_true", help="fewer attacks, recognisers and renditions")
+    parser.add_argument("--people", type=int, default=99, help="how many people at most")
+    parser.add_argument(
+        "--variants", default="", help="renditions, with ; between: " + "; ".join(v.name for v in variants())
+    )
+    parser.add_argument(
+        "--attacks", default="", help="with ; between: " + "; ".join(ATTACKS).replace("%", "%%")
+    )
+    parser.add_argument(
+        "--recognisers", default="", help="with ; between: " + "; ".join(r.name for r in RECOGNISERS)
+    )
+    parser.add_argument(
+        "--python", default="", help="a Python that has the recognisers, instead of one of its own"
+    )
+    parser.add_argument("--out", type=Path, default=ARTIFACTS, help="where the report goes")
+    return parser.parse_args(given)
+
+
+def main(given: list[str] | None = None) -> int:
+    """Run the trial and write its report; return 1 where a goal is missed, 2 where nothing could be tried."""
+    asked = arguments(given)
+    ready = prepared()
+    with Nets(asked.python or ready.python, ready.weights, memory=CACHE / "vectors") as nets:
+        missing = {**ready.missing, **nets.missing}
+        if not nets.finds or not nets.names:
+            print("nothing can be tried:", *(f"{name}: {why}" for name, why in missing.items()), sep="\n  ")
+            return 2
+        trial = _opened(asked, nets)
+        trial.clean()
+        chosen = variants(_names(asked.variants, QUICK_VARIANTS if asked.quick else ()))
+        for variant in chosen:
+            trial.run(variant)
+    if not trial.people:
+        missing["people"] = "ANTISCRAPE_SHARED names no folder with faces/, so that ranks are not known"
+    results = Results(
+        trial.cells,
+        likeness=trial.likeness,
+        clear=tuple(variant.name for variant in chosen if variant.clear),
+        limits=trial.limits,
+        placeholders=trial.placeholders,
+        missing=missing,
+        people=len(trial.people),
+        probes=sum(len(photos) - 1 for photos in trial.people.values()),
+        sheets=_sheets(chosen),
+    )
+    print(text(results))
+    asked.out.mkdir(parents=True, exist_ok=True)
+    (asked.out / "report.json").write_text(json.dumps(results.as_json(), indent=1))
+    (asked.out / "report.html").write_text(page(results))
+    return 1 if results.missed() else 0
+
+
+def _opened(asked: argparse.Namespace, nets: Nets) -> Trial:
+    names = _names(asked.recognisers, QUICK_RECOGNISERS if asked.quick else ())
+    began = time.monotonic()
+
+    def note(words: str) -> None:
+        print(f"{time.monotonic() - began:6.0f} s  {words}", file=sys.stderr, flush=True)
+
+    shared = Path(os.environ.get("ANTISCRAPE_SHARED", "/nowhere")) / "faces"
+    note("finding faces")
+    people = portraits(shared, nets, people=asked.people) if shared.is_dir() else {}
+    groups = [with_faces(photo, nets) for photo in carried()]
+    return Trial(
+        nets,
+        people,
+        groups + (found_groups(shared, nets) if shared.is_dir() else []),
+        recognisers=tuple(
+            one for one in RECOGNISERS if one.name in nets.names and (not names or one.name in names)
+        ),
+        attacks=_names(asked.attacks, QUICK_ATTACKS if asked.quick else tuple(ATTACKS)),
+        repeated=not asked.quick,
+        note=note,
+    )
+
+
+def _names(asked: str, otherwise: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name.strip() for name in asked.split(";") if name.strip()) or otherwise
+
+
+def _sheets(chosen: list[Variant]) -> list[Sheet]:
+    """Return a sheet for each photo that packages carry: the original, its renditions, what restorations make of them."""
+    photos: list[Photo] = carried()
+    sheets = []
+    got = {variant.name: served(variant, photos) for variant in chosen if variant.name != "original"}
+    for place, photo in enumerate(photos):
+        pictures = [("original", photo.picture)]
+        for name, those in got.items():
+            picture = those[place].picture
+            pictures.append((f"{name}, {len(those[place].body) / 1000:.1f} kB", picture))
+            if name == "preview":
+                pictures += [(f"{name}, {attack}", ATTACKS[attack](picture, Known())) for attack in _SHOWN]
+        sheets.append(Sheet(photo.name, tuple(pictures)))
+    return sheets
+
+
+if __name__ == "__main__":
+    sys.exit(main())
