@@ -15,6 +15,7 @@ from pathlib import Path
 
 from loadtests.faces.attacks import ATTACKS, Known
 from loadtests.faces.environment import CACHE, ROOT, prepared
+from loadtests.faces.matching import Matcher
 from loadtests.faces.photos import Photo, carried, found_groups, portraits, with_faces
 from loadtests.faces.recognisers import RECOGNISERS, Nets
 from loadtests.faces.renditions import Variant, served, variants
@@ -25,6 +26,7 @@ ARTIFACTS = ROOT / "artifacts" / "trial-faces"
 #: What ``--quick`` leaves: the fastest recogniser and dlib's, and the attacks that did best against weak renditions.
 QUICK_ATTACKS = ("as served", "unsharp", "Wiener 2 %")
 QUICK_RECOGNISERS = ("dlib", "mobilefacenet")
+QUICK_SCENES = ("same photo", "portraits", "alike", "groups", "turned")
 QUICK_VARIANTS = ("preview", "preview, no detector")
 #: Attacks that the page shows.
 _SHOWN = ("unsharp", "Wiener 2 %", "inpaint")
@@ -61,17 +63,17 @@ def main(given: list[str] | None = None) -> int:
             print("nothing can be tried:", *(f"{name}: {why}" for name, why in missing.items()), sep="\n  ")
             return 2
         trial = _opened(asked, nets)
-        trial.clean()
+        trial.matcher.learn(trial.people)
         chosen = variants(_names(asked.variants, QUICK_VARIANTS if asked.quick else ()))
         for variant in chosen:
             trial.run(variant)
     if not trial.people:
         missing["people"] = "ANTISCRAPE_SHARED names no folder with faces/, so that ranks are not known"
     results = Results(
-        trial.cells,
+        trial.matcher.cells,
         likeness=trial.likeness,
         clear=tuple(variant.name for variant in chosen if variant.clear),
-        limits=trial.limits,
+        limits=trial.matcher.limits,
         placeholders=trial.placeholders,
         missing=missing,
         people=len(trial.people),
@@ -96,15 +98,13 @@ def _opened(asked: argparse.Namespace, nets: Nets) -> Trial:
     note("finding faces")
     people = portraits(shared, nets, people=asked.people) if shared.is_dir() else {}
     groups = [with_faces(photo, nets) for photo in carried()]
+    chosen = tuple(one for one in RECOGNISERS if one.name in nets.names and (not names or one.name in names))
     return Trial(
-        nets,
+        Matcher(nets, chosen),
         people,
         groups + (found_groups(shared, nets) if shared.is_dir() else []),
-        recognisers=tuple(
-            one for one in RECOGNISERS if one.name in nets.names and (not names or one.name in names)
-        ),
         attacks=_names(asked.attacks, QUICK_ATTACKS if asked.quick else tuple(ATTACKS)),
-        repeated=not asked.quick,
+        scenes=_names(asked.scenes, QUICK_SCENES if asked.quick else ()),
         note=note,
     )
 

@@ -172,15 +172,6 @@ def mark_of(pictures: Sequence[Image.Image]) -> Mask | None:
     return mask if mask.any() else None
 
 
-def averaged(pictures: Sequence[Image.Image]) -> Image.Image:
-    """Return the mean of several renditions of one picture, brought to the largest one's size."""
-    size = max((picture.size for picture in pictures), key=max)
-    total = np.zeros((size[1], size[0], 3))
-    for picture in pictures:
-        total += np.asarray(picture.convert("RGB").resize(size, _BICUBIC), np.float64)
-    return _image(total / len(pictures))
-
-
 ATTACKS: dict[str, Callable[[Image.Image, Known], Image.Image]] = {
     "as served": served,
     "Lanczos": enlarged,

@@ -29,8 +29,8 @@ PORTRAIT = 1000
 LARGEST = 1600
 #: Where the detector looks for a portrait's face, and for those of a group; pixels of the long side.
 _LOOK_PORTRAIT, _LOOK_GROUP = 500, 1600
-#: A group's places, columns by rows, and how many pixels of the portrait stand in each: faces of 3 to 9 % of 1600.
-_COLUMNS, _ROWS, _PLACE = 4, 3, 400
+#: People in a group, the side in pixels of the place that each has, and how many pixels of the portrait stand there.
+GROUP, _PLACE = 12, 400
 _TILES = (400, 320, 250, 200, 160, 130)
 #: A detector's score from which a face of a group photo counts as one.
 _SURE = 0.2
@@ -113,6 +113,19 @@ class Photo(NamedTuple):
         subjects = tuple(subject._replace(points=subject.points * factor) for subject in self.subjects)
         return Photo(self.name, self.picture.resize(size, Image.Resampling.LANCZOS), subjects)
 
+    def turned(self, degrees: float) -> Photo:
+        """Return the photo turned against the clock, on a canvas that holds all of it."""
+        picture = self.picture.rotate(
+            degrees, Image.Resampling.BICUBIC, expand=True, fillcolor=(128, 128, 128)
+        )
+        angle = np.radians(degrees)
+        turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+        before, after = np.array(self.picture.size) / 2, np.array(picture.size) / 2
+        subjects = tuple(
+            subject._replace(points=(subject.points - before) @ turn.T + after) for subject in self.subjects
+        )
+        return Photo(f"{self.name} turned", picture, subjects)
+
 
 #: Landmarks of iBUG's 68 in the order that their mirror images have: jaw, brows, nose, eyes, lips.
 _MIRROR = (
@@ -156,17 +169,15 @@ def portrait(path: Path, person: str, nets: Nets) -> Photo | None:
     return Photo(path.stem, picture, (Subject(person, nearest.points),))
 
 
-def composed(photos: Sequence[Photo]) -> list[Photo]:
-    """Return groups of up to twelve portraits, each 3 to 9 % of the long side, on a backdrop of their own."""
+def composed(photos: Sequence[Photo], *, columns: int = 4) -> list[Photo]:
+    """Return groups of twelve portraits in ``columns``, each on a backdrop of its own; 4: faces of 3 to 9 % of 1600."""
     groups: list[Photo] = []
-    for start in range(0, len(photos), _COLUMNS * _ROWS):
-        part = photos[start : start + _COLUMNS * _ROWS]
-        canvas = Image.new("RGB", (_COLUMNS * _PLACE, _ROWS * _PLACE), (120, 120, 120))
+    for start in range(0, len(photos), GROUP):
+        canvas = Image.new("RGB", (columns * _PLACE, GROUP // columns * _PLACE), (120, 120, 120))
         subjects: list[Subject] = []
-        for place, photo in enumerate(part):
-            side = _TILES[(place + start) % len(_TILES)]
-            small = photo.sized(side)
-            left, top = place % _COLUMNS * _PLACE, place // _COLUMNS * _PLACE
+        for place, photo in enumerate(photos[start : start + GROUP]):
+            small = photo.sized(_TILES[(place + start) % len(_TILES)])
+            left, top = place % columns * _PLACE, place // columns * _PLACE
             backdrop = small.picture.resize((_PLACE, _PLACE)).filter(ImageFilter.GaussianBlur(40))
             canvas.paste(backdrop, (left, top))
             left, top = left + (_PLACE - small.picture.width) // 2, top + (_PLACE - small.picture.height) // 2

@@ -14,16 +14,24 @@ from antiscrape.core.rules import ImageRules
 from antiscrape.core.verdict import Rendition
 from antiscrape.images.renderer import PillowRenderer
 from antiscrape.ports import Wanted
-from loadtests.faces import attacks
+from loadtests.faces import attacks, metrics
+from loadtests.faces.recognisers import RECOGNISERS, chip, fitted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from antiscrape.ports import Rendered
     from loadtests.faces.photos import Photo
 
 #: Requests that a harvester makes for one picture, to average what it gets.
 COPIES = 10
+_SIZES = tuple(float(size) for size in np.linspace(1.0, 0.55, COPIES))
+#: What each cut leaves out, as shares of width and height: left, top, right, bottom.
+_CUTS = tuple(
+    (0.03 * (i % 4), 0.04 * (i % 3), 0.03 * ((i + 2) % 4), 0.04 * ((i + 1) % 3)) for i in range(COPIES)
+)
 _ACCEPTS = (b"image/avif,image/webp,*/*", b"image/webp,*/*", b"image/png,*/*", b"image/jpeg", b"*/*")
 
 
@@ -38,6 +46,13 @@ class Variant(NamedTuple):
     rules: ImageRules
     judged: bool
     clear: bool = False
+
+
+class Sample(NamedTuple):
+    """A picture, and the photo whose view it shows."""
+
+    photo: Photo
+    picture: Image.Image
 
 
 class Served(NamedTuple):
@@ -89,59 +104,69 @@ def served(variant: Variant, photos: Sequence[Photo]) -> list[Served]:
     return rendered(variant, orders)
 
 
-def ten_copies(variant: Variant, photos: Sequence[Photo]) -> list[Image.Image]:
-    """Return the mean of what ten clients get who ask for ten sizes of each photo in different formats."""
-    sizes = np.linspace(1.0, 0.55, COPIES)
-    orders = [
-        (
-            photo.sized(round(max(photo.picture.size) * size)).encoded(quality=90 - taker),
-            _wanted(variant, photo, taker),
-        )
-        for photo in photos
-        for taker, size in enumerate(sizes, start=1)
-    ]
-    frames = [one.picture for one in rendered(variant, orders)]
-    return [attacks.averaged(frames[start : start + COPIES]) for start in range(0, len(frames), COPIES)]
+def ten_sizes(variant: Variant, photos: Sequence[Photo]) -> list[list[Sample]]:
+    """Return what ten clients get who ask for each photo in ten sizes and in different formats."""
+    return _each_of_ten(
+        variant, [photo.sized(round(max(photo.picture.size) * size)) for photo in photos for size in _SIZES]
+    )
 
 
-def ten_crops(variant: Variant, photos: Sequence[Photo]) -> list[Image.Image]:
-    """Return what ten differently cropped thumbnails of each photo tell of it, laid over each other.
+def ten_crops(variant: Variant, photos: Sequence[Photo]) -> list[list[Sample]]:
+    """Return what ten clients get who ask for ten cuts of each photo, as sites make them for their pages.
 
-    Sites serve one photo in several cuts. Cells of each lie elsewhere in the photo, so that their mean has finer steps
-    than any of them (super-resolution from several frames: Irani and Peleg, 1991).
+    Cells of each lie elsewhere in the photo, so that their mean has finer steps than any of them (super-resolution from
+    several frames: Irani and Peleg, 1991); and the detector sees ten pictures, of which it must miss only one.
     """
-    shares = [
-        (0.03 * (i % 4), 0.04 * (i % 3), 0.03 * ((i + 2) % 4), 0.04 * ((i + 1) % 3)) for i in range(COPIES)
-    ]
+    return _each_of_ten(variant, [photo.cropped(*cut) for photo in photos for cut in _CUTS])
+
+
+def _each_of_ten(variant: Variant, asked: Sequence[Photo]) -> list[list[Sample]]:
+    takers = [1 + place % COPIES for place in range(len(asked))]
     orders = [
-        (photo.cropped(*share).encoded(), _wanted(variant, photo, taker))
-        for photo in photos
-        for taker, share in enumerate(shares, start=1)
+        (photo.encoded(quality=90 - taker), _wanted(variant, photo, taker))
+        for photo, taker in zip(asked, takers, strict=True)
     ]
-    frames = [one.picture for one in rendered(variant, orders)]
-    return [
-        _laid_over(frames[place * COPIES : (place + 1) * COPIES], shares, photo.picture.size)
-        for place, photo in enumerate(photos)
-    ]
+    got = [Sample(photo, one.picture) for photo, one in zip(asked, rendered(variant, orders), strict=True)]
+    return [got[start : start + COPIES] for start in range(0, len(got), COPIES)]
 
 
-def _laid_over(
-    frames: Sequence[Image.Image], shares: Sequence[tuple[float, float, float, float]], size: tuple[int, int]
-) -> Image.Image:
-    scale = min(1.0, attacks.WORKING / max(size))
-    width, height = round(size[0] * scale), round(size[1] * scale)
-    total, weight = np.zeros((height, width, 3)), np.full((height, width, 1), 1e-9)
-    for frame, (left, top, right, bottom) in zip(frames, shares, strict=True):
-        box = (
-            round(left * width),
-            round(top * height),
-            round((1 - right) * width),
-            round((1 - bottom) * height),
-        )
-        part = frame.convert("RGB").resize((box[2] - box[0], box[3] - box[1]), Image.Resampling.BICUBIC)
-        total[box[1] : box[3], box[0] : box[2]] += np.asarray(part, np.float64)
-        weight[box[1] : box[3], box[0] : box[2]] += 1
+def averaged(samples: Sequence[Sample]) -> Image.Image:
+    """Return the mean of several renditions of one photo, laid over each other by where the first face is in each.
+
+    The view is the first one's.
+    """
+    first = samples[0]
+    scale = min(1.0, attacks.WORKING / max(first.photo.picture.size))
+    size = (round(first.photo.picture.width * scale), round(first.photo.picture.height * scale))
+    here = first.photo.subjects[0].points * scale
+    total, weight = np.zeros((size[1], size[0], 3)), np.full((size[1], size[0], 1), 1e-9)
+    for sample in samples:
+        back = np.array(sample.picture.size) / np.array(sample.photo.picture.size)
+        turn, shift = fitted(here, sample.photo.subjects[0].points * back)
+        matrix = (turn[0, 0], turn[0, 1], shift[0], turn[1, 0], turn[1, 1], shift[1])
+        whole = Image.new("L", sample.picture.size, 1)
+        part = sample.picture.transform(size, Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC)
+        total += np.asarray(part, np.float64)
+        weight[..., 0] += np.asarray(whole.transform(size, Image.Transform.AFFINE, matrix))
     return Image.fromarray(np.clip(total / weight, 0, 255).astype(np.uint8))
+
+
+def sharpest(samples: Sequence[Sample]) -> Sample:
+    """Return the rendition in which most is left of the first face: the strongest edges between jaw and brows."""
+    return max(samples, key=_edges)
+
+
+def _edges(sample: Sample) -> float:
+    seen = chip(sample.picture, _in(sample), RECOGNISERS[1])
+    grey = metrics.luminance(seen)[16:96, 16:96]
+    return float(np.abs(np.diff(grey, axis=0)).mean() + np.abs(np.diff(grey, axis=1)).mean())
+
+
+def _in(sample: Sample) -> NDArray[np.float64]:
+    """Return the first face's landmarks in pixels of the rendition."""
+    scale = np.array(sample.picture.size) / np.array(sample.photo.picture.size)
+    points: NDArray[np.float64] = sample.photo.subjects[0].points * scale
+    return points
 
 
 def _wanted(variant: Variant, photo: Photo, taker: int) -> Wanted:

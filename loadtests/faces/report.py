@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-    from loadtests.faces.trial import Cell
+    from loadtests.faces.matching import Cell
 
 #: Most of the probes that may be nearest to the right person, and of the pairs that may pass for one person's.
 RANK_GOAL, MATCH_GOAL = 0.05, 0.01

@@ -1,14 +1,13 @@
-"""The faces trial itself: what each recogniser makes of each rendition after each attack.
+"""The faces trial itself: each rendition in every scene, after every attack.
 
-The gallery is what a harvester got, the probes are photos that it meets later. A face of the gallery is looked at twice: where
-the detector finds it in the rendition, and where it was in the original, which a harvester could know. A face that the
-rendition failed to hide therefore counts with all that it leaks.
+Scenes are portraits (one of each person), five pictures of each person, groups, long strips, turned pictures, and real
+group photos in which each face is held against itself in the mirror, the easiest probe that there is.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -16,202 +15,141 @@ from PIL import Image
 from antiscrape.core.verdict import Rendition
 from loadtests.faces import learned, metrics
 from loadtests.faces.attacks import ATTACKS, Known, mark_of, sharpened, working
+from loadtests.faces.matching import Matcher, Side, known_chips
 from loadtests.faces.photos import Photo, composed
-from loadtests.faces.recognisers import RECOGNISERS, Nets, Recogniser, chip
-from loadtests.faces.renditions import Variant, served, ten_copies, ten_crops
+from loadtests.faces.recognisers import chip
+from loadtests.faces.renditions import Sample, averaged, served, sharpest, ten_crops, ten_sizes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from loadtests.faces.metrics import Floats, Share
-    from loadtests.faces.renditions import Served
+    from loadtests.faces.renditions import Variant
 
-    Chip = NDArray[np.uint8]
-    Points = NDArray[np.float64]
-
-#: Pairs of different people that may pass for one, of those of clean photos.
-FALSE_ACCEPTS = 1e-3
 #: Pixels of the long side at which the harvester's detector looks at renditions: portraits, groups.
 _LOOK, _LOOK_GROUP = 480, 1200
-#: Attacks that group photos are tried with: the faces in them are small, and restorations bring back nothing more.
+#: Attacks that group photos are tried with, for the faces in them are small and restorations bring back nothing more, and
+#: after which the detector is tried; after the others, a harvester who knows where the face was does no worse.
 _BRIEFLY = ("as served", "unsharp")
-
-
-class Cell(NamedTuple):
-    """One figure: ``rank`` and ``match`` (rank-1, and true matches at the clean threshold) of one recogniser.
-
-    ``apart`` is as ``match``, at a threshold that the renditions' own pairs set; ``seen`` how many of the faces a detector
-    found in the rendition. Where no rank makes sense (each face is its own person), ``rank`` is of nothing.
-    """
-
-    scene: str
-    variant: str
-    attack: str
-    recogniser: str
-    rank: Share
-    match: Share
-    apart: Share
-    seen: Share
-    judged: bool
-
-
-class Sample(NamedTuple):
-    """A rendition's look, and how it was got."""
-
-    photo: Photo
-    picture: Image.Image
+#: Degrees by which photos are turned that nobody set upright.
+_TURNS = (90, 180, 270, 35, -35)
 
 
 @dataclass(slots=True)
 class Trial:
-    """What is tried, with whom and by which recognisers; ``cells`` grows as it goes."""
+    """What is tried and with whom; ``matcher`` collects the figures.
 
-    nets: Nets
+    ``likeness`` becomes the similarity outside faces by variant, ``placeholders`` how many renditions showed nothing.
+    ``note`` is told how far it is.
+    """
+
+    matcher: Matcher
     people: dict[str, list[Photo]]
     groups: list[Photo]
-    recognisers: tuple[Recogniser, ...] = RECOGNISERS
     attacks: tuple[str, ...] = tuple(ATTACKS)
-    repeated: bool = True
+    scenes: tuple[str, ...] = ()
     note: Callable[[str], None] = lambda _: None
-    cells: list[Cell] = field(default_factory=list)
-    placeholders: dict[str, int] = field(default_factory=dict)
-    limits: dict[str, float] = field(default_factory=dict)
     likeness: dict[str, float] = field(default_factory=dict)
-    _clean: dict[str, dict[str, list[Floats]]] = field(default_factory=dict)
-
-    def clean(self) -> None:
-        """Look at the originals, and set each recogniser's threshold by pairs of different people."""
-        for recogniser in self.recognisers:
-            rows = {
-                person: [self._clean_vector(recogniser, photo) for photo in photos]
-                for person, photos in self.people.items()
-            }
-            self._clean[recogniser.name] = rows
-            self.limits[recogniser.name] = recogniser.usual
-            vectors = [row for those in rows.values() for row in those]
-            who = [person for person, those in rows.items() for _ in those]
-            if len(rows) >= 10:
-                matrix = metrics.distances(vectors, vectors, cosine=recogniser.cosine)
-                upper = np.triu(~metrics.same(who, who), 1)
-                self.limits[recogniser.name] = metrics.threshold(matrix[upper], FALSE_ACCEPTS)
+    placeholders: dict[str, int] = field(default_factory=dict)
 
     def run(self, variant: Variant) -> None:
         """Try one rendition in every scene."""
+        scenes: dict[str, Callable[[Variant], None]] = {"same photo": self._same}
         if self.people:
-            self._portraits(variant)
-        self._real_groups(variant)
+            scenes["portraits"] = self._portraits
+        if self.people and variant.rendition is not Rendition.ORIGINAL:
+            scenes |= {
+                "alike": self._alike,
+                "ten copies": self._ten,
+                "five of each": self._five,
+                "groups": self._groups,
+                "turned": self._turned,
+            }
+        for name, scene in scenes.items():
+            if not self.scenes or name in self.scenes:
+                self.note(f"{variant.name}: {name}")
+                scene(variant)
+
+    @property
+    def _gallery(self) -> list[Photo]:
+        return [photos[0] for photos in self.people.values()]
 
     def _portraits(self, variant: Variant) -> None:
-        gallery = [photos[0] for photos in self.people.values()]
-        others = [photo for photos in self.people.values() for photo in photos[1:]]
-        self.note(f"{variant.name}: portraits")
-        got = self._served(variant, gallery)
-        mark = mark_of([sample.picture for sample in got])
+        got = self._served(variant, self._gallery)
         if variant.rendition is Rendition.ORIGINAL:
             self._against_clean(variant, "portraits", "as served", got)
             return
         self.likeness[variant.name] = likeness(got)
+        mark = mark_of([sample.picture for sample in got])
         for attack in self.attacks:
-            self._against_clean(variant, "portraits", attack, self._attacked(got, attack, mark))
-        if self.repeated:
-            for name, made in (("ten copies", ten_copies), ("ten crops", ten_crops)):
-                means = made(variant, gallery)
-                self._against_clean(
-                    variant,
-                    "portraits",
-                    name,
-                    list(map(Sample, gallery, (sharpened(one, Known()) for one in means))),
-                )
-        self.note(f"{variant.name}: probes alike, learned, five of each, groups")
-        probes = self._served(variant, others)
-        self._alike(variant, got, probes)
-        self._learned(variant, got, probes)
-        self._five(variant)
-        groups = self._served(variant, composed(gallery))
-        for attack in _BRIEFLY:
-            self._against_clean(
-                variant, "groups", attack, self._attacked(groups, attack, None), look=_LOOK_GROUP
-            )
+            look = _LOOK if attack in _BRIEFLY else 0
+            self._against_clean(variant, "portraits", attack, _attacked(got, attack, mark), look=look)
 
-    def _served(self, variant: Variant, photos: Sequence[Photo]) -> list[Sample]:
-        got: list[Served] = served(variant, photos)
-        lost = sum(one.placeholder for one in got)
-        if lost:
-            self.placeholders[variant.name] = self.placeholders.get(variant.name, 0) + lost
-        return [Sample(photo, one.picture) for photo, one in zip(photos, got, strict=True)]
+    def _ten(self, variant: Variant) -> None:
+        """Ask ten times, in ten sizes or cuts, and take the mean, or the one in which most of the face is left."""
+        gallery = self._gallery
+        for name, made in (("ten sizes", ten_sizes), ("ten crops", ten_crops)):
+            several = made(variant, gallery)
+            means = [
+                Sample(photo, sharpened(averaged(ten), Known()))
+                for photo, ten in zip(gallery, several, strict=True)
+            ]
+            self._against_clean(variant, "portraits", f"{name}, mean", means)
+            best = [sharpest(ten) for ten in several]
+            self._against_clean(variant, "portraits", f"{name}, sharpest", best)
 
-    def _attacked(self, got: Sequence[Sample], attack: str, mark: NDArray[np.bool_] | None) -> list[Sample]:
-        made = []
-        for sample in got:
-            width, height = sample.photo.picture.size
-            scale = np.array([width, height, width, height])
-            boxes = [np.array(subject.box()) / scale for subject in sample.photo.subjects]
-            ovals = tuple((float(b[0]), float(b[1]), float(b[2]), float(b[3])) for b in boxes)
-            made.append(Sample(sample.photo, ATTACKS[attack](sample.picture, Known(ovals, mark))))
-        return made
-
-    def _against_clean(
-        self, variant: Variant, scene: str, attack: str, gallery: Sequence[Sample], *, look: int = _LOOK
-    ) -> None:
-        """Add a cell for each recogniser: probes are each person's photos but the first."""
-        chips, who, seen = self._looked_at(gallery, look)
-        for recogniser in self.recognisers:
-            vectors = self._vectors(recogniser, chips)
-            probes, owners = self._probes(recogniser, range(1, 99))
-            self._add(
-                variant, scene, attack, recogniser, probes=(probes, owners), gallery=(vectors, who), seen=seen
-            )
-
-    def _alike(self, variant: Variant, gallery: Sequence[Sample], probes: Sequence[Sample]) -> None:
-        """Let the harvester treat its probes as the gallery was treated: by asking us."""
-        chips, who, seen = self._looked_at(gallery, 0)
-        probe_chips, owners, _ = self._looked_at(probes, 0)
-        for recogniser in self.recognisers:
-            pair = (self._vectors(recogniser, probe_chips), owners)
-            vectors = (self._vectors(recogniser, chips), who)
+    def _alike(self, variant: Variant) -> None:
+        """Let the harvester have its probes treated as the gallery was, and learn from photos of other people."""
+        gallery = self._served(variant, self._gallery)
+        others = self._served(variant, [photo for photos in self.people.values() for photo in photos[1:]])
+        mine, theirs = self.matcher.look(gallery, 0), self.matcher.look(others, 0)
+        for one in self.matcher.recognisers:
             # Renditions are all alike, so that the threshold of clean photos would take any for any other.
-            self._add(
+            self.matcher.add(
+                one,
                 variant,
                 "portraits",
                 "probes alike",
-                recogniser,
-                probes=pair,
-                gallery=vectors,
-                seen=seen,
+                probes=self.matcher.side(one, theirs),
+                gallery=self.matcher.side(one, mine),
                 own=True,
             )
+        self._learned(variant, gallery, others)
 
     def _learned(self, variant: Variant, gallery: Sequence[Sample], others: Sequence[Sample]) -> None:
-        """Restore faces, and guess vectors, by what photos and renditions of other people teach."""
         samples = [*gallery, *others]
         people = [sample.photo.subjects[0].person for sample in samples]
         half = learned.halves(people)
-        given = half[: len(gallery)]
         if half.all() or not half.any():
             return
-        seen = metrics.Share(0, 0)
-        for recogniser in self.recognisers:
-            dim = [_chips(sample, (recogniser,))[0][recogniser.name] for sample in samples]
-            clear = [chip(one.photo.picture, one.photo.subjects[0].points, recogniser) for one in samples]
-            features = learned.features(dim)
-            known = features[: len(gallery)]
-            pixels = learned.across(features, learned.targets(clear), known, first=half, given_first=given)
-            restored = self.nets.embed(recogniser, learned.pictured(pixels, recogniser.size))
-            vectors = self.nets.embed(recogniser, clear, keep=True)
-            guessed = learned.across(features, vectors, known, first=half, given_first=given)
-            pair = self._probes(recogniser, range(1, 99))
+        known, given = slice(0, len(gallery)), half[: len(gallery)]
+        for one in self.matcher.recognisers:
+            features = learned.features(known_chips(samples, one))
+            clear = [chip(each.photo.picture, each.photo.subjects[0].points, one) for each in samples]
+            pixels = learned.across(
+                features, learned.targets(clear), features[known], first=half, given_first=given
+            )
+            restored = self.matcher.nets.embed(one, learned.pictured(pixels, one.size))
+            vectors = self.matcher.nets.embed(one, clear, keep=True)
+            guessed = learned.across(features, vectors, features[known], first=half, given_first=given)
             for name, rows in (("learned pixels", restored), ("learned vectors", guessed)):
-                entries = ([row[None] for row in rows], people[: len(gallery)])
-                self._add(variant, "portraits", name, recogniser, probes=pair, gallery=entries, seen=seen)
+                self.matcher.add(
+                    one,
+                    variant,
+                    "portraits",
+                    name,
+                    probes=self.matcher.probes(one, but=1),
+                    gallery=Side([row[None] for row in rows], people[known]),
+                )
 
     def _five(self, variant: Variant) -> None:
         """Give the gallery five pictures of each person: two photos, their mirrors, a tighter cut of the first."""
-        several = {person: photos for person, photos in self.people.items() if len(photos) > 2}
         pictures = [
             picture
-            for first, second, *_ in several.values()
+            for photos in self.people.values()
+            if len(photos) > 2
+            for first, second in [photos[:2]]
             for picture in (
                 first,
                 second,
@@ -220,113 +158,79 @@ class Trial:
                 first.cropped(0.1, 0.08, 0.06, 0.1),
             )
         ]
-        if not pictures:
-            return
-        chips, who, seen = self._looked_at(self._served(variant, pictures), 0)
-        for recogniser in self.recognisers:
-            vectors = (self._vectors(recogniser, chips), who)
-            pair = self._probes(recogniser, range(2, 99))
-            self._add(
-                variant, "five of each", "as served", recogniser, probes=pair, gallery=vectors, seen=seen
-            )
+        if pictures:
+            self._against_clean(variant, "five of each", "as served", self._served(variant, pictures), but=2)
 
-    def _real_groups(self, variant: Variant) -> None:
-        """Compare each face of the real photos with itself in the mirror: the easiest probe that there is."""
+    def _groups(self, variant: Variant) -> None:
+        """Put twelve people in a picture: in rows, and in one long strip."""
+        for scene, columns in (("groups", 4), ("strips", 12)):
+            got = self._served(variant, composed(self._gallery, columns=columns))
+            for attack in _BRIEFLY:
+                self._against_clean(
+                    variant, scene, attack, _attacked(got, attack, None), look=3 * columns * 100
+                )
+
+    def _turned(self, variant: Variant) -> None:
+        """Turn every photo, as cameras do that are held askew; the harvester turns them back."""
+        photos = [photo.turned(_TURNS[place % len(_TURNS)]) for place, photo in enumerate(self._gallery)]
+        self._against_clean(variant, "turned", "as served", self._served(variant, photos), look=0)
+
+    def _same(self, variant: Variant) -> None:
         photos = [photo for photo in self.groups if photo.subjects]
         if not photos:
             return
-        self.note(f"{variant.name}: real groups")
         got = self._served(variant, photos)
+        mirrors = [photo.mirrored() for photo in photos]
         for attack in _BRIEFLY[: 1 if variant.rendition is Rendition.ORIGINAL else None]:
-            chips, who, seen = self._looked_at(self._attacked(got, attack, None), _LOOK_GROUP)
-            for recogniser in self.recognisers:
-                mirrors = [
-                    np.ascontiguousarray(chip(one.picture, one.subjects[i].points, recogniser))
-                    for one in (photo.mirrored() for photo in photos)
-                    for i in range(len(one.subjects))
+            faces = self.matcher.look(_attacked(got, attack, None), _LOOK_GROUP)
+            for one in self.matcher.recognisers:
+                chips = [
+                    chip(each.picture, subject.points, one) for each in mirrors for subject in each.subjects
                 ]
-                probes = [row[None] for row in self.nets.embed(recogniser, mirrors, keep=True)]
-                vectors = (self._vectors(recogniser, chips), who)
-                self._add(
+                rows = self.matcher.nets.embed(one, chips, keep=True)
+                self.matcher.add(
+                    one,
                     variant,
                     "same photo",
                     attack,
-                    recogniser,
-                    probes=(probes, who),
-                    gallery=vectors,
-                    seen=seen,
+                    probes=Side([row[None] for row in rows], faces.people),
+                    gallery=self.matcher.side(one, faces),
+                    seen=faces.seen,
+                    ranked=False,
                 )
 
-    def _looked_at(
-        self, samples: Sequence[Sample], look: int
-    ) -> tuple[list[dict[str, list[Chip]]], list[str], Share]:
-        """Return each face's chips by recogniser, whose face it is, and how many a detector found (``look`` 0: not tried)."""
-        entries, who, hits = [], [], 0
-        for sample in samples:
-            found = [one.points for one in self.nets.find(sample.picture, look=look)] if look else []
-            for index, subject in enumerate(sample.photo.subjects):
-                scale = np.array(sample.picture.size) / np.array(sample.photo.picture.size)
-                known = subject.points * scale
-                mine = [known, *(points for points in found if _overlap(points, known))][:2]
-                hits += len(mine) > 1
-                entries.append(
-                    {
-                        one.name: [chip(sample.picture, points, one) for points in mine]
-                        for one in self.recognisers
-                    }
-                )
-                who.append(sample.photo.subjects[index].person)
-        return entries, who, metrics.Share(hits, len(who) if look else 0)
-
-    def _vectors(self, recogniser: Recogniser, entries: Sequence[dict[str, list[Chip]]]) -> list[Floats]:
-        flat = [one for entry in entries for one in entry[recogniser.name]]
-        rows = self.nets.embed(recogniser, flat)
-        ends = np.cumsum([len(entry[recogniser.name]) for entry in entries])
-        return np.split(rows, ends[:-1])
-
-    def _probes(self, recogniser: Recogniser, which: range) -> tuple[list[Floats], list[str]]:
-        rows = self._clean[recogniser.name]
-        chosen = [
-            (row, person)
-            for person, those in rows.items()
-            for place, row in enumerate(those)
-            if place in which
-        ]
-        return [row for row, _ in chosen], [person for _, person in chosen]
-
-    def _clean_vector(self, recogniser: Recogniser, photo: Photo) -> Floats:
-        one = chip(photo.picture, photo.subjects[0].points, recogniser)
-        return self.nets.embed(recogniser, [one], keep=True)
-
-    def _add(
+    def _against_clean(
         self,
         variant: Variant,
         scene: str,
         attack: str,
-        recogniser: Recogniser,
+        gallery: Sequence[Sample],
         *,
-        probes: tuple[list[Floats], list[str]],
-        gallery: tuple[list[Floats], list[str]],
-        seen: Share,
-        own: bool = False,
+        look: int = _LOOK,
+        but: int = 1,
     ) -> None:
-        matrix = metrics.distances(probes[0], gallery[0], cosine=recogniser.cosine)
-        alike = metrics.same(probes[1], gallery[1])
-        limit = self.limits[recogniser.name]
-        theirs = metrics.threshold(matrix[~alike], FALSE_ACCEPTS) if (~alike).any() else limit
-        rank = metrics.rank_one(matrix, alike) if scene != "same photo" else metrics.Share(0, 0)
-        cell = Cell(
-            scene,
-            variant.name,
-            attack,
-            recogniser.name,
-            rank,
-            metrics.verified(matrix, alike, theirs if own else limit),
-            metrics.verified(matrix, alike, theirs),
-            seen,
-            variant.judged,
-        )
-        self.cells.append(cell)
+        """Add a cell for each recogniser: probes are each person's photos but the first."""
+        faces = self.matcher.look(gallery, look)
+        for one in self.matcher.recognisers:
+            probes, mine = self.matcher.probes(one, but=but), self.matcher.side(one, faces)
+            self.matcher.add(one, variant, scene, attack, probes=probes, gallery=mine, seen=faces.seen)
+
+    def _served(self, variant: Variant, photos: Sequence[Photo]) -> list[Sample]:
+        got = served(variant, photos)
+        lost = sum(one.placeholder for one in got)
+        if lost:
+            self.placeholders[variant.name] = self.placeholders.get(variant.name, 0) + lost
+        return [Sample(photo, one.picture) for photo, one in zip(photos, got, strict=True)]
+
+
+def _attacked(got: Sequence[Sample], attack: str, mark: NDArray[np.bool_] | None) -> list[Sample]:
+    made = []
+    for sample in got:
+        width, height = sample.photo.picture.size
+        boxes = [subject.box() for subject in sample.photo.subjects]
+        ovals = tuple((box[0] / width, box[1] / height, box[2] / width, box[3] / height) for box in boxes)
+        made.append(Sample(sample.photo, ATTACKS[attack](sample.picture, Known(ovals, mark))))
+    return made
 
 
 def likeness(got: Sequence[Sample]) -> float:
@@ -338,18 +242,3 @@ def likeness(got: Sequence[Sample]) -> float:
         hidden = sample.photo.hidden(small.size)
         values.append(metrics.similarity_outside(np.asarray(original), np.asarray(small), hidden))
     return float(np.nanmean(values))
-
-
-def _chips(sample: Sample, recognisers: Sequence[Recogniser]) -> list[dict[str, Chip]]:
-    """Return the chips of each face where it was in the original."""
-    scale = np.array(sample.picture.size) / np.array(sample.photo.picture.size)
-    return [
-        {one.name: chip(sample.picture, subject.points * scale, one) for one in recognisers}
-        for subject in sample.photo.subjects
-    ]
-
-
-def _overlap(points: Points, known: Points) -> bool:
-    """Tell whether found landmarks are those of a known face: their middles are within half the face's width."""
-    apart = float(np.linalg.norm(points.mean(0) - known.mean(0)))
-    return apart < 0.5 * float(np.ptp(known[:, 0]))

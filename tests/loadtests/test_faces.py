@@ -16,11 +16,12 @@ from loadtests.faces import attacks, learned, metrics, renditions
 from loadtests.faces.__main__ import arguments
 from loadtests.faces.environment import WEIGHTS, Carried, fetched
 from loadtests.faces.graph import Graph
+from loadtests.faces.matching import Cell, overlap
 from loadtests.faces.metrics import Share
 from loadtests.faces.photos import Photo, Subject, composed, mirrored_points
 from loadtests.faces.recognisers import RECOGNISERS, chip, fitted
 from loadtests.faces.report import Results, Sheet, page, text
-from loadtests.faces.trial import Cell, Sample, likeness
+from loadtests.faces.trial import likeness
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -119,8 +120,8 @@ def test_what_is_hidden_does_not_count_for_likeness() -> None:
     ImageDraw.Draw(veiled).ellipse(
         (middle[0] - 30, middle[1] - 30, middle[0] + 30, middle[1] + 30), fill="grey"
     )
-    assert likeness([Sample(photo, veiled)]) > 0.99
-    assert likeness([Sample(photo._replace(subjects=()), veiled)]) < 0.97
+    assert likeness([renditions.Sample(photo, veiled)]) > 0.99
+    assert likeness([renditions.Sample(photo._replace(subjects=()), veiled)]) < 0.97
 
 
 @pytest.mark.parametrize("name", attacks.ATTACKS)
@@ -162,16 +163,26 @@ def test_a_mark_is_learned_from_many_pictures_and_taken_off() -> None:
     assert apart(clear[0], without) < 0.6 * apart(clear[0], marked[0])
 
 
-def test_the_mean_of_noisy_copies_is_nearer_than_any_of_them() -> None:
-    picture = scene()
+def test_copies_are_laid_over_each_other_by_the_face() -> None:
+    """The mean of ten noisy cuts is nearer to the photo than any of them."""
+    photo = Photo("one", scene(), (Subject("one", landmarks()),))
     chance = np.random.default_rng(2)
-    copies = [
-        Image.fromarray(
-            np.clip(np.asarray(picture) + chance.normal(0, 20, (160, 240, 3)), 0, 255).astype(np.uint8)
-        )
-        for _ in range(10)
+    cuts = [photo.cropped(0.04 * i, 0.02 * i, 0.01 * i, 0.03 * i) for i in range(5)]
+    noisy = [np.asarray(cut.picture) + chance.normal(0, 25, np.asarray(cut.picture).shape) for cut in cuts]
+    samples = [
+        renditions.Sample(cut, Image.fromarray(np.clip(values, 0, 255).astype(np.uint8)))
+        for cut, values in zip(cuts, noisy, strict=True)
     ]
-    assert apart(picture, attacks.averaged(copies)) < 0.5 * apart(picture, copies[0])
+    made = renditions.averaged(samples)
+    assert made.size == photo.picture.size
+    assert apart(photo.picture, made) < 0.6 * apart(photo.picture, samples[0].picture)
+
+
+def test_of_several_copies_the_one_is_taken_that_shows_most_of_the_face() -> None:
+    photo = Photo("one", scene(), (Subject("one", landmarks()),))
+    looks = [photo.picture.filter(ImageFilter.GaussianBlur(radius)) for radius in (6, 1, 9)]
+    samples = [renditions.Sample(photo, look) for look in looks]
+    assert renditions.sharpest(samples) is samples[1]
 
 
 def test_regression_learns_what_other_people_teach_and_nothing_of_its_own() -> None:
@@ -223,6 +234,12 @@ def test_a_mirror_exchanges_the_sides_of_a_face() -> None:
     assert np.allclose(mirrored_points(mirrored, 240), points)
 
 
+def test_a_found_face_is_the_known_one_where_they_overlap() -> None:
+    points = landmarks(60, 40, 80)
+    assert overlap(points + 20, points)
+    assert not overlap(points + 60, points)
+
+
 def test_groups_keep_every_face_where_it_was_put() -> None:
     """What stands at the landmarks in the group is what stood there in the portrait."""
     dlib = RECOGNISERS[0]
@@ -232,6 +249,7 @@ def test_groups_keep_every_face_where_it_was_put() -> None:
     ]
     groups = composed(photos)
     assert [len(group.subjects) for group in groups] == [12, 2]
+    assert composed(photos, columns=12)[0].picture.size == (4800, 400)
     for subject, photo in zip(groups[0].subjects, photos, strict=False):
         there = chip(groups[0].picture, subject.points, dlib)
         here = chip(photo.picture, photo.subjects[0].points, dlib)
@@ -242,7 +260,13 @@ def test_crops_and_sizes_carry_the_landmarks_along() -> None:
     dlib = RECOGNISERS[0]
     photo = Photo("one", scene(400, 400), (Subject("one", landmarks(120, 120, 160)),))
     here = chip(photo.picture, photo.subjects[0].points, dlib).astype(int)
-    for other in (photo.cropped(0.1, 0.05, 0.02, 0.1), photo.sized(600), photo.mirrored().mirrored()):
+    for other in (
+        photo.cropped(0.1, 0.05, 0.02, 0.1),
+        photo.sized(600),
+        photo.mirrored().mirrored(),
+        photo.turned(35),
+        photo.turned(90),
+    ):
         assert np.abs(chip(other.picture, other.subjects[0].points, dlib) - here).mean() < 4
 
 
@@ -280,15 +304,18 @@ def test_a_graph_is_run_as_tensorflow_defines_it(tmp_path: Path) -> None:
 
 
 def test_renditions_are_what_the_renderer_serves() -> None:
-    """Ten copies and ten crops come back as one picture each, of the photo's aspect."""
+    """Ten sizes and ten crops come back in the aspect of what was asked for."""
     photo = Photo("one", scene(640, 480), (Subject("one", landmarks(200, 150, 160)),))
     preview = next(one for one in renditions.variants() if one.name == "preview")
     got = renditions.served(preview, [photo])[0]
     assert not got.placeholder
-    for made in (renditions.ten_copies(preview, [photo]), renditions.ten_crops(preview, [photo])):
-        assert len(made) == 1
-        assert made[0].width / made[0].height == pytest.approx(4 / 3, rel=0.02)
-        assert apart(got.picture, made[0]) < 60
+    for ask in (renditions.ten_sizes, renditions.ten_crops):
+        ten = ask(preview, [photo])[0]
+        assert len(ten) == renditions.COPIES
+        for sample in ten:
+            aspect = sample.photo.picture.width / sample.photo.picture.height
+            assert sample.picture.width / sample.picture.height == pytest.approx(aspect, rel=0.02)
+        assert apart(got.picture, renditions.averaged(ten)) < 60
 
 
 def test_the_original_is_the_control() -> None:
