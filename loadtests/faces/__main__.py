@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from loadtests.faces.attacks import ATTACKS, Known
 from loadtests.faces.environment import CACHE, ROOT, prepared
@@ -22,10 +23,14 @@ from loadtests.faces.renditions import Variant, served, variants
 from loadtests.faces.report import Results, Sheet, page, text
 from loadtests.faces.trial import Trial
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
 ARTIFACTS = ROOT / "artifacts" / "trial-faces"
-#: What ``--quick`` leaves: the fastest recogniser and dlib's, and the attacks that did best against weak renditions.
-QUICK_ATTACKS = ("as served", "unsharp", "Wiener 2 %")
+SCENES = ("same photo", "portraits", "alike", "ten copies", "five of each", "groups", "turned")
+#: What ``--quick`` leaves: the fastest recogniser and dlib's, the attacks that did best against weak renditions, previews.
 QUICK_RECOGNISERS = ("dlib", "mobilefacenet")
+QUICK_ATTACKS = ("as served", "unsharp", "Wiener 2 %")
 QUICK_SCENES = ("same photo", "portraits", "alike", "groups", "turned")
 QUICK_VARIANTS = ("preview", "preview, no detector")
 #: Attacks that the page shows.
@@ -33,24 +38,44 @@ _SHOWN = ("unsharp", "Wiener 2 %", "inpaint")
 
 
 def arguments(given: list[str] | None = None) -> argparse.Namespace:
-    """Return what was asked for on the command line."""
+    """Return what was asked for on the command line, with what ``--quick`` leaves where nothing was."""
     parser = argparse.ArgumentParser(prog="make trial-faces", description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--quick", action="store_true", help="fewer attacks, recognisers and renditions")
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer attacks, recognisers, scenes and renditions"
+    )
     parser.add_argument("--people", type=int, default=99, help="how many people at most")
-    parser.add_argument(
-        "--variants", default="", help="renditions, with ; between: " + "; ".join(v.name for v in variants())
-    )
-    parser.add_argument(
-        "--attacks", default="", help="with ; between: " + "; ".join(ATTACKS).replace("%", "%%")
-    )
-    parser.add_argument(
-        "--recognisers", default="", help="with ; between: " + "; ".join(r.name for r in RECOGNISERS)
-    )
+    quick = {
+        "variants": ([one.name for one in variants()], QUICK_VARIANTS),
+        "scenes": (SCENES, QUICK_SCENES),
+        "attacks": (tuple(ATTACKS), QUICK_ATTACKS),
+        "recognisers": ([one.name for one in RECOGNISERS], QUICK_RECOGNISERS),
+    }
+    for what, (names, _) in quick.items():
+        told = f"with ; between: {'; '.join(names)}".replace("%", "%%")
+        parser.add_argument(f"--{what}", type=_some_of(names), default=(), help=told)
     parser.add_argument(
         "--python", default="", help="a Python that has the recognisers, instead of one of its own"
     )
     parser.add_argument("--out", type=Path, default=ARTIFACTS, help="where the report goes")
-    return parser.parse_args(given)
+    asked = parser.parse_args(given)
+    for what, (names, few) in quick.items():
+        setattr(asked, what, getattr(asked, what) or tuple(few if asked.quick else names))
+    return asked
+
+
+def _some_of(known: Collection[str]) -> Callable[[str], tuple[str, ...]]:
+    """Return a reader of a list of names, each of which must be ``known``."""
+
+    def read(words: str) -> tuple[str, ...]:
+        names = tuple(name.strip() for name in words.split(";") if name.strip())
+        strange = set(names) - set(known)
+        if strange:
+            raise argparse.ArgumentTypeError(
+                f"there is no {', '.join(sorted(strange))}; there are: {'; '.join(known)}"
+            )
+        return names
+
+    return read
 
 
 def main(given: list[str] | None = None) -> int:
@@ -64,7 +89,7 @@ def main(given: list[str] | None = None) -> int:
             return 2
         trial = _opened(asked, nets)
         trial.matcher.learn(trial.people)
-        chosen = variants(_names(asked.variants, QUICK_VARIANTS if asked.quick else ()))
+        chosen = variants(asked.variants)
         for variant in chosen:
             trial.run(variant)
     if not trial.people:
@@ -88,7 +113,6 @@ def main(given: list[str] | None = None) -> int:
 
 
 def _opened(asked: argparse.Namespace, nets: Nets) -> Trial:
-    names = _names(asked.recognisers, QUICK_RECOGNISERS if asked.quick else ())
     began = time.monotonic()
 
     def note(words: str) -> None:
@@ -98,19 +122,15 @@ def _opened(asked: argparse.Namespace, nets: Nets) -> Trial:
     note("finding faces")
     people = portraits(shared, nets, people=asked.people) if shared.is_dir() else {}
     groups = [with_faces(photo, nets) for photo in carried()]
-    chosen = tuple(one for one in RECOGNISERS if one.name in nets.names and (not names or one.name in names))
+    chosen = tuple(one for one in RECOGNISERS if one.name in nets.names and one.name in asked.recognisers)
     return Trial(
         Matcher(nets, chosen),
         people,
         groups + (found_groups(shared, nets) if shared.is_dir() else []),
-        attacks=_names(asked.attacks, QUICK_ATTACKS if asked.quick else tuple(ATTACKS)),
-        scenes=_names(asked.scenes, QUICK_SCENES if asked.quick else ()),
+        attacks=asked.attacks,
+        scenes=asked.scenes,
         note=note,
     )
-
-
-def _names(asked: str, otherwise: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(name.strip() for name in asked.split(";") if name.strip()) or otherwise
 
 
 def _sheets(chosen: list[Variant]) -> list[Sheet]:

@@ -108,7 +108,11 @@ class Nets:
             env=alone,
         )
         self._memory = memory
-        offer = self._answer()
+        try:
+            offer = self._answer()
+        except ChildProcessError:
+            self.close()
+            raise
         self.missing: dict[str, str] = offer["missing"]
         self.finds: bool = offer["finder"]
         self.names: tuple[str, ...] = tuple(offer["nets"])
@@ -117,6 +121,10 @@ class Nets:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up and wait for the process to end, half a minute at most."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         self._process.wait(30)

@@ -15,7 +15,6 @@ from antiscrape.core.verdict import Rendition
 from loadtests.faces import attacks, learned, metrics, renditions
 from loadtests.faces.__main__ import arguments
 from loadtests.faces.environment import WEIGHTS, Carried, fetched
-from loadtests.faces.graph import Graph
 from loadtests.faces.matching import Cell, overlap
 from loadtests.faces.metrics import Share
 from loadtests.faces.photos import Photo, Subject, composed, mirrored_points
@@ -270,39 +269,6 @@ def test_crops_and_sizes_carry_the_landmarks_along() -> None:
         assert np.abs(chip(other.picture, other.subjects[0].points, dlib) - here).mean() < 4
 
 
-def constant(name: str) -> dict[str, Any]:
-    return {"name": name, "op": "Const"}
-
-
-def test_a_graph_is_run_as_tensorflow_defines_it(tmp_path: Path) -> None:
-    """A convolution with padding SAME at a stride of two, then each channel with a kernel of its own, then a mean."""
-    attributes = {"padding": {"s": "U0FNRQ=="}, "strides": {"list": {"i": ["1", "2", "2", "1"]}}}
-    nodes = [
-        {"name": "given", "op": "Placeholder"},
-        *map(constant, ("kernel", "each", "axes")),
-        {"name": "mixed", "op": "Conv2D", "input": ["given", "kernel"], "attr": attributes},
-        {"name": "apart", "op": "DepthwiseConv2dNative", "input": ["mixed:0", "each"], "attr": attributes},
-        {"name": "mean", "op": "Mean", "input": ["apart", "axes"]},
-    ]
-    kernel, each = np.arange(27, dtype="<f2").reshape(3, 3, 3, 1), np.ones((3, 3, 1, 1), "<f2")
-    half = {"dtype": "float32", "quantization": {"dtype": "float16"}}
-    weights = [
-        {"name": "kernel", "shape": [3, 3, 3, 1], **half},
-        {"name": "each", "shape": [3, 3, 1, 1], **half},
-        {"name": "axes", "shape": [2], "dtype": "int32"},
-    ]
-    model = {"modelTopology": {"node": nodes}, "weightsManifest": [{"weights": weights}]}
-    (tmp_path / "net.json").write_text(json.dumps(model))
-    (tmp_path / "net.bin").write_bytes(kernel.tobytes() + each.tobytes() + np.array([1, 2], "<i4").tobytes())
-    given = np.arange(48, dtype=np.float32).reshape(1, 4, 4, 3)
-    # An even side at a stride of two is padded below and to the right only.
-    wide = np.pad(given[0], ((0, 1), (0, 1), (0, 0)))
-    by_hand = [(wide[y : y + 3, x : x + 3] * kernel[..., 0]).sum() for y in (0, 2) for x in (0, 2)]
-    graph = Graph(tmp_path / "net.json", tmp_path / "net.bin")
-    assert graph.run(given, "mixed").ravel().tolist() == by_hand
-    assert graph.run(given, "mean").tolist() == [[sum(by_hand)]]
-
-
 def test_renditions_are_what_the_renderer_serves() -> None:
     """Ten sizes and ten crops come back in the aspect of what was asked for."""
     photo = Photo("one", scene(640, 480), (Subject("one", landmarks(200, 150, 160)),))
@@ -391,8 +357,12 @@ def test_weights_that_are_there_are_not_fetched_and_others_are_not_taken(
     assert len({one.name for one in WEIGHTS}) == len(WEIGHTS)
 
 
-def test_names_are_chosen_on_the_command_line() -> None:
-    asked = arguments(["--quick", "--attacks", "unsharp;Wiener 2 %", "--people", "12"])
-    assert asked.quick
+def test_names_are_chosen_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = arguments(["--quick", "--attacks", "unsharp; Wiener 2 %", "--people", "12"])
     assert asked.people == 12
-    assert asked.attacks == "unsharp;Wiener 2 %"
+    assert asked.attacks == ("unsharp", "Wiener 2 %")
+    assert asked.recognisers == ("dlib", "mobilefacenet")
+    assert arguments([]).attacks == tuple(attacks.ATTACKS)
+    with pytest.raises(SystemExit):
+        arguments(["--attacks", "blur"])
+    assert "there is no blur; there are: as served" in capsys.readouterr().err
