@@ -82,34 +82,41 @@ def main(given: list[str] | None = None) -> int:
     """Run the trial and write its report; return 1 where a goal is missed, 2 where nothing could be tried."""
     asked = arguments(given)
     ready = prepared()
+    results = Results([], missing=dict(ready.missing))
     with Nets(asked.python or ready.python, ready.weights, memory=CACHE / "vectors") as nets:
-        missing = {**ready.missing, **nets.missing}
+        results.missing |= nets.missing
         if not nets.finds or not nets.names:
-            print("nothing can be tried:", *(f"{name}: {why}" for name, why in missing.items()), sep="\n  ")
+            print(
+                "nothing can be tried:",
+                *(f"{name}: {why}" for name, why in results.missing.items()),
+                sep="\n  ",
+            )
             return 2
         trial = _opened(asked, nets)
         trial.matcher.learn(trial.people)
+        if not trial.people:
+            results.missing["people"] = (
+                "ANTISCRAPE_SHARED names no folder with faces/, so that ranks are not known"
+            )
+        results.people = len(trial.people)
+        results.probes = sum(len(photos) - 1 for photos in trial.people.values())
+        results.cells, results.limits = trial.matcher.cells, trial.matcher.limits
+        results.likeness, results.placeholders = trial.likeness, trial.placeholders
         chosen = variants(asked.variants)
+        results.clear = tuple(variant.name for variant in chosen if variant.clear)
+        results.sheets = _sheets(chosen)
         for variant in chosen:
             trial.run(variant)
-    if not trial.people:
-        missing["people"] = "ANTISCRAPE_SHARED names no folder with faces/, so that ranks are not known"
-    results = Results(
-        trial.matcher.cells,
-        likeness=trial.likeness,
-        clear=tuple(variant.name for variant in chosen if variant.clear),
-        limits=trial.matcher.limits,
-        placeholders=trial.placeholders,
-        missing=missing,
-        people=len(trial.people),
-        probes=sum(len(photos) - 1 for photos in trial.people.values()),
-        sheets=_sheets(chosen),
-    )
+            # Written as it grows: who stops a run of half an hour has what was done so far.
+            _write(results, asked.out)
     print(text(results))
-    asked.out.mkdir(parents=True, exist_ok=True)
-    (asked.out / "report.json").write_text(json.dumps(results.as_json(), indent=1))
-    (asked.out / "report.html").write_text(page(results))
     return 1 if results.missed() else 0
+
+
+def _write(results: Results, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "report.json").write_text(json.dumps(results.as_json(), indent=1))
+    (folder / "report.html").write_text(page(results))
 
 
 def _opened(asked: argparse.Namespace, nets: Nets) -> Trial:

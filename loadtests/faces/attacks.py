@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 WORKING = 480
 _LANCZOS, _BOX, _BICUBIC = Image.Resampling.LANCZOS, Image.Resampling.BOX, Image.Resampling.BICUBIC
 #: The same where a picture is taken apart into waves: what is to be brought back is blurred, so that this loses nothing.
-WAVES = 240
+WAVES = 160
 #: Noise to signal of the Wiener filter, and rounds of Richardson and Lucy's.
-_NOISE, _ROUNDS = 2e-3, 12
+_NOISE, _ROUNDS = 2e-3, 8
 #: A pixel that stands out by so much, in the mean over many renditions, belongs to their mark.
 _STANDS_OUT = 6.0
 
