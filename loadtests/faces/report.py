@@ -131,7 +131,9 @@ def _lines(results: Results) -> Iterator[str]:
         yield f"placeholders instead of {variant}: {count}"
     yield ""
     missed = results.missed()
-    yield f"{len(missed)} goals missed" if missed else "every goal is met"
+    if results.people < JUDGED_FROM:
+        yield f"ranks are not judged: {results.people} people are too few, {JUDGED_FROM} are needed"
+    yield f"{len(missed)} goals missed" if missed else "every goal that was judged is met"
     yield from missed
 
 
@@ -165,6 +167,8 @@ def _worst(cells: Sequence[Cell]) -> dict[str, str]:
 
 
 def _percent(share: Share) -> str:
+    if not share.of:
+        return "not tried"
     low, high = share.interval()
     return f"{share.value:.1%} ({share.hits} of {share.of}; {low:.1%} to {high:.1%})"
 
@@ -194,7 +198,7 @@ def page(results: Results) -> str:
         "</style><h1>Is a face left in what harvesters get?</h1>"
         f"<p>Of {results.people} people one photo or more went through the renderer and was restored as a harvester would; "
         f"{results.probes} other photos of them were then looked for in that gallery.</p>"
-        f"<h2>{'Goals missed' if missed else 'Every goal is met'}</h2><ul>{missed}</ul>"
+        f"<h2>{'Goals missed' if missed else 'Every goal that was judged is met'}</h2><ul>{missed}</ul>"
         f"<h2>What is served</h2>{sheets}"
         f"<h2>All figures</h2><pre>{html.escape(text(results))}</pre></html>"
     )

@@ -320,6 +320,8 @@ def test_a_goal_is_missed_where_faces_are_found_or_the_picture_is_not() -> None:
 def test_ranks_among_few_people_are_not_judged() -> None:
     cells = [cell(rank=Share(5, 20))]
     assert Results(cells, people=20).missed() == []
+    assert "ranks are not judged: 20 people" in text(Results(cells, people=20))
+    assert "not judged" not in text(Results(cells, people=60))
     assert Results(cells, people=60).missed()
 
 
@@ -334,7 +336,14 @@ def test_the_report_says_everything_and_escapes_it() -> None:
         sheets=[Sheet("cat", (("original", scene()),))],
     )
     told = text(results)
-    for words in ("npm is not installed", "faceres", "0.010", "every goal is met", "decoy: 3", "0.81"):
+    for words in (
+        "npm is not installed",
+        "faceres",
+        "0.010",
+        "every goal that was judged is met",
+        "decoy: 3",
+        "0.81",
+    ):
         assert words in told
     made = page(results)
     assert "as &lt;served&gt;" in made
