@@ -105,10 +105,10 @@ def main(given: list[str] | None = None) -> int:
         chosen = variants(asked.variants)
         results.clear = tuple(variant.name for variant in chosen if variant.clear)
         results.sheets = _sheets(chosen)
+        # Written as it grows: who stops a run of half an hour has what was done so far.
+        trial.done = lambda: _write(results, asked.out)
         for variant in chosen:
             trial.run(variant)
-            # Written as it grows: who stops a run of half an hour has what was done so far.
-            _write(results, asked.out)
     print(text(results))
     return 1 if results.missed() else 0
 

@@ -41,7 +41,7 @@ class Trial:
     """What is tried and with whom; ``matcher`` collects the figures.
 
     ``likeness`` becomes the similarity outside faces by variant, ``placeholders`` how many renditions showed nothing.
-    ``note`` is told how far it is.
+    ``note`` is told how far it is, ``done`` called after every scene.
     """
 
     matcher: Matcher
@@ -50,6 +50,7 @@ class Trial:
     attacks: tuple[str, ...] = tuple(ATTACKS)
     scenes: tuple[str, ...] = ()
     note: Callable[[str], None] = lambda _: None
+    done: Callable[[], None] = lambda: None
     likeness: dict[str, float] = field(default_factory=dict)
     placeholders: dict[str, int] = field(default_factory=dict)
 
@@ -70,6 +71,7 @@ class Trial:
             if not self.scenes or name in self.scenes:
                 self.note(f"{variant.name}: {name}")
                 scene(variant)
+                self.done()
 
     @property
     def _gallery(self) -> list[Photo]:
