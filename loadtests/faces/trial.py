@@ -143,6 +143,8 @@ class Trial:
                     name,
                     probes=self.matcher.probes(one, but=1),
                     gallery=Side([row[None] for row in rows], people[known]),
+                    # Guesses lie between all faces, nearer to any than faces are to each other.
+                    own=rows is guessed,
                 )
 
     def _five(self, variant: Variant) -> None:
