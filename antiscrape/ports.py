@@ -98,7 +98,13 @@ class EventSink(Protocol):
 
 
 class UsageStore(Protocol):
-    """Keeps principals' histories and spends their budgets; answers at once."""
+    """Keeps principals' histories and spends their budgets; answers at once.
+
+    ``keeps`` is for how many seconds originals are remembered, where a charge does what ``core.spending`` does to the
+    records and nothing else; None where somebody is told of it.
+    """
+
+    keeps: float | None
 
     def find(self, principal: Principal, now: float) -> History:
         """Return the history of ``principal``, a new one if it is not known."""

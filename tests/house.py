@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from antiscrape.asgi.accounts import Accounts
     from antiscrape.asgi.types import ASGIApp, Message, Receive, Scope, Send
     from antiscrape.core.rules import Policy
+    from antiscrape.core.spread import Spread
     from antiscrape.gate import Passage
     from antiscrape.ports import Networks, Roles
 
@@ -150,10 +151,11 @@ async def house(
     roles: Roles | None = None,
     accounts: Accounts | None = None,
     traced: bool = False,
+    spread: Spread | None = None,
 ) -> AsyncIterator[House]:
     """Put ``app`` behind every room that the site would run, with the test's clock and ledger; end its workers.
 
-    ``networks``, ``roles`` and ``accounts`` are those of the test, which the site would make of files, DNS and keys.
+    ``networks``, ``roles``, ``accounts`` and ``spread`` are those of the test, which the site would make of files, DNS and keys.
     ``traced``: put traces into renditions, which takes workers of their own.
     """
     policy, clock, ledger = policy or policy_of(), clock or Clock(), Ledger()
@@ -162,7 +164,9 @@ async def house(
     grants = grants_of(policy) if policy.grants.prefixes else None
     tags = None if trap is None else trap.tags
     robots = RobotsBook()
-    gate = gate_of(policy, clock, networks=networks, roles=roles, trap_tags=tags, robots=robots)
+    gate = gate_of(
+        policy, clock, networks=networks, roles=roles, trap_tags=tags, robots=robots, spread=spread
+    )
     recorder = Recorder(
         ledger,
         site=policy.site,

@@ -6,7 +6,8 @@
  * Whatever is not plain before that point (a type that is not the usual one, a path not asked for lately, a
  * client not met lately, anything that speaks against it, a budget without room, a review that is due)
  * leaves the request as it came, and the Python code does the whole of it. So there is no second judge: this
- * one knows a single sentence, "as usual".
+ * one knows a single sentence, "as usual". Of pictures that sentence is said of those that cost a request and
+ * no more: an original that was charged before, or a size that no budget counts.
  *
  * Slots of Python objects are read where their descriptors say that they are, looked up once in bind().
  * An empty slot is NULL, and every type is checked before it is relied on: a header list or a scope may hold
@@ -31,22 +32,25 @@
 
 /* ---- What is bound once: classes, the places of their slots, words ------------------------------------ */
 
-enum { PASSAGE, HISTORY, NETWORK, PLACE, FACE, MEMO, LIMIT, SHAPE, CLASSES };
+enum { PASSAGE, HISTORY, NETWORK, PLACE, FACE, MEMO, LIMIT, SHAPE, ALLOWANCE, HABITS, ODDITIES, MEMBER, CLASSES };
 static PyTypeObject *classes[CLASSES];
 
 #define SLOTS(X) \
-    X(PASSAGE, account) X(PASSAGE, find) X(PASSAGE, habits) X(PASSAGE, history) X(PASSAGE, host) \
+    X(PASSAGE, account) X(PASSAGE, allowance) X(PASSAGE, find) X(PASSAGE, grant) X(PASSAGE, habits) X(PASSAGE, history) X(PASSAGE, host) \
     X(PASSAGE, http_version) X(PASSAGE, look) X(PASSAGE, method) X(PASSAGE, peer) X(PASSAGE, profile) \
     X(PASSAGE, query) X(PASSAGE, raw_path) X(PASSAGE, resource) X(PASSAGE, role) X(PASSAGE, scheme) \
     X(PASSAGE, secure) X(PASSAGE, shape) X(PASSAGE, values) X(PASSAGE, verdict) \
-    X(HISTORY, cookies_returned) X(HISTORY, face) X(HISTORY, gone) X(HISTORY, held_until) X(HISTORY, last) \
-    X(HISTORY, look) X(HISTORY, news) X(HISTORY, requests) X(HISTORY, rollup) X(HISTORY, tat) \
-    X(HISTORY, visit) X(NETWORK, factor) X(NETWORK, rollup) X(NETWORK, tat) \
-    X(PLACE, limit) X(PLACE, resource) X(PLACE, watched) X(PLACE, within) \
+    X(HISTORY, cookies_returned) X(HISTORY, face) X(HISTORY, gone) X(HISTORY, habits) X(HISTORY, held_until) \
+    X(HISTORY, key) X(HISTORY, last) X(HISTORY, look) X(HISTORY, news) X(HISTORY, originals) \
+    X(HISTORY, requests) X(HISTORY, rollup) X(HISTORY, tat) X(HISTORY, tats) X(HISTORY, trouble) \
+    X(HISTORY, visit) X(NETWORK, factor) X(NETWORK, rollup) X(NETWORK, tat) X(NETWORK, tats) \
+    X(PLACE, limit) X(PLACE, picture) X(PLACE, resource) X(PLACE, watched) X(PLACE, within) \
     X(FACE, http_version) X(FACE, kept) X(FACE, kind) X(FACE, look) X(FACE, odd) X(FACE, picked) \
     X(FACE, profile) X(FACE, role) X(FACE, scheme) X(FACE, secure) X(FACE, shape) \
-    X(MEMO, young) X(LIMIT, interval) X(LIMIT, window) \
-    X(SHAPE, chain) X(SHAPE, cookie) X(SHAPE, host) X(SHAPE, pick) X(SHAPE, places) X(SHAPE, proto) \
+    X(MEMO, young) X(LIMIT, amount) X(LIMIT, interval) X(LIMIT, of_bytes) X(LIMIT, window) \
+    X(ALLOWANCE, bytes) X(ALLOWANCE, only) X(HABITS, assets) X(HABITS, image) X(HABITS, odd) \
+    X(HABITS, thumbnails) X(ODDITIES, again) X(ODDITIES, anew) X(MEMBER, images) X(MEMBER, last) \
+    X(MEMBER, token) X(SHAPE, chain) X(SHAPE, conditional) X(SHAPE, cookie) X(SHAPE, host) X(SHAPE, pick) X(SHAPE, places) X(SHAPE, proto) \
     X(SHAPE, repeated)
 
 #define OFFSET(class, name) static Py_ssize_t class##_##name;
@@ -60,7 +64,7 @@ SLOTS(OFFSET)
 #define WORD(name) static PyObject *word_##name;
 WORDS(WORD)
 #undef WORD
-static PyObject *word_start, *word_https, *word_wss, *word_head;
+static PyObject *word_start, *word_https, *word_wss, *word_head, *word_get, *word_cache_control;
 
 static inline PyObject *
 slot(PyObject *object, Py_ssize_t offset)
@@ -142,15 +146,18 @@ typedef struct {
 /* What a Swift refers to, in the order of its arguments; what follows LAST_HOST is its own. */
 enum {
     READ, JUDGE, FIND_FACE, FIND, CLOCK, CHARGE, SHAPES, HOSTS, DIRECT, RELAYED, PLACES, TRAP, UNTOLD, NOTED,
-    PLAIN, MEDIA, PASSING, SHORTCUTS, RESPONDER, ARGUMENTS, LAST_HOST = ARGUMENTS, LAST_HOSTED, LAST_TYPE, REFERENCES
+    PLAIN, MEDIA, PASSING, SHORTCUTS, RESPONDER, PICTURE, ORIGINAL, THUMBNAIL, NOBODY, MEMBERS, IMAGE, CDN, PRIVATE,
+    NOTE_BYTES, ARGUMENTS, LAST_HOST = ARGUMENTS, LAST_HOSTED, LAST_TYPE, LAST_IMAGE, LAST_SAID, LAST_PRIVATE, REFERENCES
 };
 
 typedef struct {
     PyObject_HEAD
     PyObject *of[REFERENCES];
     double visit, tick;
-    long review;
+    double keeps, warm; /* how long originals are remembered, below 0 where others are told of them; as Spread.warm */
+    long review, third;
     int believes, strips, spends; /* the last: a request is charged here, else the store is asked */
+    int shadow;
     Order *recent;
     Order orders[ORDERS];
 } Swift;
@@ -499,6 +506,8 @@ typedef struct {
     PyObject *tat, *requests;             /* new, or NULL */
     PyObject *networks[MOST_LEVELS];      /* borrowed */
     PyObject *wide[MOST_LEVELS];          /* new */
+    PyObject *allowance;                  /* borrowed from the place; NULL where no picture is asked for */
+    PyObject *member;                     /* borrowed; NULL where no group is to be told */
     int levels, noted, returned, later;
 } Outcome;
 
@@ -544,6 +553,41 @@ spend(Outcome *outcome, PyObject *limit, double now)
     return 1;
 }
 
+/* Tell whether two whole numbers are the same. */
+static inline int
+same_number(PyObject *one, PyObject *other)
+{
+    return one == other
+           || (one != NULL && other != NULL && PyLong_CheckExact(one) && PyLong_CheckExact(other)
+               && PyObject_RichCompareBool(one, other, Py_EQ) == 1);
+}
+
+static inline int
+is_zero(PyObject *object)
+{
+    return object != NULL && PyLong_CheckExact(object) && PyObject_IsTrue(object) == 0;
+}
+
+/* What a Resource holds, as far as pictures are concerned. */
+enum { RESOURCE_KIND, RESOURCE_IDENTITY = 2, RESOURCE_SIZE, RESOURCE_FIELDS };
+
+/* Work out what History.note_request would do about a picture: nothing for the latest once more, a call for another
+ * small one. Another original is the Python code's: the visit is reviewed then. */
+static int
+note_picture(Swift *self, Outcome *outcome, PyObject *resource)
+{
+    PyObject *habits = slot(outcome->history, HISTORY_habits), *size;
+    if (!is_a(habits, HABITS) || PyTuple_GET_SIZE(resource) < RESOURCE_FIELDS) {
+        return 0;
+    }
+    size = PyTuple_GET_ITEM(resource, RESOURCE_SIZE);
+    if (same_number(PyTuple_GET_ITEM(resource, RESOURCE_IDENTITY), slot(habits, HABITS_image))) {
+        return 1;
+    }
+    outcome->noted = size == self->of[THUMBNAIL];
+    return size != self->of[ORIGINAL];
+}
+
 /* Work out what History.note_request would write; tell whether the visit goes on and needs no review. */
 static int
 note(Swift *self, Outcome *outcome, PyObject *place, PyObject *kind, const Order *order, double now)
@@ -570,14 +614,110 @@ note(Swift *self, Outcome *outcome, PyObject *place, PyObject *kind, const Order
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(self->of[NOTED]); i++) {
         outcome->noted |= PyTuple_GET_ITEM(self->of[NOTED], i) == kind;
     }
+    if (outcome->allowance != NULL && !note_picture(self, outcome, slot(place, PLACE_resource))) {
+        return 0;
+    }
     outcome->returned = order->cookie && slot(history, HISTORY_cookies_returned) == Py_False;
     int due = slot(place, PLACE_watched) != Py_False || !((count + 1) & self->review);
     return !due || !(outcome->noted || outcome->returned || news != Py_False);
 }
 
+/* Tell whether a record has room for bytes (spending.bytes_left). */
+static int
+has_room(PyObject *tats, PyObject *limits, double now)
+{
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(limits); i++) {
+        PyObject *limit = PyTuple_GET_ITEM(limits, i), *kept = NULL;
+        double amount, window, tat = now;
+        if (!is_a(limit, LIMIT) || !number(slot(limit, LIMIT_amount), &amount) || amount == 0.0
+            || !number(slot(limit, LIMIT_window), &window) || slot(limit, LIMIT_of_bytes) == NULL) {
+            return 0;
+        }
+        if (tats != Py_None) {
+            if (tats == NULL || !PyDict_CheckExact(tats)) {
+                return 0;
+            }
+            kept = PyDict_GetItemWithError(tats, slot(limit, LIMIT_of_bytes));
+        }
+        if (PyErr_Occurred() || (kept != NULL && !number(kept, &tat)) || tat - now >= window) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* Tell whether an original was charged before, and nothing is to be forgotten (MemoryStore._spend_distinct), and
+ * whether History.note_again has nothing to add. */
+static int
+was_had(Swift *self, Outcome *outcome, PyObject *passage, PyObject *identity, double now)
+{
+    PyObject *originals = slot(outcome->history, HISTORY_originals), *first, *key, *odd;
+    Py_ssize_t at = 0;
+    double charged;
+    if (originals == NULL || !PyDict_CheckExact(originals) || PyDict_Contains(originals, identity) != 1
+        || !PyDict_Next(originals, &at, &key, &first) || !number(first, &charged) || !(charged > now - self->keeps)) {
+        return 0;
+    }
+    odd = slot(slot(outcome->history, HISTORY_habits), HABITS_odd);
+    if (!is_a(odd, ODDITIES)) {
+        return 0;
+    }
+    if (slot(slot(passage, PASSAGE_shape), SHAPE_conditional) != Py_False) {
+        return is_zero(slot(odd, ODDITIES_again));
+    }
+    return !same_text(slot(passage, PASSAGE_method), word_get) || same_number(slot(odd, ODDITIES_anew), identity);
+}
+
+/* Tell whether an original can tell groups nothing new (Spread.passes). */
+static int
+is_told(Swift *self, Outcome *outcome, PyObject *identity, double now)
+{
+    PyObject *habits = slot(outcome->history, HISTORY_habits), *member, *images;
+    double last;
+    if (self->of[MEMBERS] == Py_None || slot(outcome->history, HISTORY_rollup) == Py_None) {
+        return 1;
+    }
+    member = young(self->of[MEMBERS], slot(outcome->history, HISTORY_key));
+    if (!is_a(member, MEMBER) || slot(member, MEMBER_token) != Py_None || !number(slot(member, MEMBER_last), &last)
+        || now - last > self->visit) {
+        return 0;
+    }
+    if (!(now < self->warm) && is_zero(slot(habits, HABITS_thumbnails)) && is_zero(slot(habits, HABITS_assets))) {
+        return 0;
+    }
+    images = slot(member, MEMBER_images);
+    if (images == NULL || !PyTuple_CheckExact(images)
+        || (PyTuple_GET_SIZE(images) < self->third && PySequence_Contains(images, identity) != 1)) {
+        return 0;
+    }
+    outcome->member = member;
+    return 1;
+}
+
+/* Tell whether a picture is one that costs a request and nothing else: had before, or none that is counted. */
+static int
+is_free(Swift *self, Outcome *outcome, PyObject *passage, PyObject *resource, double now)
+{
+    PyObject *limits = slot(outcome->allowance, ALLOWANCE_bytes);
+    if (limits == NULL || !PyTuple_CheckExact(limits) || slot(outcome->history, HISTORY_trouble) != Py_None
+        || !has_room(slot(outcome->history, HISTORY_tats), limits, now)) {
+        return 0;
+    }
+    for (int i = 0; i < outcome->levels; i++) {
+        if (!has_room(slot(outcome->networks[i], NETWORK_tats), limits, now)) {
+            return 0;
+        }
+    }
+    if (PyTuple_GET_ITEM(resource, RESOURCE_SIZE) != self->of[ORIGINAL]) {
+        return 1;
+    }
+    PyObject *identity = PyTuple_GET_ITEM(resource, RESOURCE_IDENTITY);
+    return was_had(self, outcome, passage, identity, now) && is_told(self, outcome, identity, now);
+}
+
 /* Write down an outcome; -1 with an error where the history's own code raised one. */
 static int
-settle(Swift *self, PyObject *passage, Outcome *outcome, PyObject *place, PyObject *face)
+settle(Swift *self, PyObject *passage, Outcome *outcome, PyObject *place, PyObject *face, PyObject *within)
 {
     PyObject *history = outcome->history, *resource = slot(place, PLACE_resource);
     put(passage, PASSAGE_find, self->of[FIND]);
@@ -588,7 +728,14 @@ settle(Swift *self, PyObject *passage, Outcome *outcome, PyObject *place, PyObje
     put(passage, PASSAGE_profile, slot(face, FACE_profile));
     put(passage, PASSAGE_role, slot(face, FACE_role));
     put(passage, PASSAGE_look, slot(face, FACE_look));
-    put(passage, PASSAGE_verdict, slot(place, PLACE_within));
+    put(passage, PASSAGE_verdict, within);
+    if (outcome->allowance != NULL) {
+        put(passage, PASSAGE_allowance, outcome->allowance);
+        put(passage, PASSAGE_grant, Py_None);
+    }
+    if (outcome->member != NULL) {
+        put(outcome->member, MEMBER_last, outcome->now);
+    }
     if (outcome->later) {
         put(history, HISTORY_last, outcome->now);
     }
@@ -625,16 +772,28 @@ judge_usual(Swift *self, PyObject *passage, PyObject *only)
     }
     const Order order = *known; /* by value; the passage holds the shape */
     PyObject *place = young(self->of[PLACES], raw_path);
-    PyObject *within = is_a(place, PLACE) ? slot(place, PLACE_within) : NULL;
+    PyObject *within = is_a(place, PLACE) ? slot(place, PLACE_within) : NULL, *allowance = NULL;
+    PyObject *limit = within == NULL ? NULL : slot(place, PLACE_limit);
+    if (within == Py_None) {
+        /* a picture: what the judge would ask, and say to a yes (NeedsUsage) */
+        PyObject *picture = slot(place, PLACE_picture), *query = slot(passage, PASSAGE_query);
+        if (picture == NULL || !PyTuple_Check(picture) || PyTuple_GET_SIZE(picture) != 3 || self->keeps < 0.0
+            || !self->spends || self->strips || query == NULL || !PyBytes_CheckExact(query) || PyBytes_GET_SIZE(query)
+            || !is_a(allowance = PyTuple_GET_ITEM(picture, 0), ALLOWANCE)
+            || (limit = slot(allowance, ALLOWANCE_only)) == Py_None) {
+            return 0;
+        }
+        within = PyTuple_GET_ITEM(picture, 2);
+    }
     if (within == NULL || within == Py_None || (only != NULL && within != only)) {
         return 0;
     }
-    PyObject *limit = slot(place, PLACE_limit), *resource = slot(place, PLACE_resource), *kind;
+    PyObject *resource = slot(place, PLACE_resource), *kind;
     if (limit == NULL || resource == NULL || !PyTuple_Check(resource) || PyTuple_GET_SIZE(resource) < 1
         || (kind = PyTuple_GET_ITEM(resource, 0)) == self->of[TRAP]) {
         return 0;
     }
-    Outcome outcome = {.history = history_of(self, passage, &order, values)};
+    Outcome outcome = {.history = history_of(self, passage, &order, values), .allowance = allowance};
     if (outcome.history == NULL) {
         return 0;
     }
@@ -652,7 +811,8 @@ judge_usual(Swift *self, PyObject *passage, PyObject *only)
     }
     if (done && limit != Py_None) {
         if (self->spends) {
-            done = spend(&outcome, limit, now);
+            done = spend(&outcome, limit, now)
+                   && (allowance == NULL || is_free(self, &outcome, passage, resource, now));
         }
         else {
             /* Where there is no room nothing is charged, so asking once more is the same question. */
@@ -664,7 +824,7 @@ judge_usual(Swift *self, PyObject *passage, PyObject *only)
     }
     /* Up to here the request was only looked at. */
     if (done > 0) {
-        done = settle(self, passage, &outcome, place, face);
+        done = settle(self, passage, &outcome, place, face, within);
     }
     drop(&outcome);
     Py_XDECREF(face);
@@ -685,57 +845,244 @@ typedef struct {
     PyObject *status;
 } Relay;
 
-/* Tell whether a Content-Type is of a class of answers that pass wherever they come from. */
+enum { SEE_TO, PASS, PASS_PRIVATE };
+
+/* Tell by its Content-Type whether an answer is of a class that passes wherever it comes from, or is a picture. */
 static int
 passes(Swift *swift, PyObject *content_type)
 {
     if (same_bytes(content_type, swift->of[LAST_TYPE])) {
-        return 1;
+        return PASS;
+    }
+    if (same_bytes(content_type, swift->of[LAST_IMAGE])) {
+        return PASS_PRIVATE;
     }
     PyObject *media = PyDict_GetItemWithError(swift->of[MEDIA], content_type);
+    if (media != NULL && media == swift->of[IMAGE]) {
+        Py_XSETREF(swift->of[LAST_IMAGE], Py_NewRef(content_type));
+        return PASS_PRIVATE;
+    }
     if (media == NULL || PySet_Contains(swift->of[PASSING], media) != 1) {
-        return 0;
+        return SEE_TO;
     }
     Py_XSETREF(swift->of[LAST_TYPE], Py_NewRef(content_type));
-    return 1;
+    return PASS;
 }
 
-/* Let an answer pass from here on, if its beginning tells that the whole of it passes as it is; tell whether. */
+/* Charge bytes where they were charged before (MemoryStore.charge_bytes): 1 where that was done, 0 where it was not. */
 static int
-passes_as_it_is(Relay *self, PyObject *message)
+charge_bytes(Swift *swift, PyObject *passage, double amount)
+{
+    PyObject *history = slot(passage, PASSAGE_history), *allowance = slot(passage, PASSAGE_allowance), *limits, *level;
+    PyObject *tats[1 + MOST_LEVELS];
+    double factors[1 + MOST_LEVELS], now;
+    int levels = 0;
+    if (swift->keeps < 0.0 || !is_a(history, HISTORY) || slot(passage, PASSAGE_habits) != history
+        || slot(passage, PASSAGE_role) != swift->of[NOBODY] || !is_a(allowance, ALLOWANCE)
+        || (limits = slot(allowance, ALLOWANCE_bytes)) == NULL || !PyTuple_CheckExact(limits)) {
+        return 0;
+    }
+    if (!PyTuple_GET_SIZE(limits)) {
+        return 1;
+    }
+    PyObject *time = PyObject_CallNoArgs(swift->of[CLOCK]);
+    int done = time != NULL && number(time, &now);
+    Py_XDECREF(time);
+    factors[levels] = 1.0;
+    tats[levels++] = slot(history, HISTORY_tats);
+    for (level = slot(history, HISTORY_rollup); level != Py_None; level = slot(level, NETWORK_rollup)) {
+        if (levels > MOST_LEVELS || !is_a(level, NETWORK) || !number(slot(level, NETWORK_factor), &factors[levels])) {
+            return 0;
+        }
+        tats[levels++] = slot(level, NETWORK_tats);
+    }
+    /* first whether all of it can be done: what is charged is charged at every level */
+    for (int pass = 0; pass < 2 && done; pass++) {
+        for (int at = 0; at < levels && done; at++) {
+            for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(limits) && done; i++) {
+                PyObject *limit = PyTuple_GET_ITEM(limits, i), *known;
+                double interval, tat;
+                done = is_a(limit, LIMIT) && number(slot(limit, LIMIT_interval), &interval) && tats[at] != NULL
+                       && PyDict_CheckExact(tats[at]) && slot(limit, LIMIT_of_bytes) != NULL
+                       && (known = PyDict_GetItemWithError(tats[at], slot(limit, LIMIT_of_bytes))) != NULL
+                       && number(known, &tat);
+                if (done && pass) {
+                    tat = (tat > now ? tat : now) + amount / factors[at] * interval;
+                    PyObject *moved = PyFloat_FromDouble(tat);
+                    done = moved != NULL && PyDict_SetItem(tats[at], slot(limit, LIMIT_of_bytes), moved) == 0;
+                    Py_XDECREF(moved);
+                }
+            }
+        }
+    }
+    return done;
+}
+
+/* Return a field's whole number, or -1: in digits, and not so many that a double could not hold it. */
+static double
+digits(PyObject *value)
+{
+    double read = 0.0;
+    if (!PyBytes_CheckExact(value) || !PyBytes_GET_SIZE(value) || PyBytes_GET_SIZE(value) > 15) {
+        return -1.0;
+    }
+    for (Py_ssize_t i = 0; i < PyBytes_GET_SIZE(value); i++) {
+        char digit = PyBytes_AS_STRING(value)[i];
+        if (digit < '0' || digit > '9') {
+            return -1.0;
+        }
+        read = read * 10.0 + (digit - '0');
+    }
+    return read;
+}
+
+/* Tell whether a name is in lower case, as bytes.islower() does. */
+static int
+is_lower(PyObject *name)
+{
+    int letters = 0;
+    for (Py_ssize_t i = 0; i < PyBytes_GET_SIZE(name); i++) {
+        char letter = PyBytes_AS_STRING(name)[i];
+        if (letter >= 'A' && letter <= 'Z') {
+            return 0;
+        }
+        letters |= letter >= 'a' && letter <= 'z';
+    }
+    return letters;
+}
+
+/* Return what keeps an answer out of shared caches that says ``said`` of caching, borrowed, or NULL. */
+static PyObject *
+private_of(Swift *swift, PyObject *said)
+{
+    if (!same_bytes(said, swift->of[LAST_SAID])) {
+        PyObject *kept = PyObject_CallOneArg(swift->of[PRIVATE], said);
+        if (kept == NULL) {
+            return NULL;
+        }
+        Py_XSETREF(swift->of[LAST_PRIVATE], kept);
+        Py_XSETREF(swift->of[LAST_SAID], Py_NewRef(said));
+    }
+    return swift->of[LAST_PRIVATE];
+}
+
+/* Return the fields of an original as they go on (caching.keep_private), and its length; NULL where it takes more. */
+static PyObject *
+private_fields(Swift *swift, PyObject *headers, double *length)
+{
+    PyObject *said = NULL, *made = PyList_New(0);
+    for (Py_ssize_t i = 0; made != NULL && i < PyList_GET_SIZE(headers); i++) {
+        PyObject *pair = PyList_GET_ITEM(headers, i), *name, *value;
+        int plain = PyTuple_CheckExact(pair) && PyTuple_GET_SIZE(pair) == 2
+                    && PyBytes_CheckExact(name = PyTuple_GET_ITEM(pair, 0)) && is_lower(name);
+        for (Py_ssize_t at = 0; plain && at < PyTuple_GET_SIZE(swift->of[CDN]); at++) {
+            plain = !same_bytes(name, PyTuple_GET_ITEM(swift->of[CDN], at));
+        }
+        if (plain && says(name, "cache-control", 13)) {
+            value = PyTuple_GET_ITEM(pair, 1);
+            plain = said == NULL && PyBytes_CheckExact(value);
+            said = plain ? Py_NewRef(value) : said;
+            pair = NULL;
+        }
+        else if (plain && *length < 0.0 && says(name, "content-length", 14)) {
+            plain = (*length = digits(PyTuple_GET_ITEM(pair, 1))) >= 0.0;
+        }
+        if (!plain || (pair != NULL && PyList_Append(made, pair) < 0)) {
+            Py_CLEAR(made);
+        }
+    }
+    if (said == NULL) {
+        said = PyBytes_FromStringAndSize(NULL, 0);
+    }
+    PyObject *kept = made != NULL && said != NULL ? private_of(swift, said) : NULL;
+    PyObject *pair = kept == NULL ? NULL : PyTuple_Pack(2, word_cache_control, kept);
+    if (pair == NULL || PyList_Append(made, pair) < 0) {
+        Py_CLEAR(made);
+    }
+    Py_XDECREF(pair);
+    Py_XDECREF(said);
+    return made;
+}
+
+/* Return the start of an original as it goes on, charged; NULL where it takes more than that. */
+static PyObject *
+passing_picture(Relay *self, PyObject *message, PyObject *headers, long code)
+{
+    Swift *swift = (Swift *)self->swift;
+    PyObject *passage = self->passage, *resource = slot(passage, PASSAGE_resource), *size;
+    double length = -1.0;
+    if (swift->shadow || slot(passage, PASSAGE_verdict) != swift->of[PLAIN]
+        || PyTuple_GET_SIZE(resource) < RESOURCE_FIELDS
+        || PyTuple_GET_ITEM(resource, RESOURCE_KIND) != swift->of[PICTURE]) {
+        return NULL;
+    }
+    size = PyTuple_GET_ITEM(resource, RESOURCE_SIZE);
+    if (size != swift->of[ORIGINAL] && size != swift->of[THUMBNAIL]) { /* told by its first bytes */
+        return NULL;
+    }
+    Py_INCREF(headers); /* what is called below could take them out of the message */
+    PyObject *fields = private_fields(swift, headers, &length);
+    Py_DECREF(headers);
+    PyObject *start = fields == NULL || (length < 0.0 && code != 304) ? NULL : PyDict_Copy(message);
+    if (start != NULL && PyDict_SetItem(start, word_headers, fields) < 0) {
+        Py_CLEAR(start);
+    }
+    Py_XDECREF(fields);
+    if (start != NULL && code != 304 && !charge_bytes(swift, passage, length)) {
+        PyObject *amount = usual_error() ? PyLong_FromDouble(length) : NULL;
+        PyObject *asked[] = {passage, amount};
+        PyObject *noted = amount == NULL ? NULL : PyObject_Vectorcall(swift->of[NOTE_BYTES], asked, 2, NULL);
+        if (noted == NULL) {
+            Py_CLEAR(start);
+        }
+        Py_XDECREF(noted);
+        Py_XDECREF(amount);
+    }
+    return start;
+}
+
+/* Let an answer pass from here on, if its beginning tells that the whole of it passes; return the beginning as it goes
+ * on, or NULL. */
+static PyObject *
+passes_on(Relay *self, PyObject *message)
 {
     PyObject *passage = self->passage, *resource = slot(passage, PASSAGE_resource), *content_type = NULL;
     PyObject *status = PyDict_GetItemWithError(message, word_status);
     long code = status != NULL && PyLong_CheckExact(status) ? PyLong_AsLong(status) : -1;
     if (code < 0 || code == 403 || code == 404 || code == 410 || code == 429) { /* noted, or no status at all */
-        return 0;
+        return NULL;
     }
     if (resource == NULL || !PyTuple_Check(resource) || !PyTuple_GET_SIZE(resource)
         || PyTuple_GET_ITEM(resource, 0) == ((Swift *)self->swift)->of[UNTOLD]
         || same_text(slot(passage, PASSAGE_method), word_head)) {
-        return 0;
+        return NULL;
     }
     PyObject *headers = PyDict_GetItemWithError(message, word_headers);
     if (headers == NULL || !PyList_CheckExact(headers)) {
-        return 0;
+        return NULL;
     }
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(headers); i++) {
         PyObject *pair = PyList_GET_ITEM(headers, i), *name;
         if (!PyTuple_CheckExact(pair) || PyTuple_GET_SIZE(pair) != 2
             || !PyBytes_CheckExact(name = PyTuple_GET_ITEM(pair, 0)) || says(name, "set-cookie", 10)) {
-            return 0;
+            return NULL;
         }
         if (says(name, "content-type", 12)) {
             content_type = PyTuple_GET_ITEM(pair, 1);
         }
     }
-    if (content_type == NULL || !PyBytes_CheckExact(content_type) || !PyBytes_GET_SIZE(content_type)
-        || !passes((Swift *)self->swift, content_type)) {
-        return 0;
+    if (content_type == NULL || !PyBytes_CheckExact(content_type) || !PyBytes_GET_SIZE(content_type)) {
+        return NULL;
     }
-    Py_XSETREF(self->status, Py_NewRef(status));
-    Py_XSETREF(self->handle, Py_NewRef(self->to));
-    return 1;
+    int how = passes((Swift *)self->swift, content_type);
+    PyObject *start = how == PASS ? Py_NewRef(message)
+                      : how == PASS_PRIVATE ? passing_picture(self, message, headers, code)
+                                            : NULL;
+    if (start != NULL) {
+        Py_XSETREF(self->status, Py_NewRef(status));
+        Py_XSETREF(self->handle, Py_NewRef(self->to));
+    }
+    return start;
 }
 
 /* Have the rest of the answer handled by a Responder; tell whether one could be had. */
@@ -762,20 +1109,23 @@ relay_call(PyObject *callable, PyObject *const *arguments, size_t flags, PyObjec
         PyErr_SetString(PyExc_TypeError, "send() takes one message");
         return NULL;
     }
-    PyObject *message = arguments[0];
+    PyObject *message = arguments[0], *start = NULL;
     if (self->handle == NULL) {
         PyObject *type = PyDict_CheckExact(message) ? PyDict_GetItemWithError(message, word_type) : NULL;
         int begins = type != NULL && PyUnicode_CheckExact(type) && same_text(type, word_start);
         if (!begins && type != NULL && PyUnicode_CheckExact(type)) {
             return PyObject_CallOneArg(self->to, message); /* informational responses, server push, trailers */
         }
-        if (!(begins && passes_as_it_is(self, message)) && !(usual_error() && call_responder(self))) {
+        start = begins ? passes_on(self, message) : NULL;
+        if (start == NULL && !(usual_error() && call_responder(self))) {
             return NULL;
         }
     }
     /* held: what is called may end in this relay's being let go */
-    PyObject *handle = Py_NewRef(self->handle), *answer = PyObject_CallOneArg(handle, message);
+    PyObject *handle = Py_NewRef(self->handle);
+    PyObject *answer = PyObject_CallOneArg(handle, start == NULL ? message : start);
     Py_DECREF(handle);
+    Py_XDECREF(start);
     return answer;
 }
 
@@ -829,7 +1179,14 @@ static PyMemberDef relay_members[] = {
     {NULL},
 };
 
+static PyObject *
+relay_send(PyObject *object, void *Py_UNUSED(closure))
+{
+    return Py_NewRef(object);
+}
+
 static PyGetSetDef relay_getset[] = {
+    {"send", relay_send, NULL, NULL, NULL},
     {"status", relay_status, NULL, NULL, NULL},
     {NULL},
 };
@@ -901,6 +1258,21 @@ sends_all(Swift *self, PyObject *scope)
 }
 
 static PyObject *
+relay_of(PyObject *swift, PyObject *passage, PyObject *to)
+{
+    Relay *relay = PyObject_GC_New(Relay, &RelayType);
+    if (relay != NULL) {
+        relay->call = relay_call;
+        relay->swift = Py_NewRef(swift);
+        relay->passage = Py_NewRef(passage);
+        relay->to = Py_NewRef(to);
+        relay->handle = relay->responder = relay->status = NULL;
+        PyObject_GC_Track(relay);
+    }
+    return (PyObject *)relay;
+}
+
+static PyObject *
 swift_begin(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
 {
     Swift *self = (Swift *)object;
@@ -919,21 +1291,26 @@ swift_begin(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
         Py_XDECREF(passage);
         return done == 0 && usual_error() ? Py_NewRef(Py_None) : NULL;
     }
-    Relay *relay = NULL;
-    if ((state = state_of(scope)) != NULL && PyDict_SetItem(state, word_antiscrape, passage) == 0
-        && (relay = PyObject_GC_New(Relay, &RelayType)) != NULL) {
-        relay->call = relay_call;
-        relay->swift = Py_NewRef(object);
-        relay->passage = Py_NewRef(passage);
-        relay->to = Py_NewRef(arguments[1]);
-        relay->handle = relay->responder = relay->status = NULL;
-        PyObject_GC_Track(relay);
+    PyObject *relay = NULL;
+    if ((state = state_of(scope)) != NULL && PyDict_SetItem(state, word_antiscrape, passage) == 0) {
+        relay = relay_of(object, passage, arguments[1]);
     }
     else if (!PyErr_Occurred()) {
         PyErr_SetString(PyExc_RuntimeError, "the scope changed while it was judged");
     }
     Py_DECREF(passage);
-    return (PyObject *)relay;
+    return relay;
+}
+
+/* Return what the site is given to answer a request that the Python code judged. */
+static PyObject *
+swift_relay(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
+{
+    if (count != 2 || !is_a(arguments[0], PASSAGE)) {
+        PyErr_SetString(PyExc_TypeError, "relay() takes a passage and a send");
+        return NULL;
+    }
+    return relay_of(object, arguments[0], arguments[1]);
 }
 
 static PyObject *
@@ -941,21 +1318,24 @@ swift_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
     static char *names[] = {
         "read", "judge", "find_face", "find", "clock", "charge", "shapes", "hosts", "direct", "relayed", "places",
-        "trap", "untold", "noted", "plain", "media", "passing", "shortcuts", "responder", "visit", "tick", "review",
-        "believes", "strips", "spends", NULL};
+        "trap", "untold", "noted", "plain", "media", "passing", "shortcuts", "responder", "picture", "original",
+        "thumbnail", "nobody", "members", "image", "cdn", "private", "note_bytes", "visit", "tick", "keeps", "warm",
+        "review", "third", "believes", "strips", "spends", "shadow", NULL};
     PyObject *of[ARGUMENTS];
-    double visit, tick;
-    long review;
-    int believes, strips, spends;
+    double visit, tick, keeps, warm;
+    long review, third;
+    int believes, strips, spends, shadow;
     if (classes[PASSAGE] == NULL) {
         PyErr_SetString(PyExc_RuntimeError, "bind() comes first");
         return NULL;
     }
     if (!PyArg_ParseTupleAndKeywords(
-            args, keywords, "$OOOOOOOOOOOOOO!OO!O!O!Oddlppp", names, &of[READ], &of[JUDGE], &of[FIND_FACE], &of[FIND],
+            args, keywords, "$OOOOOOOOOOOOOO!OO!O!O!OOOOOOOO!OOddddllpppp", names, &of[READ], &of[JUDGE], &of[FIND_FACE], &of[FIND],
             &of[CLOCK], &of[CHARGE], &of[SHAPES], &of[HOSTS], &of[DIRECT], &of[RELAYED], &of[PLACES], &of[TRAP],
             &of[UNTOLD], &PyTuple_Type, &of[NOTED], &of[PLAIN], &PyDict_Type, &of[MEDIA], &PyFrozenSet_Type,
-            &of[PASSING], &PyTuple_Type, &of[SHORTCUTS], &of[RESPONDER], &visit, &tick, &review, &believes, &strips, &spends)) {
+            &of[PASSING], &PyTuple_Type, &of[SHORTCUTS], &of[RESPONDER], &of[PICTURE], &of[ORIGINAL], &of[THUMBNAIL],
+            &of[NOBODY], &of[MEMBERS], &of[IMAGE], &PyTuple_Type, &of[CDN], &of[PRIVATE], &of[NOTE_BYTES], &visit, &tick,
+            &keeps, &warm, &review, &third, &believes, &strips, &spends, &shadow)) {
         return NULL;
     }
     Swift *self = (Swift *)type->tp_alloc(type, 0);
@@ -967,7 +1347,11 @@ swift_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
     }
     self->visit = visit;
     self->tick = tick;
+    self->keeps = keeps;
+    self->warm = warm;
     self->review = review;
+    self->third = third;
+    self->shadow = shadow;
     self->believes = believes;
     self->strips = strips;
     self->spends = spends;
@@ -1006,6 +1390,7 @@ static PyMethodDef swift_methods[] = {
     {"begin", (PyCFunction)(void (*)(void))swift_begin, METH_FASTCALL, NULL},
     {"judge", swift_judge, METH_O, NULL},
     {"read", swift_read, METH_O, NULL},
+    {"relay", (PyCFunction)(void (*)(void))swift_relay, METH_FASTCALL, NULL},
     {NULL},
 };
 
@@ -1042,9 +1427,10 @@ bind(PyObject *Py_UNUSED(module), PyObject *args)
 {
     PyTypeObject *given[CLASSES];
     if (!PyArg_ParseTuple(
-            args, "O!O!O!O!O!O!O!O!", &PyType_Type, &given[PASSAGE], &PyType_Type, &given[HISTORY], &PyType_Type,
+            args, "O!O!O!O!O!O!O!O!O!O!O!O!", &PyType_Type, &given[PASSAGE], &PyType_Type, &given[HISTORY], &PyType_Type,
             &given[NETWORK], &PyType_Type, &given[PLACE], &PyType_Type, &given[FACE], &PyType_Type, &given[MEMO], &PyType_Type, &given[LIMIT],
-            &PyType_Type, &given[SHAPE])) {
+            &PyType_Type, &given[SHAPE], &PyType_Type, &given[ALLOWANCE], &PyType_Type, &given[HABITS], &PyType_Type,
+            &given[ODDITIES], &PyType_Type, &given[MEMBER])) {
         return NULL;
     }
 #define FIND(class, name) \
@@ -1084,7 +1470,9 @@ PyInit__swift(void)
     INTERN(wss)
 #undef INTERN
     if ((word_start = PyUnicode_InternFromString("http.response.start")) == NULL
-        || (word_head = PyUnicode_InternFromString("HEAD")) == NULL) {
+        || (word_head = PyUnicode_InternFromString("HEAD")) == NULL
+        || (word_get = PyUnicode_InternFromString("GET")) == NULL
+        || (word_cache_control = PyBytes_FromString("cache-control")) == NULL) {
         return NULL;
     }
     PyObject *module = PyModule_Create(&definition);

@@ -46,13 +46,16 @@ def keep_private(headers: Headers, *, most: int | None = None) -> Headers:
             said += b"," + value if said else value
         elif name not in CDN_FIELDS and not (name == b"expires" and most is not None):
             kept.append((name, value))
-    known = _PRIVATE.young.get((said, most))
-    if known is None:
-        known = _keep_private(said, most)
-        if len(said) <= _SHORT:
-            _PRIVATE.put((said, most), known)
-    kept.append((b"cache-control", known))
+    kept.append((b"cache-control", _PRIVATE.young.get((said, most)) or private_value(said, most)))
     return kept
+
+
+def private_value(said: bytes, most: int | None = None) -> bytes:
+    """Return the Cache-Control that keeps an answer out of shared caches which ``said`` something else of itself."""
+    known = _keep_private(said, most)
+    if len(said) <= _SHORT:
+        _PRIVATE.put((said, most), known)
+    return known
 
 
 def lend(headers: Headers, seconds: int) -> Headers:

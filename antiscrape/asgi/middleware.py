@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from antiscrape.asgi.answers import send_error
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     from antiscrape.asgi.accounts import Accounts
     from antiscrape.asgi.bodies import Rewriters
     from antiscrape.asgi.preferences import PreferenceWriter
-    from antiscrape.asgi.responder import LongSide
+    from antiscrape.asgi.responder import LongSide, Responder
+    from antiscrape.asgi.swift import Relay
     from antiscrape.asgi.traps import Maze
     from antiscrape.asgi.types import ASGIApp, Message, Receive, Scope, Send
     from antiscrape.core.partner import PartnerBook
@@ -99,13 +101,17 @@ class Middleware:
         self._keepers = tuple(keepers)
         self._documents = frozenset[bytes]() if preferences is None else preferences.paths
         reader = HeadReader(gate.policy.hosts, chain=gate.policy.identity.header)
-        self._read, self._judge, begin = ways_through(reader, gate, self._tools, plain=self._plain)
+        self._read, self._judge, begin, relay = ways_through(reader, gate, self._tools, plain=self._plain)
         sealed = gate.grants is not None and gate.grants.opaque != ""
         if gate.grants is not None and sealed:
             self._read = opening(self._read, gate.grants)
         #: Where all that is done to a plain request is to let it pass.
-        passes = not sealed and accounts is None and preferences is None and self._ledger is None
+        lends = self._tools.lending is not None
+        passes = not (sealed or lends) and accounts is None and preferences is None and self._ledger is None
         self._begin = begin if passes and not self._partners and not self._changes else None
+        self._answer: Callable[[Passage, Send], Relay | Responder] = partial(responder_of, self._tools)
+        if relay is not None and accounts is None and not lends:
+            self._answer = relay
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: C901, PLR0912, PLR0915  the request path, where a call costs more than a branch
         """Serve one ASGI connection."""
@@ -152,21 +158,35 @@ class Middleware:
                 await self._serve_document(scope, receive, send, passage, self._preferences)
                 return
             send = Speaker(self._preferences, passage, send).send
-        responder = responder_of(self._tools, passage, send)
-        answer: Send = responder.send
         if verdict.rendition is not _ORIGINAL:
-            scope, answer = asking(self._inner_scope(scope, passage), responder)
-        elif self._changes or passage.query:
+            await self._serve_lesser(scope, receive, send, passage)
+            return
+        answer = self._answer(passage, send)
+        if self._changes or passage.query:
             scope = self._inner_scope(scope, passage)
         if "extensions" in scope:
             scope = _without_shortcuts(scope)
         try:
-            await self.app(scope, receive, answer)
+            await self.app(scope, receive, answer.send)
         finally:
-            if passage.verdict is self._plain:
-                self._allowed[_BROWSER] += 1
-            else:
-                self._recorder.record(passage, responder.status)
+            self._note(passage, answer.status)
+
+    async def _serve_lesser(self, scope: Scope, receive: Receive, send: Send, passage: Passage) -> None:
+        """Serve a request whose pictures, if it is for one, are not originals."""
+        responder = responder_of(self._tools, passage, send)
+        scope, to = asking(self._inner_scope(scope, passage), responder)
+        if "extensions" in scope:
+            scope = _without_shortcuts(scope)
+        try:
+            await self.app(scope, receive, to)
+        finally:
+            self._note(passage, responder.status)
+
+    def _note(self, passage: Passage, status: int) -> None:
+        if passage.verdict is self._plain:
+            self._allowed[_BROWSER] += 1
+        else:
+            self._recorder.record(passage, status)
 
     async def _show_maze(self, send: Send, passage: Passage, maze: Maze) -> None:
         self._recorder.record(passage, await send_trap(send, passage, maze, self._gate.clock()))

@@ -96,7 +96,7 @@ class Tools:
 class Responder:
     """Answers one request. ``send`` is what the site is given in place of the server's.
 
-    ``to`` is the server's. Made without arguments and told the rest, which spares every request a call.
+    ``to`` is the server's. Made by ``responder_of``: without arguments and told the rest, which is half a call less.
     """
 
     __slots__ = ("_start", "handle", "held", "news", "passage", "status", "to", "tools")

@@ -19,18 +19,22 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from antiscrape.asgi.media import KNOWN
+from antiscrape.asgi.caching import CDN_FIELDS, private_value
+from antiscrape.asgi.media import KNOWN, Media
 from antiscrape.asgi.responder import responder_of
 from antiscrape.asgi.types import SHORTCUTS
 from antiscrape.core.budgets import Limit
-from antiscrape.core.habits import VISIT
+from antiscrape.core.habits import VISIT, Habits, Oddities
 from antiscrape.core.history import HABITS, TICK, History
 from antiscrape.core.memo import Memo
 from antiscrape.core.observation import Face
 from antiscrape.core.purse import Network
 from antiscrape.core.request import Shape
-from antiscrape.core.resource import Kind
+from antiscrape.core.resource import Kind, Size
+from antiscrape.core.role import NOBODY
+from antiscrape.core.rules import Allowance
 from antiscrape.core.spending import spend_one
+from antiscrape.core.spread import THIRD, Member
 from antiscrape.gate import Passage
 from antiscrape.gate.passage import Place
 from antiscrape.gate.visits import REVIEW
@@ -47,7 +51,9 @@ if TYPE_CHECKING:
 #: Set to anything but 0, it keeps the accelerator from being used, and from being built.
 PURE: Final = "ANTISCRAPE_PURE"
 #: In the order in which the accelerator is told of them.
-CLASSES: Final = (Passage, History, Network, Place, Face, Memo, Limit, Shape)
+CLASSES: Final = (
+    Passage, History, Network, Place, Face, Memo, Limit, Shape, Allowance, Habits, Oddities, Member
+)  # fmt: skip
 _SOURCE: Final = Path(__file__).with_name("_swift.c")
 
 
@@ -57,6 +63,11 @@ class Relay(Protocol):
     passage: Passage
     status: int
 
+    @property
+    def send(self) -> Send:
+        """What takes the site's messages: the relay itself."""
+        ...
+
     def __call__(self, message: Message) -> Awaitable[None]:
         """Take one message of the site."""
         ...
@@ -65,12 +76,14 @@ class Relay(Protocol):
 class Ways(NamedTuple):
     """How a request is read and judged, and, where there is a shorter way, how both are done at once.
 
-    ``begin`` returns None, and has changed nothing, for a request about which something is not as usual.
+    ``begin`` returns None, and has changed nothing, for a request about which something is not as usual. ``relay``
+    takes the answer to a request that was judged already.
     """
 
     read: Callable[[Scope], Passage]
     judge: Callable[[Passage], Passage]
     begin: Callable[[Scope, Send], Relay | None] | None
+    relay: Callable[[Passage, Send], Relay] | None
 
 
 def load() -> tuple[Any, str]:
@@ -94,8 +107,8 @@ module, STATE = load()
 def ways_through(reader: HeadReader, gate: Gate, tools: Tools, *, plain: Verdict) -> Ways:
     """Return the ways through one middleware; ``plain`` is the verdict that ``begin`` may give."""
     if module is None:
-        return Ways(reader.read, gate.judge, None)
-    known = gate.shortcuts
+        return Ways(reader.read, gate.judge, None, None)
+    known, spread = gate.shortcuts, gate.shortcuts.spread
     swift = module.Swift(
         read=reader.read,
         judge=gate.judge,
@@ -116,11 +129,24 @@ def ways_through(reader: HeadReader, gate: Gate, tools: Tools, *, plain: Verdict
         passing=tools.passing,
         shortcuts=tuple(SHORTCUTS),
         responder=partial(responder_of, tools),
+        picture=Kind.IMAGE,
+        original=Size.ORIGINAL,
+        thumbnail=Size.THUMBNAIL,
+        nobody=NOBODY,
+        members=None if spread is None else spread.members,
+        image=Media.IMAGE,
+        cdn=tuple(CDN_FIELDS),
+        private=private_value,
+        note_bytes=gate.note_bytes,
         visit=VISIT,
         tick=TICK,
+        keeps=-1.0 if known.keeps is None else known.keeps,
+        warm=0.0 if spread is None else spread.warm,
         review=REVIEW,
+        third=THIRD,
         believes=known.believes,
         strips=known.strips,
         spends=known.charge is spend_one,
+        shadow=tools.shadow,
     )
-    return Ways(swift.read, swift.judge, swift.begin)
+    return Ways(swift.read, swift.judge, swift.begin, swift.relay)

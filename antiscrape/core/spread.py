@@ -47,7 +47,7 @@ _CROWD, _CROWDS = 3, 16_384
 #: Seconds after a start in which nobody is counted: who was in the midst of a visit seems to begin one.
 _WARM_UP: Final = 300.0
 #: The original at which a visit has shown what it is: two may come from a link and a look back.
-_THIRD: Final = 3
+THIRD: Final = 3
 #: Beginners that share a ration, are doubted, are bots; and takers that are bots.
 _MANY: Final = (8, 16, 64)
 #: How many takers there have to be, and of how many pictures one may be had by two of them: ours, and from elsewhere.
@@ -243,7 +243,7 @@ def _takers(seen: _Seen, *, elsewhere: bool, thin: bool) -> Level:
     return Level.DOUBTED if hollow >= 2 * least else Level.SUSPECTED
 
 
-class _Member:
+class Member:
     """What one principal took in its visit: the first three pictures, and the token that it used last."""
 
     __slots__ = ("images", "last", "token")
@@ -258,7 +258,7 @@ class _Member:
         if now - self.last > VISIT:
             self.images = ()
         self.last = now
-        if len(self.images) >= _THIRD or image in self.images:
+        if len(self.images) >= THIRD or image in self.images:
             return False
         self.images += (image,)
         return True
@@ -273,11 +273,11 @@ class Spread:
     def __init__(
         self, *, key: bytes, started: float, window: float = 6 * 3600.0, groups: int = _GROUPS
     ) -> None:
-        self._warm = started + _WARM_UP
+        self.warm = started + _WARM_UP
         self._hash = blake2b(key=key, digest_size=8)
         self._half = window / 2
         self._groups: dict[str, Memo[str, _Group]] = {kind: Memo(groups) for kind in _KINDS}
-        self._members: Memo[str, _Member] = Memo(_MEMBERS)
+        self.members: Memo[str, Member] = Memo(_MEMBERS)
         self._crowds: Memo[int, int] = Memo(_CROWDS)  # blank beginners of a picture
         self._tokens: Memo[bytes, _Group] = Memo(groups)
 
@@ -285,10 +285,10 @@ class Spread:
         """Count one request for an original, and tell what its groups say of it. ``now`` is monotonic seconds."""
         member = self._member(taking.principal, now)
         new, half = member.take(taking.image, now), int(now // self._half)
-        third = len(member.images) >= _THIRD
-        counted = new and len(member.images) != _THIRD - 1
+        third = len(member.images) >= THIRD
+        counted = new and len(member.images) != THIRD - 1
         place = (_SHOWN if taking.shown else _THIN if taking.paged else _BLANK) + (3 if third else 0)
-        if now < self._warm or (taking.shown and not counted):
+        if now < self.warm or (taking.shown and not counted):
             return _passing(member, now)
         # A group begins with somebody blank, or it costs no memory.
         groups = list(self._find(taking, half, make=not taking.shown and (third or not taking.paged)))
@@ -314,12 +314,12 @@ class Spread:
 
         Such is a picture that was counted before, or comes after the third, of a visit that was ``shown`` something.
         """
-        member = self._members.young.get(principal)
+        member = self.members.young.get(principal)
         if member is None or member.token is not None or now - member.last > VISIT:
             return False
-        if not (shown or now < self._warm):
+        if not (shown or now < self.warm):
             return False
-        if len(member.images) < _THIRD and image not in member.images:
+        if len(member.images) < THIRD and image not in member.images:
             return False
         member.last = now
         return True
@@ -338,10 +338,10 @@ class Spread:
             passed.networks += (network,)
         self._member(principal, now).token = passed
 
-    def _member(self, principal: str, now: float) -> _Member:
-        member = self._members.get(principal)
+    def _member(self, principal: str, now: float) -> Member:
+        member = self.members.get(principal)
         if member is None:
-            self._members.put(principal, member := _Member(now))
+            self.members.put(principal, member := Member(now))
         return member
 
     def _find(self, taking: Taking, half: int, *, make: bool) -> Iterator[_Group]:
@@ -358,7 +358,7 @@ class Spread:
                 yield group
 
     def _judge(
-        self, taking: Taking, groups: list[_Group], member: _Member, now: float, *, crowded: bool
+        self, taking: Taking, groups: list[_Group], member: Member, now: float, *, crowded: bool
     ) -> GroupFacts:
         facts = _passing(member, now)
         worst, level, beginners, takers = None, facts.passers, Level.NONE, Level.NONE
@@ -369,7 +369,7 @@ class Spread:
             seen, begun, took = group.seen, Level.NONE, Level.NONE
             if not (taking.paged or crowded):
                 begun = _beginners(seen, elsewhere=taking.elsewhere)
-            if len(member.images) >= _THIRD and (thin or not taking.paged):
+            if len(member.images) >= THIRD and (thin or not taking.paged):
                 took = _takers(seen, elsewhere=taking.elsewhere, thin=thin)
             if group.name == "site":  # convicts nobody: what nothing but the site unites shares a ration
                 begun, took = min(begun, Level.SUSPECTED), min(took, Level.SUSPECTED)
@@ -390,7 +390,7 @@ def share_ration(facts: GroupFacts, limits: tuple[Limit, ...], image: int, now: 
     return None if exceeded is None else exceeded._replace(shared=True)
 
 
-def _passing(member: _Member, now: float) -> GroupFacts:
+def _passing(member: Member, now: float) -> GroupFacts:
     token = member.token
     if token is None or len(token.networks) < _PASSED[0]:
         return ALONE

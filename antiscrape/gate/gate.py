@@ -104,6 +104,7 @@ class Gate:
         known = Shortcuts(
             self._direct, self._relayed, self._places, self._face, self._find, self._charge_request
         )
+        known = known._replace(keeps=store.keeps, spread=spread)
         self.shortcuts = known._replace(believes=self._believes, strips=grants is not None)
 
     def judge(self, passage: Passage, account: Account | None = None, owner: str = "") -> Passage:  # noqa: C901, PLR0912  every request comes through here, where a call costs more than a branch

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from antiscrape.core.grants import Grant, Grants
     from antiscrape.core.history import History
     from antiscrape.core.identity import Principal
-    from antiscrape.core.observation import Profile
+    from antiscrape.core.observation import NeedsUsage, Profile
     from antiscrape.core.role import Role
     from antiscrape.core.rules import Allowance
     from antiscrape.core.spread import GroupFacts
@@ -98,14 +98,17 @@ class Place:
     """What the gate knows of one path before anybody asks for it.
 
     ``within`` is the verdict where nothing speaks against a request and ``limit`` has room (None: there is
-    nothing to charge); it is None where more has to be asked first. ``watched`` tells that the visit is
-    reviewed at each request.
+    nothing to charge); it is None where more has to be asked first. Of a picture that shows no subject we know,
+    ``picture`` is what is asked then (``Places.asked``). ``watched`` tells that the visit is reviewed at each request.
     """
 
-    __slots__ = ("limit", "resource", "watched", "within")
+    __slots__ = ("limit", "picture", "resource", "watched", "within")
 
-    def __init__(self, resource: Resource, limit: Limit | None, within: Verdict | None) -> None:
+    def __init__(
+        self, resource: Resource, limit: Limit | None, within: Verdict | None, asked: NeedsUsage | None
+    ) -> None:
         self.resource = resource
+        self.picture = asked if resource.kind is _IMAGE and not resource.subject else None
         self.limit = limit
         self.within = None if resource.kind is _IMAGE or resource.subject else within
         self.watched = resource.kind is _TRAP or resource.size is _ORIGINAL_SIZE

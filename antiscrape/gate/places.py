@@ -38,7 +38,7 @@ class Places:
         place = self.known.get(raw_path)
         if place is None:
             resource = self._routes.classify(raw_path)
-            place = Place(resource, *self._usual[resource.kind])
+            place = self._at(resource)
             if len(raw_path) <= _LONGEST_PATH:
                 self.known.put(raw_path, place)
         return place
@@ -51,8 +51,10 @@ class Places:
         known = place.resource
         if known.kind in {Kind.UNTOLD, kind}:
             learned = Size.ORIGINAL if size is Size.ORIGINAL else known.size
-            resource = known._replace(kind=kind, size=learned)
-            self.known.put(raw_path, Place(resource, *self._usual[kind]))
+            self.known.put(raw_path, self._at(known._replace(kind=kind, size=learned)))
+
+    def _at(self, resource: Resource) -> Place:
+        return Place(resource, *self._usual[resource.kind], self.asked[resource.kind])
 
     def _usual_answer(self, kind: Kind) -> tuple[Limit | None, Verdict | None]:
         """Return the limit to charge where nothing speaks against a request, and the verdict within it.

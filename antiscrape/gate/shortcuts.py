@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from antiscrape.core.observation import Face
     from antiscrape.core.request import RequestHead
     from antiscrape.core.resource import Kind
+    from antiscrape.core.spread import Spread
     from antiscrape.core.verdict import Exceeded
     from antiscrape.gate.passage import Place
 
@@ -23,7 +24,8 @@ class Shortcuts(NamedTuple):
 
     ``believes`` tells whether some peer may speak for its clients, who are then in ``relayed`` by that peer.
     ``strips`` tells that the site may be given another query than was sent. ``face`` finds how a request looks,
-    ``find`` who is behind it, and ``charge`` charges it where there is but one limit.
+    ``find`` who is behind it, and ``charge`` charges it where there is but one limit. ``keeps`` is the
+    store's, ``spread`` what groups are told by.
     """
 
     direct: Memo[str, History]
@@ -32,5 +34,7 @@ class Shortcuts(NamedTuple):
     face: Callable[[RequestHead, Kind, object], Face]
     find: Callable[[RequestHead], Principal]
     charge: Callable[[History, Limit, float], Exceeded | None]
+    keeps: float | None = None
+    spread: Spread | None = None
     believes: bool = False
     strips: bool = False

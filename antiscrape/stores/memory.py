@@ -78,6 +78,7 @@ class MemoryStore:
         keep_subjects = max([limit.window for row in rows for limit in row.subjects], default=0.0)
         #: Seconds for which originals and subjects are remembered.
         self.keep = (keep_originals, keep_subjects)
+        self.keeps: float | None = keep_originals
         self.find_known = self._principals.records.get
         self.charge_request: Callable[[History, Limit, float], Exceeded | None] = spend_one
 

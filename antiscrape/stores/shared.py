@@ -81,6 +81,7 @@ class SharedStore(MemoryStore):
         self.lesser: Lesser | None = None
         self._told: Memo[str, tuple[Word, float, bytes]] = Memo(_TOLD)
         self.charge_request = self._charge_request
+        self.keeps = None
 
     def records(self) -> Iterator[Purse]:
         """Yield every record of a principal or network; no other may be added meanwhile."""

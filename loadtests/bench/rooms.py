@@ -43,7 +43,7 @@ class Rooms:
         self.identity = Identity(policy.identity)
         self.renderer = PillowRenderer(policy.images)
         self.tools = Tools(self.gate, self.renderer, long_side, None)
-        self.read, self.judge, _ = ways_through(
+        self.read, self.judge, *_ = ways_through(
             self.reader, self.gate, self.tools, plain=PLAIN[Standing.BROWSER]
         )
         self.recorder = Recorder(

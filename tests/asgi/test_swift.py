@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from tests.asgi.traces import POLICIES, RELAYED, TRACES, TURNS, Step, walk
+from tests.asgi.traces import POLICIES, RELAYED, TRACES, Step, walk
+from tests.asgi.turns import TURNS, step
 from tests.house import answers, house, person, photo, policy_of
 from tests.swift import using
 
 
 @pytest.mark.parametrize("name", POLICIES)
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(trace=TRACES)
 def test_both_give_the_same_verdicts_records_charges_and_answers(
     accelerator: Any, name: str, trace: list[tuple[Step, int]]
@@ -47,6 +48,19 @@ def test_a_known_client_goes_the_swift_way(
     """All but the first request, and each eighth where the visit has news: those are the Python code's."""
     step = Step(path, person(kind=kind), "203.0.113.7", "GET", "1.1", "https", 1.0)
     _, swift_ones = asyncio.run(walk([(step, times)], policy_of(), accelerator))
+    assert swift_ones == most
+
+
+@pytest.mark.parametrize(
+    ("path", "times", "most"),
+    [("/media/3.jpg", 30, 28), ("/media/1-320.jpg", 30, 29)],
+)
+def test_a_picture_that_was_had_goes_the_swift_way(
+    accelerator: Any, path: str, times: int, most: int
+) -> None:
+    """All but those that are news: the first, and the first time that it is fetched again."""
+    trace = [(step("/static/a.css"), 2), (step(path, pause=1), times)]
+    _, swift_ones = asyncio.run(walk(trace, POLICIES["pictures"](), accelerator))
     assert swift_ones == most
 
 

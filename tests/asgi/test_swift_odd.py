@@ -20,7 +20,7 @@ from antiscrape.core.judge import PLAIN
 from antiscrape.core.verdict import Standing
 from antiscrape.images.dimensions import long_side
 from antiscrape.images.renderer import PillowRenderer
-from tests.asgi.traces import told_of
+from tests.asgi.traces import POLICIES, told_of
 from tests.house import Clock, gate_of, person, policy_of, scope_of, tool
 from tests.swift import using
 
@@ -137,9 +137,10 @@ MESSAGES = st.one_of(
                 st.lists(
                     st.one_of(
                         st.sampled_from([(b"content-type", b"text/css"), (b"content-type", b"text/html"), (b"set-cookie", b"a=1")]),
+                        st.sampled_from([(b"content-type", b"image/jpeg"), (b"content-length", b"12"), (b"cache-control", b"public")]),
                         PAIR,
                     ),
-                    max_size=4,
+                    max_size=5,
                 ),
             ),
             "body": st.one_of(st.binary(max_size=4), ODD),
@@ -148,19 +149,21 @@ MESSAGES = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=300)
+@pytest.mark.parametrize("path", ["/api/photos", "/media/3.jpg"])
+@settings(max_examples=200)
 @given(messages=st.lists(MESSAGES, max_size=4))
-def test_whatever_a_site_sends_is_passed_on_alike(accelerator: Any, messages: list[Any]) -> None:
+def test_whatever_a_site_sends_is_passed_on_alike(accelerator: Any, path: str, messages: list[Any]) -> None:
     results = []
     for module in (None, accelerator):
-        rooms = Rooms(module)
+        rooms = Rooms(module, POLICIES["pictures"]())
         sent: list[object] = []
 
         async def to(message: Message, sent: list[object] = sent) -> None:
             sent.append(message)
 
-        scope = scope_of("/api/photos", person())
-        rooms.ways.judge(rooms.ways.read(scope))
+        scope = scope_of(path, person())
+        for _ in range(3):
+            rooms.ways.judge(rooms.ways.read(scope))
         if rooms.ways.begin is not None:
             relay: Any = rooms.ways.begin(scope, to)
             passage, send = relay.passage, relay
@@ -183,12 +186,24 @@ async def _sent(send: Send, message: Any) -> object:
 
 def test_no_request_leaves_anything_behind(accelerator: Any) -> None:
     """A hundred thousand requests, the plain and the odd ones, and not an object or a byte more than before."""
-    rooms = Rooms(accelerator)
+    rooms = Rooms(accelerator, POLICIES["pictures"]())
     ways: Any = rooms.ways
-    begin, judge, read = ways.begin, ways.judge, ways.read
+    begin, judge, read, relay_of = ways.begin, ways.judge, ways.read, ways.relay
     start = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/css")]}
-    odd = {"type": "http.response.start", "status": 404, "headers": [(b"content-type", b"text/css")]}
-    scopes = [scope_of("/api/photos", person()), scope_of("/p/1", person(kind="page"))]
+    picture = {
+        "type": "http.response.start",
+        "status": 200,
+        "headers": [
+            (b"content-type", b"image/jpeg"),
+            (b"cache-control", b"public"),
+            (b"content-length", b"9"),
+        ],
+    }
+    odd = {**start, "headers": [(b"content-type", b"text/css"), (b"set-cookie", b"a=1")]}
+    scopes = [
+        scope_of(path, person((b"cookie", b"a=1"), kind=kind))
+        for path, kind in (("/api/photos", "image"), ("/static/a.css", "image"), ("/media/3.jpg", "image"))
+    ]
     off: list[Any] = [
         scope_of("/api/photos", [*person(), *[(b"x%d" % place, b"") for place in range(101)]]),
         scope_of("/api/photos", tool()),
@@ -197,13 +212,16 @@ def test_no_request_leaves_anything_behind(accelerator: Any) -> None:
 
     def once(number: int) -> None:
         rooms.clock.tick(1.0)
-        relay: Any = begin(scopes[number % 2], len)
+        relay: Any = begin(scopes[number % 3], len)
         if relay is not None:
-            relay(start if number % 3 else odd)
+            relay(odd if number % 5 == 0 else picture if number % 3 == 2 else start)
             relay.status  # noqa: B018  it makes an object
         if number % 10 == 0:
             begin(off[number // 10 % 3], len)
-            judge(read(scopes[0]))
+            judge(read(scopes[number // 10 % 3]))
+            passage = judge(read(scopes[2]))
+            assert passage.verdict is PLAIN[Standing.BROWSER]
+            relay_of(passage, len)(picture)
 
     def many(count: int) -> tuple[int, list[int]]:
         for number in range(count):

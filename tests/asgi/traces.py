@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 
 from antiscrape.core.history import History
 from antiscrape.core.purse import Purse
+from antiscrape.core.resource import Kind, Size
+from antiscrape.core.rules import Route
+from antiscrape.core.spread import Spread
 from antiscrape.core.verdict import Mode
 from tests.house import Clock, House, drive, house, person, photo, policy_of, scope_of, tool, visitors
 from tests.swift import using
@@ -17,6 +20,7 @@ from tests.swift import using
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from antiscrape.asgi.swift import Relay
     from antiscrape.asgi.types import Receive, Scope, Send
     from antiscrape.core.rules import Policy
     from antiscrape.gate import Passage
@@ -33,7 +37,56 @@ ANSWERS: dict[str, tuple[int, list[tuple[bytes, bytes]]]] = {
     "/api/twice": (200, [(b"content-type", b"text/css"), (b"content-type", b"image/jpeg")]),
     "/static/a.css": (200, [(b"content-type", b"text/css")]),
     "/media/1.jpg": (200, [(b"content-type", b"image/jpeg")]),
-    "/media/2.jpg": (200, [(b"content-type", b"image/jpeg")]),
+    "/media/2.jpg": (200, [(b"content-type", b"image/jpeg"), (b"content-length", b"4000")]),
+    "/media/3.jpg": (
+        200,
+        [(b"content-length", b"70000"), (b"content-type", b"image/jpeg"), (b"etag", b'"3"')],
+    ),
+    "/media/4.jpg": (
+        200,
+        [
+            (b"cache-control", b"public, max-age=60"),
+            (b"content-type", b"image/jpeg"),
+            (b"content-length", b"9"),
+        ],
+    ),
+    "/media/5.jpg": (
+        304,
+        [(b"content-type", b"image/jpeg"), (b"cache-control", b"no-store"), (b"expires", b"0")],
+    ),
+    "/media/1-320.jpg": (200, [(b"content-type", b"image/jpeg"), (b"content-length", b"900")]),
+    "/media/2-320.jpg": (
+        200,
+        [(b"content-type", b"image/jpeg"), (b"content-length", b"900"), (b"content-length", b"x")],
+    ),
+    "/media/odd-1": (
+        200,
+        [(b"content-type", b"image/jpeg"), (b"content-length", b"9x"), (b"content-length", b"7")],
+    ),
+    "/media/odd-2": (
+        200,
+        [(b"content-type", b"image/jpeg"), (b"content-length", b"9"), (b"cdn-cache-control", b"public")],
+    ),
+    "/media/odd-3": (
+        200,
+        [
+            (b"content-type", b"image/jpeg"),
+            (b"cache-control", b"public"),
+            (b"cache-control", b"no-cache"),
+            (b"content-length", b"9"),
+        ],
+    ),
+    "/media/odd-4": (
+        206,
+        [(b"content-type", b"image/jpeg"), (b"Content-Length", b"9"), (b"Content-Range", b"bytes 0-8/99")],
+    ),
+    "/media/odd-5": (200, [(b"content-type", b"image/jpeg"), (b"content-length", b"1" * 20)]),
+    "/media/odd-6": (500, [(b"content-type", b"image/jpeg"), (b"1", b"2"), (b"content-length", b"9")]),
+    "/media/odd-7": (
+        200,
+        [(b"content-type", b"image/jpeg"), (b"content-length", b"9"), (b"set-cookie", b"a=1")],
+    ),
+    "/media/odd-8": (200, [(b"content-type", b"text/css"), (b"content-length", b"9")]),
     "/p/1": (200, [(b"content-type", b"text/html; charset=utf-8")]),
     "/p/closed": (403, [(b"content-type", b"text/html")]),
     "/p/gone": (410, [(b"content-type", b"text/html")]),
@@ -43,12 +96,37 @@ ANSWERS: dict[str, tuple[int, list[tuple[bytes, bytes]]]] = {
     "/robots.txt": (200, [(b"content-type", b"text/plain")]),
     "/.well-known/x": (200, [(b"content-type", b"text/plain")]),
 }
+#: Pictures, as visits ask for them.
+LOOKED_AT = ["/media/1.jpg", "/media/3.jpg", "/media/4.jpg", "/media/1-320.jpg", "/media/2-320.jpg"]
 #: The status that a query asks for.
 QUERIES = {b"well": 200, b"away": 302}
 SIGNING = {"ANTISCRAPE__GRANTS__PREFIXES": '["/media/"]'}
 RELAYED = {"ANTISCRAPE__IDENTITY__TRUSTED_PROXIES": '["203.0.113.0/24"]'}
+#: With sizes that the routes tell, so that a picture is judged once.
+SIZED = (
+    Route("/media/*-320.jpg", Kind.IMAGE, Size.THUMBNAIL),
+    Route("/media/{subject}/*", Kind.IMAGE, Size.ORIGINAL),
+    Route("/media/**", Kind.IMAGE, Size.ORIGINAL),
+    Route("/u/{subject}", Kind.SUBJECT, Size.UNTOLD),
+    Route("/p/*", Kind.PAGE, Size.UNTOLD),
+    Route("/static/**", Kind.ASSET, Size.UNTOLD),
+    Route("/api/**", Kind.API, Size.UNTOLD),
+)
+#: Where a client may have a few of everything.
+FEW = {
+    "ANTISCRAPE__STANDING__BROWSER__ORIGINALS": "3/10min, 5/day",
+    "ANTISCRAPE__STANDING__BROWSER__BYTES": "150kB/min",
+    "ANTISCRAPE__STANDING__BROWSER__REQUESTS": "30/min",
+}
 POLICIES: dict[str, Callable[[], Policy]] = {
     "the default": policy_of,
+    "pictures": partial(policy_of, routes=SIZED),
+    "few pictures": partial(policy_of, FEW, routes=SIZED),
+    "pictures in shadow": partial(policy_of, FEW, routes=SIZED, mode=Mode.SHADOW),
+    "pictures without bytes": partial(
+        policy_of, {"ANTISCRAPE__STANDING__BROWSER__BYTES": "unlimited"}, routes=SIZED
+    ),
+    "signed pictures": partial(policy_of, {"ANTISCRAPE__GRANTS__PREFIXES": '["/media/"]'}, routes=SIZED),
     "behind a proxy": partial(policy_of, RELAYED),
     "few requests": partial(policy_of, {"ANTISCRAPE__STANDING__BROWSER__REQUESTS": "7/min"}),
     "two limits": partial(policy_of, {"ANTISCRAPE__STANDING__BROWSER__REQUESTS": "9/min, 20/hour"}),
@@ -87,6 +165,7 @@ HEADERS = st.one_of(
     st.sampled_from(
         [
             person((b"x-forwarded-for", b"198.51.100.9, 192.0.2.4")),
+            person((b"if-none-match", b'"3"')),
             [*person(), (b"accept", b"a/b")],
             [*person(), (b"host", b"b")],
         ]
@@ -95,7 +174,16 @@ HEADERS = st.one_of(
 STEPS = st.builds(
     Step,
     path=st.sampled_from(
-        [*ANSWERS, *list(ANSWERS)[:1] * 8, "/api/photos?page=2", "/media/1.jpg?w=3", "/%zz", "/a/../b"]
+        [
+            *ANSWERS,
+            *list(ANSWERS)[:1] * 8,
+            *LOOKED_AT * 3,
+            "/media/ada/1",
+            "/api/photos?page=2",
+            "/media/1.jpg?w=3",
+            "/%zz",
+            "/a/../b",
+        ]
     ),
     headers=HEADERS,
     peer=st.sampled_from(
@@ -142,6 +230,7 @@ def told_of(passage: Passage | None) -> object:
     if passage is None:
         return None
     return {name: getattr(passage, name) for name in SAID} | {
+        "charged": [getattr(passage, name, None) for name in ("allowance", "grant")],
         "history": told(passage.history),
         "habits": told(passage.habits),
         "profile": passage.profile,
@@ -149,19 +238,29 @@ def told_of(passage: Passage | None) -> object:
     }
 
 
+def spread_of(clock: Clock) -> Spread:
+    """Return what tells groups, which counts from a hundred seconds on."""
+    return Spread(key=b"k" * 32, started=clock.now - 200.0)
+
+
 async def walk(trace: list[tuple[Step, int]], policy: Policy, module: Any) -> tuple[list[Any], int]:
     """Send a trace; return all that came of it, and how many requests went the swift way."""
     swift_ones = 0
     seen: list[Any] = []
 
-    async def watched(scope: Scope, receive: Receive, send: Send) -> None:
-        nonlocal swift_ones
-        swift_ones += type(send).__name__ == "Relay"
-        await site(scope, receive, send)
-
     with using(module):
         stack = AsyncExitStack()
-        home: House = await stack.enter_async_context(house(watched, policy, Clock()))
+        told_by = spread_of(clock := Clock())
+        home: House = await stack.enter_async_context(house(site, policy, clock, spread=told_by))
+    begin = home.app._begin
+
+    def watched(scope: Scope, send: Send) -> Relay | None:
+        nonlocal swift_ones
+        relay = None if begin is None else begin(scope, send)
+        swift_ones += relay is not None
+        return relay
+
+    home.app._begin = watched
     async with stack:
         for step, times in trace:
             for _ in range(times):
@@ -176,74 +275,7 @@ async def walk(trace: list[tuple[Step, int]], policy: Policy, module: Any) -> tu
                 )
                 answer = await drive(home.app, scope)
                 seen.append((answer, told_of(scope["state"].get("antiscrape"))))
-        seen.append(
-            (home.recorder.plain, home.recorder.verdicts, home.recorder.malformed, home.ledger.events)
-        )
+        members = {key: (one.images, one.last) for key, one in told_by.members.young.items()}
+        recorder = home.recorder
+        seen.append((recorder.plain, recorder.verdicts, recorder.malformed, home.ledger.events, members))
     return seen, swift_ones
-
-
-def step(
-    path: str,
-    *,
-    kind: str = "image",
-    peer: str = "203.0.113.7",
-    method: str = "GET",
-    cookie: bytes | None = b"a=1",
-    pause: float = 0.0,
-) -> Step:
-    """Return a request of a person."""
-    return Step(path, person((b"cookie", cookie), kind=kind), peer, method, "1.1", "https", pause)
-
-
-#: What a plain request turns into something else by, one thing each: the policy's name, and the trace.
-TURNS: dict[str, tuple[str, list[tuple[Step, int]]]] = {
-    "a page that is refused": (
-        "the default",
-        [(step("/p/closed?well", kind="page"), 1), (step("/p/closed", kind="page", pause=20), 3)],
-    ),
-    "HEAD": ("the default", [(step("/api/photos"), 2), (step("/api/photos", method="HEAD"), 2)]),
-    "a trap": (
-        "with a trap",
-        [
-            (step("/hidden/archive/1", peer="192.0.2.1"), 1),
-            (step("/api/photos"), 9),
-            (step("/hidden/archive/1"), 1),
-            (step("/api/photos"), 3),
-        ],
-    ),
-    "a cookie that comes back": (
-        "the default",
-        [
-            (step("/api/photos", peer="192.0.2.1"), 1),
-            (step("/api/photos", cookie=None), 2),
-            (step("/api/photos"), 12),
-        ],
-    ),
-    "a line that is spent": (
-        "few requests",
-        [(step("/api/photos", peer=f"2001:db8:0:{number}::1"), 7) for number in range(6)],
-    ),
-    "a network that is spent": (
-        "few requests",
-        [(step("/api/photos", peer=f"2001:db8:0:{number:x}00::1"), 7) for number in range(22)],
-    ),
-    "a path that no route names": (
-        "the default",
-        [(step("/elsewhere?away", kind="page"), 2), (step("/elsewhere", kind="page", pause=20), 3)],
-    ),
-    "a review": ("the default", [(step("/static/a.css"), 20)]),
-    "a budget that is spent again and again": (
-        "few requests",
-        [
-            *[(step("/api/photos"), 9), (step("/api/photos", pause=61), 1)] * 6,
-            (step("/api/photos", pause=9), 5),
-        ],
-    ),
-    "a tick that is not over": ("the default", [(step("/api/photos", pause=0.25), 30)]),
-    "a visit that is over": ("the default", [(step("/api/photos"), 9), (step("/api/photos", pause=1801), 3)]),
-    "a cookie that is offered": ("the default", [(step("/api/photos"), 2), (step("/api/cookie"), 3)]),
-    "an image": (
-        "the default",
-        [(step("/api/photos"), 2), (step("/api/picture"), 3), (step("/media/1.jpg"), 3)],
-    ),
-}

@@ -64,5 +64,5 @@ def counts_of(spread: Spread) -> list[object]:
         for kind, memo in sorted(spread._groups.items())
         for key, group in sorted(memo.young.items())
     ]
-    members = [(key, one.images, one.last) for key, one in sorted(spread._members.young.items())]
+    members = [(key, one.images, one.last) for key, one in sorted(spread.members.young.items())]
     return [groups, members]
