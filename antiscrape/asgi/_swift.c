@@ -28,6 +28,8 @@
 /* Orders of field names that are compared instead of hashed: a browser has one for each kind of request. */
 #define ORDERS 64
 #define MOST_FIELDS 100
+/* Faces that are compared instead of looked up: a visitor has one for pages, one for pictures, one for scripts. */
+#define LOOKS 512
 #define MOST_PICKED 16
 
 /* ---- What is bound once: classes, the places of their slots, words ------------------------------------ */
@@ -143,6 +145,11 @@ typedef struct {
     unsigned char place[MOST_PICKED];
 } Order;
 
+/* A face, and the values that it was read from, each behind its length: as of an order, a few lines of memory in a row. */
+typedef struct {
+    PyObject *face, *text;
+} Look;
+
 /* What a Swift refers to, in the order of its arguments; what follows LAST_HOST is its own. */
 enum {
     READ, JUDGE, FIND_FACE, FIND, CLOCK, CHARGE, SHAPES, HOSTS, DIRECT, RELAYED, PLACES, TRAP, UNTOLD, NOTED,
@@ -160,6 +167,7 @@ typedef struct {
     int shadow;
     Order *recent;
     Order orders[ORDERS];
+    Look looks[LOOKS];
 } Swift;
 
 /* Forget an error that the Python code will meet again, and tell so; a keyboard's interrupt stays. */
@@ -446,23 +454,70 @@ history_of(Swift *self, PyObject *passage, const Order *order, PyObject *values)
     return is_a(history, HISTORY) && slot(history, HISTORY_gone) == Py_False ? history : NULL;
 }
 
-static int
-same_picked(PyObject *picked, const Order *order, PyObject *values)
+/* Return where a face is kept that was read from these values. Whoever sends values that fall on one place with others
+ * has them looked up, as everything was before. */
+static Look *
+look_at(Swift *self, PyObject *kind, const Order *order, PyObject *values)
 {
-    if (picked == NULL) {
-        return 0;
-    }
-    if (order->picked == 1) {
-        return same_bytes(picked, PyTuple_GET_ITEM(values, order->place[0]));
-    }
-    if (!PyTuple_CheckExact(picked) || PyTuple_GET_SIZE(picked) != order->picked) {
-        return 0;
-    }
+    uint64_t print = ((uint64_t)(uintptr_t)kind >> 4) ^ ((uint64_t)(uintptr_t)order->shape >> 5), word;
     for (int i = 0; i < order->picked; i++) {
-        if (!same_bytes(PyTuple_GET_ITEM(picked, i), PyTuple_GET_ITEM(values, order->place[i]))) {
+        PyObject *value = PyTuple_GET_ITEM(values, order->place[i]);
+        const char *at = PyBytes_AS_STRING(value);
+        Py_ssize_t left = PyBytes_GET_SIZE(value);
+        print = (print ^ (uint64_t)left) * 0x9E3779B97F4A7C15u;
+        for (; left >= 8; at += 8, left -= 8) {
+            memcpy(&word, at, 8);
+            print = (print ^ word) * 0x9E3779B97F4A7C15u;
+            print ^= print >> 29;
+        }
+        word = 0;
+        memcpy(&word, at, (size_t)left);
+        print = (print ^ word) * 0x9E3779B97F4A7C15u;
+    }
+    return &self->looks[(print >> 40) % LOOKS];
+}
+
+/* Tell whether a text holds just these values. */
+static int
+holds(PyObject *text, const Order *order, PyObject *values)
+{
+    const char *at = PyBytes_AS_STRING(text), *end = at + PyBytes_GET_SIZE(text);
+    for (int i = 0; i < order->picked; i++) {
+        PyObject *value = PyTuple_GET_ITEM(values, order->place[i]);
+        Py_ssize_t size = PyBytes_GET_SIZE(value);
+        if (end - at < (Py_ssize_t)sizeof size + size || memcmp(at, &size, sizeof size) != 0
+            || memcmp(at + sizeof size, PyBytes_AS_STRING(value), (size_t)size) != 0) {
             return 0;
         }
+        at += (Py_ssize_t)sizeof size + size;
     }
+    return at == end;
+}
+
+/* Keep a face with the values that it was read from. */
+static int
+keep_look(Look *look, PyObject *face, const Order *order, PyObject *values)
+{
+    Py_ssize_t size = 0;
+    for (int i = 0; i < order->picked; i++) {
+        size += (Py_ssize_t)sizeof size + PyBytes_GET_SIZE(PyTuple_GET_ITEM(values, order->place[i]));
+    }
+    PyObject *text = PyBytes_FromStringAndSize(NULL, size), *former = look->face, *former_text = look->text;
+    if (text == NULL) {
+        return 0;
+    }
+    char *at = PyBytes_AS_STRING(text);
+    for (int i = 0; i < order->picked; i++) {
+        PyObject *value = PyTuple_GET_ITEM(values, order->place[i]);
+        size = PyBytes_GET_SIZE(value);
+        memcpy(at, &size, sizeof size);
+        memcpy(at + sizeof size, PyBytes_AS_STRING(value), (size_t)size);
+        at += (Py_ssize_t)sizeof size + size;
+    }
+    look->face = Py_NewRef(face);
+    look->text = text;
+    Py_XDECREF(former);
+    Py_XDECREF(former_text);
     return 1;
 }
 
@@ -470,26 +525,27 @@ same_picked(PyObject *picked, const Order *order, PyObject *values)
 static PyObject *
 face_of(Swift *self, PyObject *passage, PyObject *history, PyObject *kind, const Order *order, PyObject *values)
 {
-    PyObject *face = slot(history, HISTORY_face), *shape = order->shape;
-    if (face == NULL || !PyObject_TypeCheck(face, classes[FACE])) {
-        return NULL;
+    PyObject *shape = order->shape, *face, *pick, *picked;
+    Look *look = look_at(self, kind, order, values);
+    if (look->face != NULL && slot(look->face, FACE_shape) == shape && slot(look->face, FACE_kind) == kind
+        && slot(look->face, FACE_secure) == slot(passage, PASSAGE_secure)
+        && same_text(slot(look->face, FACE_http_version), slot(passage, PASSAGE_http_version))
+        && same_text(slot(look->face, FACE_scheme), slot(passage, PASSAGE_scheme))
+        && holds(look->text, order, values)) {
+        if (slot(history, HISTORY_face) != look->face) {
+            put(history, HISTORY_face, look->face);
+        }
+        return slot(history, HISTORY_face);
     }
-    if (slot(face, FACE_shape) == shape && slot(face, FACE_kind) == kind
-        && slot(face, FACE_secure) == slot(passage, PASSAGE_secure)
-        && same_text(slot(face, FACE_http_version), slot(passage, PASSAGE_http_version))
-        && same_text(slot(face, FACE_scheme), slot(passage, PASSAGE_scheme))
-        && same_picked(slot(face, FACE_picked), order, values)) {
-        return face;
-    }
-    PyObject *pick = slot(shape, SHAPE_pick), *picked = pick == NULL ? NULL : PyObject_CallOneArg(pick, values);
-    if (picked == NULL) {
+    pick = slot(shape, SHAPE_pick);
+    if (pick == NULL || (picked = PyObject_CallOneArg(pick, values)) == NULL) {
         return NULL;
     }
     PyObject *asked[] = {passage, kind, picked};
     face = PyObject_Vectorcall(self->of[FIND_FACE], asked, 3, NULL);
     Py_DECREF(picked);
     /* exactly a Face: what is put into a history here is never the stranger's */
-    int kept = is_a(face, FACE) && slot(face, FACE_kept) == Py_True;
+    int kept = is_a(face, FACE) && slot(face, FACE_kept) == Py_True && keep_look(look, face, order, values);
     if (kept) {
         put(history, HISTORY_face, face);
     }
@@ -1368,6 +1424,9 @@ swift_traverse(PyObject *object, visitproc visit, void *arg)
     for (int i = 0; i < ORDERS; i++) {
         Py_VISIT(self->orders[i].shape);
     }
+    for (int i = 0; i < LOOKS; i++) {
+        Py_VISIT(self->looks[i].face);
+    }
     return 0;
 }
 
@@ -1382,6 +1441,10 @@ swift_dealloc(PyObject *object)
     for (int i = 0; i < ORDERS; i++) {
         Py_XDECREF(self->orders[i].text);
         Py_XDECREF(self->orders[i].shape);
+    }
+    for (int i = 0; i < LOOKS; i++) {
+        Py_XDECREF(self->looks[i].face);
+        Py_XDECREF(self->looks[i].text);
     }
     Py_TYPE(object)->tp_free(object);
 }

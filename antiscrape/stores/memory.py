@@ -202,7 +202,12 @@ class MemoryStore:
     def weigh(self, history: History) -> tuple[int, int]:
         """Return the bytes of what was charged to a record, and to the networks around it, as far as they are kept here."""
         own = held_by(history) if history.scale is not None and not history.gone else 0
-        return own, sum([held_by(network) for network in around(history) if not network.gone])
+        wide, network = 0, history.rollup  # ``around``, written out
+        while network is not None:
+            if not network.gone:
+                wide += held_by(network)
+            network = network.rollup
+        return own, wide
 
     def regrown(self, purse: Purse, before: int, now: float) -> None:
         """Take note that one record weighed ``before`` what ``held_by`` told then."""

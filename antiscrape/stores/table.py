@@ -76,16 +76,18 @@ def age_network(record: Network) -> tuple[bool, float]:
 
 def held_by(purse: Purse) -> int:
     """Return the bytes of what was charged to a record, beside the record itself."""
-    held = 0
-    if purse.tats is not None:
-        held = purse.tats.__sizeof__() + _COLLECTED + _FLOAT * len(purse.tats)
-    entries = 0
-    for kept in (purse.originals, purse.subjects):
-        if kept is not None:
-            held += kept.__sizeof__() + _COLLECTED
-            entries += len(kept)
+    held = entries = 0
+    tats, originals, subjects = purse.tats, purse.originals, purse.subjects
+    if tats is not None:
+        held = tats.__sizeof__() + _COLLECTED + _FLOAT * len(tats)
+    if originals is not None:
+        held += originals.__sizeof__() + _COLLECTED
+        entries = len(originals)
+    if subjects is not None:
+        held += subjects.__sizeof__() + _COLLECTED
+        entries += len(subjects)
     # What a network remembers are its members' own objects, for as long as there are these members.
-    return held + _ENTRY * (min(entries, purse.orphans) if isinstance(purse, Network) else entries)
+    return held + _ENTRY * (min(entries, purse.orphans) if type(purse) is Network else entries)
 
 
 class Table(Generic[Record]):

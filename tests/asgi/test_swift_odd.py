@@ -17,6 +17,7 @@ from antiscrape.asgi import swift
 from antiscrape.asgi.head import HeadReader
 from antiscrape.asgi.responder import Tools, responder_of
 from antiscrape.core.judge import PLAIN
+from antiscrape.core.resource import Kind
 from antiscrape.core.verdict import Standing
 from antiscrape.images.dimensions import long_side
 from antiscrape.images.renderer import PillowRenderer
@@ -124,6 +125,33 @@ def test_who_is_held_is_the_judges_business(accelerator: Any) -> None:
     assert ways.begin(scope_of("/api/photos", person()), len) is None
     rooms.clock.tick(61)
     assert ways.begin(scope_of("/api/photos", person()), len) is not None
+
+
+def test_a_visit_that_asks_for_this_and_that_has_its_faces_looked_up_once(accelerator: Any) -> None:
+    """Pages, pictures and scripts have faces of their own, and a visit's requests come in any order."""
+    rooms = Rooms(accelerator, POLICIES["pictures"]())
+    looked_up: list[object] = []
+    find = rooms.gate.shortcuts.face
+
+    def face(*asked: Any) -> Any:
+        looked_up.append(asked)
+        return find(*asked)
+
+    rooms.gate.shortcuts = rooms.gate.shortcuts._replace(face=face)
+    with using(accelerator):
+        ways: Any = swift.ways_through(rooms.reader, rooms.gate, rooms.tools, plain=PLAIN[Standing.BROWSER])
+    paths = ("/api/photos", "/static/a.css", "/media/1-320.jpg")
+    ways.judge(ways.read(scope_of("/p/1", person(kind="page"))))
+    for path in paths * 2:
+        ways.judge(ways.read(scope_of(path, person(kind="image"))))
+    before, seen = len(looked_up), []
+    for path in paths * 4:
+        scope = scope_of(path, person(kind="image"))
+        relay = ways.begin(scope, len)
+        passage = ways.judge(ways.read(scope)) if relay is None else relay.passage
+        seen.append(relay is not None and passage.history.face.kind)
+    assert len(looked_up) == before
+    assert {Kind.API, Kind.ASSET, Kind.IMAGE} <= set(seen)
 
 
 MESSAGES = st.one_of(
