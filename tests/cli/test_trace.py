@@ -26,6 +26,16 @@ def portrait(tmp_path: Path) -> Path:
     return target
 
 
+@pytest.fixture
+def small(portrait: Path) -> Path:
+    """The same in 96 pixels: where only bytes are marked, its pixels are soon read."""
+    target = portrait.with_name("small.jpg")
+    with Image.open(portrait) as opened:
+        opened.thumbnail((96, 96))
+        opened.save(target)
+    return target
+
+
 @pytest.fixture(autouse=True)
 def _secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTISCRAPE_SECRET", SECRET)
@@ -55,10 +65,10 @@ def test_what_was_written_is_read(portrait: Path, tmp_path: Path, monkeypatch: p
     assert "203.0.113.8" not in read.stdout
 
 
-def test_the_bytes_are_read_too(portrait: Path, tmp_path: Path) -> None:
+def test_the_bytes_are_read_too(small: Path, tmp_path: Path) -> None:
     marked = tmp_path / "marked.jpg"
-    run("write", "--bytes", portrait, marked, "--principal", "203.0.113.9")
-    assert len(marked.read_bytes()) < len(portrait.read_bytes()) + 60
+    run("write", "--bytes", small, marked, "--principal", "203.0.113.9")
+    assert len(marked.read_bytes()) < len(small.read_bytes()) + 60
     (trace,) = told(run("read", "--json", marked))
     assert (trace["where"], trace["hours"], trace["sure"]) == ("bytes", 1, None)
 
@@ -83,17 +93,15 @@ def test_a_preview_tells_a_quarter_day(portrait: Path, tmp_path: Path) -> None:
     assert (trace["hours"], trace["takers"], len(str(trace["code"]))) == (6, ["203.0.113.9"], 5)
 
 
-def test_nothing_found_is_status_1(portrait: Path) -> None:
-    read = run("read", portrait)
+def test_nothing_found_is_status_1(small: Path) -> None:
+    read = run("read", small)
     assert read.exit_code == 1
     assert "proves nothing" in read.stdout
 
 
-def test_another_sites_mark_is_not_read(
-    portrait: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_sites_mark_is_not_read(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     marked = tmp_path / "marked.jpg"
-    run("write", "--bytes", portrait, marked, "--principal", "203.0.113.9")
+    run("write", "--bytes", small, marked, "--principal", "203.0.113.9")
     monkeypatch.setenv("ANTISCRAPE_SECRET", OLDER)
     assert run("read", marked).exit_code == 1
 
@@ -108,9 +116,9 @@ def test_what_cannot_be_read_is_status_2(content: bytes, tmp_path: Path) -> None
     assert "\x1b" not in read.stdout
 
 
-def test_a_missing_file_is_status_2_and_does_not_stop_the_others(portrait: Path, tmp_path: Path) -> None:
+def test_a_missing_file_is_status_2_and_does_not_stop_the_others(small: Path, tmp_path: Path) -> None:
     marked = tmp_path / "marked.jpg"
-    run("write", "--bytes", portrait, marked, "--principal", "203.0.113.9")
+    run("write", "--bytes", small, marked, "--principal", "203.0.113.9")
     read = run("read", tmp_path / "gone.jpg", marked)
     assert read.exit_code == 2
     assert "read from its bytes" in read.stdout
