@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from antiscrape.asgi.spelling import Urls
 
 _WIDE: Final = (b"\xfe\xff", b"\xff\xfe")  # the byte order marks of UTF-16
-#: Bytes that are kept to be read again; after so many without a protected URL they are read.
-_MOST_UNREAD: Final = 2**20
+#: Bytes that are kept to be read again, of each body on its way; after so many without a protected URL they are read.
+_MOST_UNREAD: Final = 2**18
 
 
 class Scan(Protocol):

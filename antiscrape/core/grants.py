@@ -243,7 +243,7 @@ class Grants:
         if len(query) > LONGEST_URL:
             return _FORGED
         ring = self._ring
-        known = ring.verified.get((raw_path, query))
+        known = ring.verified.young.get((raw_path, query)) or ring.verified.get((raw_path, query))
         if known is None:
             found = self._verify(ring, raw_path, query, visitor)
             if isinstance(found, Grant):

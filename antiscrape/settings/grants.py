@@ -119,7 +119,7 @@ class Grants(Table):
         for prefix in self.prefixes if self.opaque else ():
             if self.opaque.startswith(prefix.rstrip("/") + "/"):
                 yield ("opaque",), f"lies within {prefix}, which grants.prefixes protects"
-        for name in ("expired", "foreign", "forged"):
+        for name in ("expired", "foreign"):
             if _RANK[getattr(self, name)] > _RANK[self.missing]:
                 words = f"is less than grants.missing ({self.missing.value}): whoever leaves the grant away gets more"
                 yield (name,), words

@@ -87,3 +87,23 @@ def test_the_cost_grows_with_the_length_and_not_faster(pattern: bytes) -> None:
     for writer in (html(), json_()):
         with ends():
             run(writer, body, range(16_384, length, 16_384))
+
+
+def test_what_is_sent_ahead_of_the_scan_is_signed_as_if_it_had_been_read() -> None:
+    """A page may hold megabytes before its first protected URL; of these, only some are kept to be read again."""
+    bare = b'<p title="a > b">words</p><!-- <img src=x> --><script>"</p>"</script>' * 20_000
+    end = b"<img src='/photos/1'><!-- <img src='/photos/2'> --><a href=/photos/3>"
+    signer, came = html(), 0
+    for at in range(0, len(bare), 10_000):
+        came += len(signer.feed(bare[at : at + 10_000], last=False))
+        assert min(at + 10_000, len(bare)) - came < LONGEST
+        assert sum(map(len, signer._unread)) <= 2**18
+    rest = signer.feed(end, last=True)
+    assert came + len(rest) == len(bare) + len(end) + 2 * len(b"?!")
+    assert rest.endswith(b"<img src='/photos/1?!'><!-- <img src='/photos/2'> --><a href=/photos/3?!>")
+
+
+def test_a_comment_that_began_long_before_the_url_still_counts() -> None:
+    for opened in (b"<!--", b"<script>", b"<textarea>"):
+        body = opened + b" <p> " * 200_000 + b"<img src='/photos/1'>"
+        assert run(html(), body, range(0, len(body), 65_536)) == body
