@@ -93,9 +93,7 @@ def sign_url(
     if manner.binding:
         holder = _holder(scope) if scope is not None else holder
         if holder.best(manner.binding) is Binding.NONE:
-            raise ValueError(
-                "the policy binds grants: sign_url needs the scope or the holder that this one is for"
-            )
+            raise UnboundError("the policy binds grants: say for whom, by the scope or the holder")
     return grants.sign(url, now=wall() if now is None else now, holder=holder, manner=manner)
 
 

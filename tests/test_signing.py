@@ -24,7 +24,7 @@ from antiscrape.core.grants import GrantState
 from antiscrape.core.rules import GrantRules, Policy
 from antiscrape.core.verdict import Rendition
 from antiscrape.errors import SecretError
-from antiscrape.signing import add_jinja_filter, grants_of, sign_url, sign_urls
+from antiscrape.signing import UnboundError, add_jinja_filter, grants_of, sign_url, sign_urls
 from tests.costs import calls_of
 from tests.house import answers, house, person, policy_of
 
@@ -137,7 +137,7 @@ BOUND = replace(POLICY, grants=replace(POLICY.grants, binding="network"))
 
 def test_a_policy_that_binds_is_told_for_whom() -> None:
     ann, bob = Holder("192.0.2.0/24"), Holder("198.51.100.0/24")
-    with pytest.raises(ValueError, match="holder"):
+    with pytest.raises(UnboundError, match="holder"):
         sign_url("/photos/1", BOUND, now=NOW)
     url = sign_url("/photos/1", BOUND, now=NOW, holder=ann)
     path, _, query = url.partition("?")

@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from antiscrape import load_policy
 from antiscrape.cli import main
 from antiscrape.clock import wall
+from antiscrape.core.grant_tokens import Holder
 from antiscrape.core.grants import GrantState
 from antiscrape.signing import grants_of
 
@@ -43,6 +44,26 @@ def test_signed_urls_are_what_the_gate_takes(config: str) -> None:
         path, _, query = signed.partition("#")[0].removeprefix("https://photos.example").partition("?")
         assert grants.check(path.encode(), query.encode(), now=wall()) is GrantState.VALID
         assert signed.startswith(url.partition("#")[0])
+
+
+def test_a_grant_that_the_policy_binds_is_for_somebody(config: str, tmp_path: Path) -> None:
+    bound = tmp_path / "bound.toml"
+    bound.write_text('[grants]\nprefixes = ["/media/"]\nbinding = "account"\n')
+    nobody = sign("--config", str(bound), "/media/1.jpg")
+    assert nobody.exit_code == 1
+    assert "--account or --address" in nobody.stderr
+    grants = grants_of(load_policy(str(bound), environ={"ANTISCRAPE_SECRET": SECRET}))
+    ann, home = Holder(account="ann"), Holder("192.0.2.0/24")
+    for options, holder in ((("--account", "ann"), ann), (("--address", "192.0.2.77"), home)):
+        path, _, query = sign("--config", str(bound), *options, "/media/1.jpg").stdout.strip().partition("?")
+        states = {
+            who: grants.check(path.encode(), query.encode(), now=wall(), visitor=who) for who in (ann, home)
+        }
+        assert states.pop(holder) is GrantState.VALID
+        assert [*states.values()] == [GrantState.FOREIGN]
+    lasting = sign("--config", str(bound), "--lasting", "/media/1.jpg").stdout.strip()
+    path, _, query = lasting.partition("?")
+    assert grants.check(path.encode(), query.encode(), now=wall() + 7 * 86_400) is GrantState.VALID
 
 
 def test_what_is_not_signed_is_printed_as_it_is_and_told_on_stderr(config: str) -> None:
