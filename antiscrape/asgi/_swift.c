@@ -164,7 +164,7 @@ typedef struct {
     double keeps, warm; /* how long originals are remembered, below 0 where others are told of them; as Spread.warm */
     long review, third;
     int believes, strips, spends; /* the last: a request is charged here, else the store is asked */
-    int shadow;
+    int shadow; /* or the answers of pictures are not simply made private: they are not passed here */
     Order *recent;
     Order orders[ORDERS];
     Look looks[LOOKS];

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from antiscrape.gate import Gate, Passage
     from antiscrape.ports import Renderer
 
+    #: Makes what takes the site's answer.
+    Answer = Callable[[Passage, Send], Relay | Responder]
     #: Works beside the traffic from the app's start to its end, when it is cancelled.
     Keeper = Callable[[], Coroutine[object, object, None]]
 
@@ -106,12 +108,10 @@ class Middleware:
         if gate.grants is not None and sealed:
             self._read = opening(self._read, gate.grants)
         #: Where all that is done to a plain request is to let it pass.
-        lends = self._tools.lending is not None
-        passes = not (sealed or lends) and accounts is None and preferences is None and self._ledger is None
+        passes = not sealed and accounts is None and preferences is None and self._ledger is None
         self._begin = begin if passes and not self._partners and not self._changes else None
-        self._answer: Callable[[Passage, Send], Relay | Responder] = partial(responder_of, self._tools)
-        if relay is not None and accounts is None and not lends:
-            self._answer = relay
+        answer = relay if accounts is None else None
+        self._answer: Answer = answer or partial(responder_of, self._tools)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: C901, PLR0912, PLR0915  the request path, where a call costs more than a branch
         """Serve one ASGI connection."""
@@ -159,34 +159,25 @@ class Middleware:
                 return
             send = Speaker(self._preferences, passage, send).send
         if verdict.rendition is not _ORIGINAL:
-            await self._serve_lesser(scope, receive, send, passage)
-            return
-        answer = self._answer(passage, send)
-        if self._changes or passage.query:
-            scope = self._inner_scope(scope, passage)
-        if "extensions" in scope:
-            scope = _without_shortcuts(scope)
-        try:
-            await self.app(scope, receive, answer.send)
-        finally:
-            self._note(passage, answer.status)
-
-    async def _serve_lesser(self, scope: Scope, receive: Receive, send: Send, passage: Passage) -> None:
-        """Serve a request whose pictures, if it is for one, are not originals."""
-        responder = responder_of(self._tools, passage, send)
-        scope, to = asking(self._inner_scope(scope, passage), responder)
+            answer, scope, to = self._give_less(scope, passage, send)
+        else:
+            to = (answer := self._answer(passage, send)).send
+            if self._changes or passage.query:
+                scope = self._inner_scope(scope, passage)
         if "extensions" in scope:
             scope = _without_shortcuts(scope)
         try:
             await self.app(scope, receive, to)
         finally:
-            self._note(passage, responder.status)
+            if passage.verdict is self._plain:
+                self._allowed[_BROWSER] += 1
+            else:
+                self._recorder.record(passage, answer.status)
 
-    def _note(self, passage: Passage, status: int) -> None:
-        if passage.verdict is self._plain:
-            self._allowed[_BROWSER] += 1
-        else:
-            self._recorder.record(passage, status)
+    def _give_less(self, scope: Scope, passage: Passage, send: Send) -> tuple[Relay | Responder, Scope, Send]:
+        """Return what takes the answer where this client gets no originals, and what the site is given."""
+        responder = responder_of(self._tools, passage, send)
+        return responder, *asking(self._inner_scope(scope, passage), responder)
 
     async def _show_maze(self, send: Send, passage: Passage, maze: Maze) -> None:
         self._recorder.record(passage, await send_trap(send, passage, maze, self._gate.clock()))

@@ -147,6 +147,6 @@ def ways_through(reader: HeadReader, gate: Gate, tools: Tools, *, plain: Verdict
         believes=known.believes,
         strips=known.strips,
         spends=known.charge is spend_one,
-        shadow=tools.shadow,
+        shadow=tools.shadow or tools.lending is not None,
     )
     return Ways(swift.read, swift.judge, swift.begin, swift.relay)
