@@ -10,7 +10,7 @@ COMPILE := env -u PIP_FIND_LINKS $(BIN)/python -m piptools compile --quiet --gen
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench load trial trial-corpus trial-faces trial-trace crowds simulate fuzz config locks clean
+.PHONY: help demo test check format bench load trial trial-check trial-corpus trial-faces trial-trace crowds simulate fuzz config locks clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -49,6 +49,9 @@ trial-trace: $(VENV)/.dev ## what the marks in pixels survive, beside others' (a
 trial-faces: $(VENV)/.dev ## face recognisers against what harvesters get (ARGS=--quick: minutes)
 	$(BIN)/python -m loadtests.faces $(ARGS)
 
+trial-check: $(VENV)/.dev ## first paint to clearance, in real Chromium and Firefox
+	$(BIN)/python -m loadtests.check $(ARGS)
+
 crowds: $(VENV)/.dev ## botnets and crowds of people before the real gate, in virtual time
 	$(BIN)/python -m loadtests.crowds $(ARGS)
 
@@ -64,7 +67,7 @@ config: $(VENV)/.dev ## write config/antiscrape.toml and its schema anew from th
 locks: $(VENV)/.dev ## resolve the dependencies anew (several minutes)
 	$(COMPILE) $(ARGS) --all-extras -o locks/dev.txt pyproject.toml locks/build.in
 	$(COMPILE) --extra demo -c locks/dev.txt -o locks/demo.txt pyproject.toml locks/build.in
-	$(COMPILE) --extra serve --extra verify --extra networks --extra workers -c locks/dev.txt -o locks/serve.txt pyproject.toml
+	$(COMPILE) --extra serve --extra browser --extra verify --extra networks --extra workers -c locks/dev.txt -o locks/serve.txt pyproject.toml
 	$(COMPILE) -c locks/dev.txt -o locks/build.txt locks/build.in
 	$(COMPILE) -o locks/faces.txt locks/faces.in
 	@# the package itself stands among its extras' needs, with this folder's path

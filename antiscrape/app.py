@@ -10,10 +10,15 @@ from typing import TYPE_CHECKING
 from antiscrape import clock
 from antiscrape.asgi.accounts import Accounts
 from antiscrape.asgi.bodies import Rewriters
+from antiscrape.asgi.check import Desk
 from antiscrape.asgi.middleware import Middleware
 from antiscrape.asgi.neighbours import warn_of_neighbours
 from antiscrape.asgi.preferences import PreferenceWriter
 from antiscrape.asgi.traps import Maze
+from antiscrape.browser.challenge import LASTS as CHALLENGE_LASTS
+from antiscrape.browser.room import open_room
+from antiscrape.browser.steps import LASTS as STEP_LASTS
+from antiscrape.core.clearance import Clearances
 from antiscrape.core.obedience import RobotsBook
 from antiscrape.core.preferences import Statements
 from antiscrape.core.resource import Kind, Size
@@ -27,6 +32,7 @@ from antiscrape.evidence.events import open_sink
 from antiscrape.evidence.recorder import Recorder
 from antiscrape.evidence.takers import Takers
 from antiscrape.gate import Gate
+from antiscrape.gate.holders import Holders
 from antiscrape.images.dimensions import long_side
 from antiscrape.images.renderer import PillowRenderer
 from antiscrape.lookups.agents import AgentBook
@@ -36,6 +42,7 @@ from antiscrape.operate.meter import Meter
 from antiscrape.settings import load_policy
 from antiscrape.settings.load import load_secrets
 from antiscrape.signing import grants_of
+from antiscrape.stores.once import Once
 from antiscrape.stores.opening import Opened, open_store
 from antiscrape.stores.shared import SharedStore
 
@@ -49,7 +56,7 @@ if TYPE_CHECKING:
     from antiscrape.asgi.types import ASGIApp
     from antiscrape.core.grants import Grants
     from antiscrape.core.rules import Policy
-    from antiscrape.ports import EventSink
+    from antiscrape.ports import Agents, EventSink
 
 
 class AntiscrapeMiddleware(Middleware):
@@ -80,17 +87,17 @@ class AntiscrapeMiddleware(Middleware):
         policy = load_policy() if policy is None else policy
         keys = KeyRing(policy.secrets)
         loaded = policy  # its version, in the metrics, must not depend on the secret
-        policy, trap = lay_trap(policy, keys)
+        policy, trap = lay_trap(lay_check(policy), keys)
         grants = _grants(policy)
         sink, renderer = open_sink(policy.record.events), _renderer(policy, keys)
-        networks = _networks(policy)
-        recorder = _recorder(policy, keys, sink, networks)
+        recorder = _recorder(policy, keys, sink, networks := _networks(policy))
         opened = _open_store(policy, keys, recorder)
         roles, keepers = open_roles(policy, clock=clock.monotonic, wall=clock.wall, tell=recorder.tell)
+        check = _check(policy, keys, opened, agents := AgentBook())
         gate = Gate(
             policy,
             store=opened.store,
-            agents=AgentBook(),
+            agents=agents,
             grants=grants,
             clock=clock.monotonic,
             wall=clock.wall,
@@ -108,13 +115,14 @@ class AntiscrapeMiddleware(Middleware):
             renderer=renderer,
             recorder=recorder,
             long_side=long_side,
-            rewriters=_rewriters(policy, grants, trap),
+            rewriters=_rewriters(policy, grants, trap, check),
             preferences=preference_writer(policy, robots),
             keepers=[*keepers, *_keepers(policy, opened, networks, gate, recorder)],
             maze=None if trap is None else Maze(keys, trap.base),
             partners=roles.partners,
             takers=_takers(policy, keys, recorder),
             accounts=_accounts(policy, keys, account, owner),
+            check=check,
         )
         self.policy, self.store = policy, opened.store
         self._grants, self._tell = grants, recorder.tell
@@ -128,6 +136,7 @@ class AntiscrapeMiddleware(Middleware):
             images=renderer,
             levels=renderer.levels,
             shared=opened.courier,
+            check=None if check is None else check.counts,
         )
 
     def reload_keys(self, secrets: Sequence[bytes] | None = None) -> tuple[str, ...]:
@@ -191,9 +200,26 @@ def _grants(policy: Policy) -> Grants | None:
     return grants_of(policy) if signs else None
 
 
-def _rewriters(policy: Policy, grants: Grants | None, trap: TrapLinks | None) -> Rewriters | None:
-    rewrites = (grants is not None and policy.grants.rewrite) or trap is not None
-    return Rewriters(policy, grants, clock.wall, trap) if rewrites else None
+def _rewriters(
+    policy: Policy, grants: Grants | None, trap: TrapLinks | None, check: Desk | None
+) -> Rewriters | None:
+    tag = None if check is None else check.tag
+    rewrites = (grants is not None and policy.grants.rewrite) or trap is not None or tag is not None
+    return Rewriters(policy, grants, clock.wall, trap, tag) if rewrites else None
+
+
+def _check(policy: Policy, keys: KeyRing, opened: Opened, agents: Agents) -> Desk | None:
+    """Return the browser check, where there is one: in shadow no clearance is needed, so none is given."""
+    rules = policy.clearance
+    if not rules.enabled or policy.mode is not Mode.ENFORCE:
+        return None
+    clearances = Clearances(keys, policy.site)
+    holders = Holders(
+        rules, clearances, store=opened.store, agents=agents, clock=clock.monotonic, wall=clock.wall
+    )
+    lasts = float(max(CHALLENGE_LASTS, STEP_LASTS)) + 60.0  # clocks of two workers may differ
+    once = Once(lasts=lasts, clock=clock.monotonic, courier=opened.courier)
+    return Desk(open_room(rules, keys, holders=holders, once=once, clock=clock.monotonic, wall=clock.wall))
 
 
 def _networks(policy: Policy) -> NetworkBook | None:
@@ -231,6 +257,14 @@ def preference_writer(policy: Policy, robots: RobotsBook) -> PreferenceWriter | 
     traps = [route.pattern.removesuffix("**") for route in policy.routes if route.kind is Kind.TRAP]
     statements = Statements(policy.preferences, tokens=crawler_tokens(), traps=traps)
     return PreferenceWriter(statements, robots, now=clock.monotonic)
+
+
+def lay_check(policy: Policy) -> Policy:
+    """Return the policy with a route for the browser check, whose requests are judged whatever else lies there."""
+    rules = policy.clearance
+    if not rules.enabled or policy.mode is not Mode.ENFORCE:
+        return policy
+    return replace(policy, routes=(Route(rules.path + "/**", Kind.API, Size.UNTOLD), *policy.routes))
 
 
 def lay_trap(policy: Policy, keys: KeyRing) -> tuple[Policy, TrapLinks | None]:

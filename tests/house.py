@@ -13,23 +13,28 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from PIL import Image
 
-from antiscrape.app import lay_trap, preference_writer
+from antiscrape.app import lay_check, lay_trap, preference_writer
 from antiscrape.asgi.bodies import Rewriters
+from antiscrape.asgi.check import Desk
 from antiscrape.asgi.head import HeadReader
 from antiscrape.asgi.middleware import Middleware
 from antiscrape.asgi.traps import Maze
+from antiscrape.browser.room import open_room
+from antiscrape.core.clearance import Clearances
 from antiscrape.core.obedience import RobotsBook
 from antiscrape.core.tokens import KeyRing
 from antiscrape.core.trace import payload_for, trace_keys
 from antiscrape.evidence.recorder import Recorder
 from antiscrape.evidence.takers import Takers
 from antiscrape.gate import Gate
+from antiscrape.gate.holders import Holders
 from antiscrape.images.dimensions import long_side
 from antiscrape.images.renderer import PillowRenderer
 from antiscrape.lookups.agents import AgentBook
 from antiscrape.settings import load_policy
 from antiscrape.signing import grants_of
 from antiscrape.stores.memory import MemoryStore, memory_store
+from antiscrape.stores.once import Once
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -115,6 +120,18 @@ def gate_of(policy: Policy, clock: Clock, store: MemoryStore | None = None, **ro
     )
 
 
+def desk_of(policy: Policy, keys: KeyRing, gate: Gate, clock: Clock) -> Desk | None:
+    """Return the browser check of a policy that has one, over the gate's own store."""
+    rules = policy.clearance
+    if not rules.enabled:
+        return None
+    times = {"clock": clock.monotonic, "wall": clock.wall}
+    holders = Holders(rules, Clearances(keys, policy.site), store=gate._store, agents=agent_book(), **times)
+    return Desk(
+        open_room(rules, keys, holders=holders, once=Once(lasts=360.0, clock=clock.monotonic), **times)
+    )
+
+
 class House(NamedTuple):
     """The middleware with everything that a test may want to look at."""
 
@@ -132,13 +149,12 @@ class House(NamedTuple):
         *,
         method: str = "GET",
         peer: str = "203.0.113.7",
+        body: bytes = b"",
         **more: Any,
     ) -> Answer:
         """Send one request in process, as a server would hand it over."""
-        return await drive(
-            self.app,
-            scope_of(path, person() if headers is None else headers, method=method, peer=peer, **more),
-        )
+        headers = person() if headers is None else headers
+        return await drive(self.app, scope_of(path, headers, method=method, peer=peer, **more), body)
 
 
 @asynccontextmanager
@@ -161,6 +177,7 @@ async def house(
     policy, clock, ledger = policy or policy_of(), clock or Clock(), Ledger()
     keys = KeyRing(policy.secrets)
     policy, trap = lay_trap(policy, keys)
+    policy = lay_check(policy)
     grants = grants_of(policy) if policy.grants.prefixes else None
     tags = None if trap is None else trap.tags
     robots = RobotsBook()
@@ -183,9 +200,10 @@ async def house(
         trace_key=traces.pattern if traced else b"",
     )
     pack = functools.partial(payload_for, traces)
-    rewriters = None
-    if (grants is not None and policy.grants.rewrite) or trap is not None:
-        rewriters = Rewriters(policy, grants, clock.wall, trap)
+    rewriters, check = None, desk_of(policy, keys, gate, clock)
+    tag = None if check is None else check.tag
+    if (grants is not None and policy.grants.rewrite) or trap is not None or tag is not None:
+        rewriters = Rewriters(policy, grants, clock.wall, trap, tag)
     middleware = Middleware(
         app,
         gate=gate,
@@ -198,6 +216,7 @@ async def house(
         maze=None if trap is None else Maze(keys, trap.base),
         partners=getattr(roles, "partners", None),
         takers=Takers(name=recorder.name, pack=pack, wall=clock.wall) if traced else None,
+        check=check,
     )
     try:
         async with asyncio.timeout(PATIENCE):

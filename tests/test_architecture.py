@@ -25,7 +25,8 @@ MAY_IMPORT = {
     "evidence": {"core", "ports", "errors", "gate"},
     "operate": {"core", "ports", "errors", "gate", "clock", "version"},
     "settings": {"core", "errors", "version", "clock"},
-    "asgi": {"core", "ports", "errors", "gate", "evidence", "operate", "clock", "version"},
+    "browser": {"core", "ports", "errors", "gate"},
+    "asgi": {"browser", "core", "ports", "errors", "gate", "evidence", "operate", "clock", "version"},
 }
 #: These know every room; of them only the command line and the demo know the root.
 EVERYTHING = {"app", "cli", "demo", "__init__", "__main__"}

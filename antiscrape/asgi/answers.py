@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 _OF_THE_ORIGINAL = CDN_FIELDS | {
     b"content-length", b"content-type", b"content-encoding", b"content-range", b"content-md5", b"content-digest",
     b"repr-digest", b"digest", b"etag", b"last-modified", b"accept-ranges", b"cache-control", b"expires", b"age",
-    b"vary", b"transfer-encoding", b"x-content-type-options",
+    b"vary", b"transfer-encoding", b"server-timing", b"x-content-type-options",
 }  # fmt: skip
 _NO_STORE = (b"cache-control", b"private, no-store")
+#: The browser check's script reads it (W3C Server Timing §2): which pictures to load again once it is done.
+_NAMED = (b"server-timing", b"rendition")
 _NOSNIFF = (b"x-content-type-options", b"nosniff")
 
 
@@ -35,7 +37,7 @@ async def send_rendition(
     """
     etag = b'"' + rendered.etag.encode("ascii") + b'"'
     kept = [pair for pair in headers if pair[0] not in _OF_THE_ORIGINAL]
-    kept += [(b"etag", etag), _NO_STORE, _NOSNIFF, (b"accept-ranges", b"bytes")]
+    kept += [(b"etag", etag), _NO_STORE, _NOSNIFF, _NAMED, (b"accept-ranges", b"bytes")]
     kept.append((b"content-type", rendered.content_type.encode("ascii")))
     body, length = rendered.body, len(rendered.body)
     if status == 200:

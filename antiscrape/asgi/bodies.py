@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from antiscrape.asgi.rewriting import TextKind
     from antiscrape.asgi.texts import BodyWriter
     from antiscrape.asgi.types import Headers
+    from antiscrape.browser.tag import Tag
     from antiscrape.core.grants import Grants, Manner
     from antiscrape.core.rules import Policy
     from antiscrape.core.traps import TrapLinks
@@ -39,10 +40,15 @@ _LINKED: Final = re.compile(rb"<([^<>]*+)>|(?<=[;\s])imagesrcset\s*=\s*\"([^\"\\
 
 
 class Rewriters:
-    """Signs the image URLs in bodies and ``Link`` fields, and puts the trap's link into pages."""
+    """Signs the image URLs in bodies and ``Link`` fields, and puts the trap's link and the check's script into pages."""
 
     def __init__(
-        self, policy: Policy, grants: Grants | None, wall: Callable[[], float], trap: TrapLinks | None
+        self,
+        policy: Policy,
+        grants: Grants | None,
+        wall: Callable[[], float],
+        trap: TrapLinks | None,
+        tag: Tag | None = None,
     ) -> None:
         rules = policy.grants
         self._grants = grants if rules.rewrite else None
@@ -53,8 +59,11 @@ class Rewriters:
         self._ignore_case = policy.ignore_case
         self._wall = wall
         self._trap = trap
+        self._tag = tag
         #: The classes of answers that may have to be changed.
-        self.media = frozenset(_MEDIA[kind] for kind in self._kinds) | ({Media.HTML} if trap else set())
+        self.media = frozenset(_MEDIA[kind] for kind in self._kinds) | (
+            {Media.HTML} if trap or tag else set()
+        )
         #: What marks the tag of a body in which these prefixes did not occur.
         self._unsigned = b"-as-" + blake2b(repr(self._prefixes).encode(), digest_size=3).hexdigest().encode()
 
@@ -81,7 +90,7 @@ class Rewriters:
         kind, coding = media_kind(content_type), coding_of(headers)
         if kind is None or _MEDIA[kind] is not media or (coding and not can_inflate(coding)):
             return None
-        writer = self._writer(kind, passage)
+        writer = self._writer(kind, passage, headers)
         if writer is None:
             return None
         gather = kind == "css" or coding != b""
@@ -135,9 +144,9 @@ class Rewriters:
         linked = [(name, _LINKED.sub(sign, value) if name == b"link" else value) for name, value in headers]
         return headers if linked == headers else linked
 
-    def _writer(self, kind: TextKind, passage: Passage) -> BodyWriter | None:
+    def _writer(self, kind: TextKind, passage: Passage, headers: Headers) -> BodyWriter | None:
         if kind == "html":
-            return self._page(passage)
+            return self._page(passage, headers)
         trap = self._sitemap(passage) if kind == "xml" else None
         if kind not in self._kinds or self._grants is None or (kind == "xml" and self._grants.feeds is None):
             return trap
@@ -145,13 +154,18 @@ class Rewriters:
         signer = _SIGNERS[kind](sign, self._prefixes, _host(passage), ignore_case=self._ignore_case)
         return signer if trap is None else Chain(trap, signer)
 
-    def _page(self, passage: Passage) -> HtmlSigner:
+    def _page(self, passage: Passage, headers: Headers) -> HtmlSigner:
         trap, grants = self._trap, self._grants
+        insert = b"" if trap is None else trap.snippet(self._holder(passage, trap), self._wall())
+        if self._tag is not None and passage.verdict.standing not in _TRUSTED:
+            policies = [value for name, value in headers if name == b"content-security-policy"]
+            language = passage.fields.get(b"accept-language")
+            insert += self._tag.snippet(policies, language, passage.raw_path, passage.query)
         return HtmlSigner(
             self._sign_for(passage),
             self._prefixes if "html" in self._kinds else (),
             _host(passage),
-            insert=b"" if trap is None else trap.snippet(self._holder(passage, trap), self._wall()),
+            insert=insert,
             ignore_case=self._ignore_case,
             card=None if grants is None else self._sign_in(grants.cards),
         )

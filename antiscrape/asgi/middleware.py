@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from antiscrape.asgi.accounts import Accounts
     from antiscrape.asgi.bodies import Rewriters
+    from antiscrape.asgi.check import Desk
     from antiscrape.asgi.preferences import PreferenceWriter
     from antiscrape.asgi.responder import LongSide, Responder
     from antiscrape.asgi.swift import Relay
@@ -51,7 +52,8 @@ _ADMIT: Final = Action.ADMIT
 _ORIGINAL: Final = Rendition.ORIGINAL
 _EXEMPT: Final = Kind.EXEMPT
 _ASSET: Final = Kind.ASSET
-_TRAP: Final = Kind.TRAP
+#: Kinds of what may be asked of us.
+_OURS: Final = frozenset({Kind.API, Kind.TRAP})
 _BROWSER: Final = Standing.BROWSER
 #: Kinds whose answer may be a picture that is not for this client.
 _PICTURES: Final = frozenset({Kind.IMAGE, Kind.UNTOLD})
@@ -81,6 +83,7 @@ class Middleware:
         maze: Maze | None = None,
         partners: PartnerBook | None = None,
         takers: Takers | None = None,
+        check: Desk | None = None,
     ) -> None:
         tell, mode = gate.policy.tell, gate.policy.mode
         self.app = Teller(app, gate) if tell is Tell.ALWAYS and mode is Mode.ENFORCE else app
@@ -97,6 +100,7 @@ class Middleware:
         self._accounts = accounts
         self._ledger = gate.ledger
         self._maze = maze
+        self._check = check
         self._partners = partners or None
         self._tools = Tools(gate, renderer, long_side, rewriters, accounts, takers)
         self._preferences = preferences
@@ -110,10 +114,12 @@ class Middleware:
         #: Where all that is done to a plain request is to let it pass.
         passes = not sealed and accounts is None and preferences is None and self._ledger is None
         self._begin = begin if passes and not self._partners and not self._changes else None
+        if self._begin is not None and check is not None:
+            self._begin = check.beside(self._begin)
         answer = relay if accounts is None else None
         self._answer: Answer = answer or partial(responder_of, self._tools)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: C901, PLR0912, PLR0915  the request path, where a call costs more than a branch
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: C901, PLR0912  the request path, where a call costs more than a branch
         """Serve one ASGI connection."""
         if scope["type"] != "http" or self._off:
             await self._other(scope, receive, send)
@@ -130,10 +136,10 @@ class Middleware:
             return
         try:
             passage = self._read(scope)
-            if self._accounts is None:
+            if self._accounts is None and (self._check is None or not passage.shape.cookie):
                 self._judge(passage)
             else:
-                scope = self._judge_told(scope, passage, self._accounts)
+                scope = self._judge_told(scope, passage)
             if self._ledger is not None:
                 await self._gate.settle(passage, self._ledger)
         except RequestError as error:
@@ -148,8 +154,7 @@ class Middleware:
         if verdict.action is not _ADMIT and not verdict.shadowed:
             await self._refuse(send, passage)
             return
-        if self._maze is not None and passage.resource.kind is _TRAP and answers_itself(passage):
-            await self._show_maze(send, passage, self._maze)
+        if passage.resource.kind in _OURS and await self._answered(passage, receive, send):
             return
         if self._partners is not None:
             scope = _without_key(scope, self._partners)
@@ -179,15 +184,23 @@ class Middleware:
         responder = responder_of(self._tools, passage, send)
         return responder, *asking(self._inner_scope(scope, passage), responder)
 
-    async def _show_maze(self, send: Send, passage: Passage, maze: Maze) -> None:
-        self._recorder.record(passage, await send_trap(send, passage, maze, self._gate.clock()))
-
     async def _serve_document(
         self, scope: Scope, receive: Receive, send: Send, passage: Passage, preferences: PreferenceWriter
     ) -> None:
         """Serve one of the documents that say what may be done with the site's pictures."""
         await preferences.serve(self.app, scope, receive, send)
         self._recorder.record(passage, 200)
+
+    async def _answered(self, passage: Passage, receive: Receive, send: Send) -> bool:
+        """Answer what is asked of us and not of the site, the trap or the browser check; tell whether it was."""
+        if self._check is not None and self._check.owns(passage):
+            status = await self._check.answer(passage, receive, send)
+        elif self._maze is not None and answers_itself(passage):
+            status = await send_trap(send, passage, self._maze, self._gate.clock())
+        else:
+            return False
+        self._recorder.record(passage, status)
+        return True
 
     async def _refuse(self, send: Send, passage: Passage) -> None:
         verdict, resource = passage.verdict, passage.resource
@@ -261,18 +274,28 @@ class Middleware:
                 kept.append((name, b"gzip"))
         return kept
 
-    def _judge_told(self, scope: Scope, passage: Passage, accounts: Accounts) -> Scope:
-        """Judge a request of which the site may say whose it is; return the scope without what is ours to say."""
-        self._gate.judge(passage, accounts.of_request(scope, passage), accounts.owner_of(scope))
+    def _judge_told(self, scope: Scope, passage: Passage) -> Scope:
+        """Judge a request of which the site may say whose it is, or a cookie; return the scope without what is ours."""
+        held, accounts = None, self._accounts
+        if self._check is not None:
+            passage.find = self._gate.shortcuts.find
+            held = self._check.holders.find(passage)
+            if held is None and accounts is None:
+                self._judge(passage)
+                return scope
+        if accounts is None:
+            self._gate.judge(passage, held=held)
+            return scope
+        self._gate.judge(passage, accounts.of_request(scope, passage), accounts.owner_of(scope), held)
         return accounts.for_site(scope, passage)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             passage = self._read(scope)
-            if self._accounts is None:
+            if self._accounts is None and (self._check is None or not passage.shape.cookie):
                 self._judge(passage)
             else:
-                scope = self._judge_told(scope, passage, self._accounts)
+                scope = self._judge_told(scope, passage)
             if self._ledger is not None:
                 await self._gate.settle(passage, self._ledger)
         except RequestError as error:

@@ -24,17 +24,18 @@ class Oddities:
     ``opened`` counts the originals that were opened by themselves or saved, ``scripted`` those that a script
     fetched. ``disobeyed`` counts what robots.txt asks a crawler of this name not to fetch, ``forbidden`` is the
     latest of these. ``forged`` counts the different grants that nobody made and ``invented`` is the latest of these. ``again`` counts the originals that were had and fetched once more in full, since one was last
-    asked for by its validator; ``anew`` is the latest of these.
+    asked for by its validator; ``anew`` is the latest of these. ``probes`` is what the browser check found (``core.probes``).
     """
 
     __slots__ = (
         "abrupt", "again", "anew", "borrowed", "claimed", "disobeyed", "forbidden", "forged", "invented", "opened", "pictures",
+        "probes",
         "refused", "scripted", "sitemap", "traps", "unfound",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.abrupt = self.borrowed = self.claimed = self.pictures = self.refused = 0
-        self.opened = self.scripted = self.traps = self.unfound = 0
+        self.opened = self.probes = self.scripted = self.traps = self.unfound = 0
         self.sitemap = False
         self.disobeyed, self.forbidden = 0, -1
         self.again, self.anew = 0, -1

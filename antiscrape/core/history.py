@@ -302,6 +302,11 @@ class History(Purse):
         """Add that a trap link was followed that had been given to somebody else."""
         self._odd_news().borrowed += 1
 
+    def note_probes(self, found: int) -> None:
+        """Add what the browser check found, as bits of ``core.probes.Found``."""
+        if found:
+            self._odd_news().probes |= found
+
     def note_answer(self, *, found: bool, cookie_offered: bool) -> None:
         """Add what the site answered."""
         self.news = True

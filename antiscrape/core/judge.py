@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from antiscrape.core.clearance import LIFTED
 from antiscrape.core.consequences import LOWERED
 from antiscrape.core.grants import WHOLE, GrantState
 from antiscrape.core.observation import Charge, NeedsUsage, Observation
@@ -16,6 +17,7 @@ from antiscrape.core.resource import Kind
 from antiscrape.core.verdict import Action, Budget, Cooling, Rendition, Standing, Verdict
 
 if TYPE_CHECKING:
+    from antiscrape.core.clearance import Level
     from antiscrape.core.grants import Grant
     from antiscrape.core.rules import GrantRules, Policy
 
@@ -24,6 +26,8 @@ _ADMIT: Final = Action.ADMIT
 _ORIGINAL: Final = Rendition.ORIGINAL
 _UNKNOWN: Final = Standing.UNKNOWN
 _BROWSER: Final = Standing.BROWSER
+#: Where an account's own allowance stands in for the standing's.
+_SIGNABLE: Final = frozenset({Standing.BROWSER, Standing.PROVEN})
 _IMAGE: Final = Kind.IMAGE
 _EXEMPT: Final = Kind.EXEMPT
 _CHARGE_REQUEST: Final = Charge.REQUEST
@@ -42,15 +46,15 @@ PLAIN: Final = {standing: Verdict(_ADMIT, _ORIGINAL, standing, 0) for standing i
 
 def decide(seen: Observation, policy: Policy) -> Verdict | NeedsUsage:
     """Return the verdict on a request, or what has to be known first."""
-    resource, profile, visit, banned, grant, usage, role, member, left = seen
+    resource, profile, visit, banned, grant, usage, role, member, left, level = seen
     kind = resource.kind
     if kind is _EXEMPT:
         return PLAIN[_UNKNOWN]
     score = profile.score + visit.score
     allowance, cooling = role, None
     if allowance is None or banned:
-        standing = _standing(policy, score, banned=banned)
-        allowance = member if member is not None and standing is _BROWSER else policy.standings[standing]
+        standing = _standing(policy, score, level, banned=banned)
+        allowance = member if member is not None and standing in _SIGNABLE else policy.standings[standing]
         if left and allowance.standing in LOWERED:
             cooling = Cooling(allowance.standing, left)
             allowance = policy.standings[LOWERED[allowance.standing]]
@@ -77,12 +81,13 @@ def decide(seen: Observation, policy: Policy) -> Verdict | NeedsUsage:
     return Verdict(action, rendition, standing, score, findings, exceeded, cooling=cooling)
 
 
-def _standing(policy: Policy, score: int, *, banned: bool) -> Standing:
+def _standing(policy: Policy, score: int, level: Level | None, *, banned: bool) -> Standing:
     if banned or score >= policy.banned_at:
         return Standing.BANNED
     if score >= policy.bot_at:
         return Standing.BOT
-    return _UNKNOWN if score >= policy.unknown_at else _BROWSER
+    standing = _UNKNOWN if score >= policy.unknown_at else _BROWSER
+    return standing if level is None else LIFTED[level].get(standing, standing)
 
 
 def _worth(grant: Grant, rules: GrantRules) -> Rendition:

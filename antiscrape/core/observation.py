@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from antiscrape.core.role import NOBODY
 
 if TYPE_CHECKING:
+    from antiscrape.core.clearance import Level
     from antiscrape.core.grants import Grant
     from antiscrape.core.request import RequestHead, Shape
     from antiscrape.core.resource import Kind, Resource
@@ -95,7 +96,7 @@ class Observation(NamedTuple):
     ``grant`` is None where none is asked for; ``visit`` is the score and findings of the principal's visit so far; ``banned`` tells that an
     earlier verdict's ban still runs; ``usage`` is None until the store was asked; ``role`` is what a proven crawler
     or partner may have, whatever its headers look like; ``member`` what an account of its age may. ``cooling`` is how
-    many seconds longer the standing is lowered for repeated excess.
+    many seconds longer the standing is lowered for repeated excess, ``level`` what its clearance found, None without one.
     """
 
     resource: Resource
@@ -107,6 +108,7 @@ class Observation(NamedTuple):
     role: Allowance | None = None
     member: Allowance | None = None
     cooling: float = 0.0
+    level: Level | None = None
 
 
 class Charge(Enum):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from antiscrape.core.account import AccountRules
+from antiscrape.core.clearance import ClearanceRules
 from antiscrape.core.consequences import CoolingRules
 from antiscrape.core.networks import NetworkRules
 from antiscrape.core.quota import Tell
@@ -256,6 +257,7 @@ class Policy:
     traps: TrapRules = field(default_factory=TrapRules)
     networks: NetworkRules = field(default_factory=NetworkRules)
     accounts: AccountRules = field(default_factory=AccountRules)
+    clearance: ClearanceRules = field(default_factory=ClearanceRules)
     preferences: PreferenceRules | None = None  # None: nothing is said about being crawled
     store: StoreRules = field(default_factory=StoreRules)
     record: RecordRules = field(default_factory=RecordRules)

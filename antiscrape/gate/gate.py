@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from antiscrape.core.clearance import Level
 from antiscrape.core.crawler import Answer
 from antiscrape.core.identity import Principal
 from antiscrape.core.judge import decide
@@ -17,15 +18,16 @@ from antiscrape.core.resource import Kind, Resource, Size
 from antiscrape.core.role import UNASKED
 from antiscrape.core.signals import Panel
 from antiscrape.core.spread import ALONE, share_ration
-from antiscrape.core.traps import PICTURE
 from antiscrape.core.verdict import Budget
 from antiscrape.gate.clients import Clients
 from antiscrape.gate.consequences import Consequences
 from antiscrape.gate.faces import Faces
+from antiscrape.gate.holders import ProvenPlaces, take_over
 from antiscrape.gate.members import Members
 from antiscrape.gate.passage import Case, Passage, is_usual, picture_of, purse_of, taking_of
 from antiscrape.gate.places import Places
 from antiscrape.gate.shortcuts import Shortcuts
+from antiscrape.gate.springs import Springs
 from antiscrape.gate.visits import REVIEW, Visits
 
 if TYPE_CHECKING:
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
     from antiscrape.core.spread import GroupFacts, Spread
     from antiscrape.core.traps import TrapTags
     from antiscrape.core.verdict import Verdict
+    from antiscrape.gate.holders import Holding
+    from antiscrape.gate.passage import Place
     from antiscrape.ports import Agents, Ledger, Networks, Roles, UsageStore
 
     _Charge = Callable[[History, Charge, Allowance, Resource, float], Usage]
@@ -85,10 +89,12 @@ class Gate:
         self._networks = networks
         self._roles = roles
         self._spread = spread
-        self._trap_tags = trap_tags
+        self._springs = Springs(store, trap_tags, spread, wall)
         self._robots = robots
         self._place, self._learn = (places := Places(policy)).find, places.learn
-        self._places, self._asked = places.known, places.asked
+        self._places, self._proven = places.known, (proven := ProvenPlaces(policy))
+        #: By the level of a clearance, and by kind: see ``Places.asked``.
+        self._asked = {None: places.asked, Level.BROWSER: places.asked, Level.PROVEN: proven.asked}
         met = None if networks is None else self._place_in_network
         self._clients = clients = Clients(policy.identity, store, met)
         self._believes, self._find, self._history = clients.believes, clients.principal, clients.history
@@ -107,13 +113,15 @@ class Gate:
         known = known._replace(keeps=store.keeps, spread=spread)
         self.shortcuts = known._replace(believes=self._believes, strips=grants is not None)
 
-    def judge(self, passage: Passage, account: Account | None = None, owner: str = "") -> Passage:  # noqa: C901, PLR0912  every request comes through here, where a call costs more than a branch
+    def judge(  # noqa: C901, PLR0912  every request comes through here, where a call costs more than a branch
+        self, passage: Passage, account: Account | None = None, owner: str = "", held: Holding | None = None
+    ) -> Passage:
         """Return the passage with its verdict, charged; raise ``RequestError`` where it has no single reading.
 
-        ``account`` is whose request it is, ``owner`` whose picture it is for, where the site says so.
+        ``account`` is whose request it is, ``owner`` whose picture it is for, if the site says so; ``held`` its clearance.
         """
         passage.find = self._find
-        passage.account = account
+        passage.account, passage.held = account, held
         shape = passage.shape
         place = self._places.young.get(passage.raw_path) or self._place(passage.raw_path)
         passage.resource = resource = place.resource
@@ -127,8 +135,8 @@ class Gate:
         if history is None or history.gone:
             history = self._history(passage, now)
         within = place.within
-        if account is not None or owner:
-            history, within = self._told(passage, history, account, owner, now), None
+        if account is not None or owner or held is not None:
+            history, place, within = self._told(passage, history, place, owner, now)
             resource = passage.resource
         passage.history = history
         face, picked, kind = history.face, shape.pick(passage.values), resource.kind
@@ -148,7 +156,7 @@ class Gate:
         passage.look = look = face.look
         passage.habits = habits = history if look == history.look else self._visit_of(history, look, now)
         if kind is _TRAP:
-            self._spring(passage, history, habits, now)
+            self._springs.spring(passage, history, habits, now)
         habits.note_request(resource, passage, now)
         visit = habits.visit
         if habits.news and (place.watched or not habits.requests & REVIEW):
@@ -225,6 +233,7 @@ class Gate:
         if size is Size.ORIGINAL and self.site_query(passage):
             size = Size.UNTOLD
         self._learn(passage.raw_path, kind, size)
+        self._proven.learn(passage.raw_path, kind, size)
 
     def note_kind(self, passage: Passage, kind: Kind) -> None:
         """Add to the visit what an untold resource turned out to be."""
@@ -257,16 +266,18 @@ class Gate:
         return self._grants.strip(head.query)
 
     def _told(
-        self, passage: Passage, history: History, account: Account | None, owner: str, now: float
-    ) -> History:
-        """Take what the site says of a request; return the history that it belongs to."""
+        self, passage: Passage, history: History, place: Place, owner: str, now: float
+    ) -> tuple[History, Place, Verdict | None]:
+        """Take what the site says of a request, and its clearance; return whose it is, where, and the usual verdict."""
         if owner and not passage.resource.subject:
             passage.resource = passage.resource._replace(subject=owner)
-        if account is None:
-            return history
-        # An account outranks its network's budget, not what the operator denies.
+        # An account or a clearance outranks its network's budget, not what the operator denies.
         passage.beside = history.outside
-        return self._members.find(passage, account, history.network, now)
+        if passage.account is not None:
+            return self._members.find(passage, passage.account, history.network, now), place, None
+        if passage.held is None:
+            return history, place, None
+        return take_over(passage.held, history), *self._proven.meet(passage, place)
 
     def _review(self, history: History) -> Profile:
         """Read a visit's signals anew."""
@@ -295,7 +306,7 @@ class Gate:
         role = passage.role
         payer = self._payer(passage, now) if role.payer else purse_of(passage)
         facts, visit = ALONE, passage.habits.visit
-        if passage.account is not None:
+        if passage.account is not None or passage.holding is not None:
             visit = visit.joined(passage.beside)
         if role.name:
             visit = visit.joined(Profile(*self._panel.of_claim(role)))
@@ -305,7 +316,7 @@ class Gate:
                 visit = visit.joined(Profile(*self._panel.of_group(facts)))
         passage.grant = grant
         case = Case(payer, resource, visit, grant, facts)
-        asked = self._asked[resource.kind] if is_usual(passage, case) else None
+        asked = self._asked[passage.level][resource.kind] if is_usual(passage, case) else None
         verdict = self._settle(passage, case, now, charge, asked)
         if asked is None or verdict is not asked.within:  # from a plain verdict nothing follows
             if self._consequences.begins(payer, verdict, now):
@@ -351,23 +362,6 @@ class Gate:
             return ALONE
         return spread.note(taking_of(passage, resource), now)
 
-    def _spring(self, passage: Passage, history: History, habits: History, now: float) -> None:
-        """See to a trap that was gone into."""
-        if self._trap_tags is not None:
-            self._note_tag(passage, habits, self._trap_tags, now)
-        if not passage.resource.path.endswith(PICTURE):
-            self._store.note_trapped(history, passage.look)
-
-    def _note_tag(self, passage: Passage, habits: History, tags: TrapTags, now: float) -> None:
-        """Look whom a trap's link was given to: whoever else follows it, has it from a machine."""
-        found = tags.read(passage.resource.path, self._wall(), passage.principal.key, habits.key)
-        if found is None:
-            return
-        if found.borrowed:
-            habits.note_borrowed()
-        if self._spread is not None:
-            self._spread.note_token(found.tag.encode(), habits.key, passage.principal.rollup, now)
-
     def _payer(self, passage: Passage, now: float) -> History:
         """Return the history of a partner's budgets: one, from wherever the partner asks."""
         name = passage.role.payer
@@ -396,5 +390,6 @@ class Gate:
             role,
             member=None if account is None else self._members.allowance(account),
             cooling=self._consequences.cooling(case.payer, now) if role is None else 0.0,
+            level=passage.level,
         )
         return decide(seen, self.policy)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from antiscrape.core.account import Account
     from antiscrape.core.budgets import Limit
+    from antiscrape.core.clearance import Level
     from antiscrape.core.grants import Grant, Grants
     from antiscrape.core.history import History
     from antiscrape.core.identity import Principal
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from antiscrape.core.rules import Allowance
     from antiscrape.core.spread import GroupFacts
     from antiscrape.core.verdict import Verdict
+    from antiscrape.gate.holders import Holding
 
 _IMAGE: Final = Kind.IMAGE
 _TRAP: Final = Kind.TRAP
@@ -42,6 +44,7 @@ class Passage(RequestHead):
         "find",
         "grant",
         "habits",
+        "held",
         "history",
         "look",
         "profile",
@@ -64,8 +67,23 @@ class Passage(RequestHead):
     grant: Grant | None
     look: bytes
     find: Callable[[RequestHead], Principal]
+    held: Holding | None
     # set only where a lesser rendition was sent: the trace in it, 0 for none
     taker: int
+
+    @property
+    def holding(self) -> Holding | None:
+        """The clearance that came with it; None, too, where it was judged without anybody asking for one."""
+        try:
+            return self.held
+        except AttributeError:
+            return None
+
+    @property
+    def level(self) -> Level | None:
+        """What its clearance found, None without one."""
+        holding = self.holding
+        return None if holding is None else holding.level
 
     @property
     def principal(self) -> Principal:
@@ -81,7 +99,8 @@ class Passage(RequestHead):
     def holder(self) -> Holder:
         """Who it is, in each of the ways in which a grant may be bound."""
         account = "" if self.account is None else self.account.name
-        return Holder(self.principal.rollup, account)
+        held = self.holding
+        return Holder(self.principal.rollup, account, "" if held is None else held.name)
 
 
 class Case(NamedTuple):
@@ -141,6 +160,8 @@ def purse_of(passage: Passage) -> History:
     has to draw as many pages, and still meets the budget of the network around the address.
     """
     habits, history = passage.habits, passage.history
+    if passage.holding is not None:  # one cookie is one budget, in however many disguises it comes
+        return history
     if habits is history or passage.account is not None or not (habits.thumbnails or habits.assets):
         return history
     return habits

@@ -14,6 +14,7 @@ from antiscrape.gate.passage import Place
 
 if TYPE_CHECKING:
     from antiscrape.core.budgets import Limit
+    from antiscrape.core.clearance import Level
     from antiscrape.core.rules import Policy
     from antiscrape.core.verdict import Verdict
 
@@ -23,10 +24,14 @@ _LONGEST_PATH = 512
 
 
 class Places:
-    """Finds places by their raw paths. ``known`` are those that were asked for lately, for hot paths."""
+    """Finds places by their raw paths, as whoever holds a clearance of ``level`` meets them.
 
-    def __init__(self, policy: Policy) -> None:
+    ``known`` are those that were asked for lately, for hot paths.
+    """
+
+    def __init__(self, policy: Policy, level: Level | None = None) -> None:
         self._policy = policy
+        self._level = level
         self._routes = RouteTable(policy.routes, ignore_case=policy.ignore_case)
         self._usual = {kind: self._usual_answer(kind) for kind in Kind}
         #: What is asked of the store where nothing speaks against a request and its verdict is plain, by kind.
@@ -76,5 +81,5 @@ class Places:
         return answer if answer.within is PLAIN[answer.within.standing] else None
 
     def _answer(self, kind: Kind) -> Verdict | NeedsUsage:
-        clean = Observation(Resource(kind, "", 0), CLEAN, CLEAN, banned=False, grant=None)
+        clean = Observation(Resource(kind, "", 0), CLEAN, CLEAN, banned=False, grant=None, level=self._level)
         return decide(clean, self._policy)

@@ -88,6 +88,11 @@ FAMILIES: Final = (
         "a strict store charged, heard and unheard messages between workers that came in and that could not be sent.",
         ("what",),
     ),
+    Family(
+        "antiscrape_check",
+        "The browser check: challenges asked for, clearances given (proven, browser), and why others were not.",
+        ("outcome",),
+    ),
     Family("antiscrape_events_dropped", "Events that found no room in the queue or could not be written."),
     Family(
         "antiscrape_image_renditions",
@@ -226,7 +231,7 @@ class Meter:
 
     ``policy`` is the one that was loaded, before a trap is laid, so that its version is the same
     under every secret. ``levels`` tells of the renderer how much of ``queued``, ``workers`` and
-    ``cache_bytes`` there is; a level that is not told makes no series.
+    ``cache_bytes`` there is; a level that is not told makes no series. ``check`` are the browser check's counts.
     """
 
     def __init__(
@@ -239,6 +244,7 @@ class Meter:
         images: Images,
         levels: Callable[[], Mapping[str, int]] = dict,
         shared: Shared | None = None,
+        check: Mapping[str, int] | None = None,
     ) -> None:
         self._recorder = recorder
         self._sink = sink
@@ -246,6 +252,7 @@ class Meter:
         self._images = images
         self._levels = levels
         self._shared = shared
+        self._check = check
         self._fixed: Figures = {
             "antiscrape_build": {(__version__, platform.python_version()): 1},
             "antiscrape_policy": {(policy.site, policy.mode.value, policy_version(policy)): 1},
@@ -271,6 +278,7 @@ class Meter:
             "antiscrape_image_folder": _by_word(self._images.folder),
             **{family: {(): levels[name]} for name, family in _LEVELS.items() if name in levels},
             **self._of_store(),
+            **({} if self._check is None else {"antiscrape_check": _by_word(self._check)}),
         }
 
     def _of_store(self) -> Figures:

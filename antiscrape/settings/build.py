@@ -61,6 +61,7 @@ def build(
         identity=_identity(settings.identity),
         networks=settings.networks.rules(folder),
         accounts=settings.accounts.rules(),
+        clearance=settings.clearance.rules(),
         images=_images(settings, folder),
         trace=settings.trace.rules(),
         grants=settings.grants.rules(),

@@ -14,6 +14,7 @@ from pydantic import Field
 from antiscrape.core.rules import finder_memory
 from antiscrape.core.verdict import Mode
 from antiscrape.settings.accounts import Accounts
+from antiscrape.settings.clearance import Clearance
 from antiscrape.settings.consequences import Budgets, Cooling
 from antiscrape.settings.crawlers import BotLines, Crawlers, Purposes, Signatures
 from antiscrape.settings.grants import Grants
@@ -302,6 +303,7 @@ class Settings(Table):
     identity: Identity = Identity()
     networks: Networks = Networks()
     accounts: Accounts = Accounts()
+    clearance: Clearance = Clearance()
     routes: RouteLines = Field(
         default=ROUTES,
         max_length=1000,

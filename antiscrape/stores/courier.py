@@ -17,7 +17,7 @@ from antiscrape.stores.breaker import State
 from antiscrape.stores.connection import Call, Script
 from antiscrape.stores.lesser import Lesser
 from antiscrape.stores.names import epoch_of
-from antiscrape.stores.wire import EXCHANGE, PRESENT, SPEND, pack_spend, unpack_spend
+from antiscrape.stores.wire import EXCHANGE, ONCE, PRESENT, SPEND, pack_spend, unpack_spend
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _EXCHANGE: Final = Script(EXCHANGE)
 _SPEND: Final = Script(SPEND)
 _PRESENT: Final = Script(PRESENT)
+_ONCE: Final = Script(ONCE)
 #: Seconds between two signs of life, and after which a worker that gives none is gone.
 _ALIVE: Final = 2.0
 _GONE: Final = 10.0
@@ -250,6 +251,25 @@ class Courier:
                 if not future.done():
                     future.set_result(outcomes[at] if outcomes else None)
         self._heard(failed, self._clock())
+
+    async def spend_once(self, token: bytes, lasts: float) -> bool | None:
+        """Spend a token for all workers; tell whether nobody had, None where the store is away.
+
+        ``lasts`` is how many seconds it is remembered.
+        """
+        self.wake()
+        if self._connection is None or not self.breaker.allows(self._clock()):
+            return None
+        key, failed, first = self._exchange.names.once(token), None, None
+        try:
+            reply = await self._connection.run(_ONCE, [key], [b"%d" % (lasts * 1000)])
+            first = bool(int(reply)) if isinstance(reply, (int, bytes)) else None
+        except StoreError as error:
+            failed = error
+        except ValueError as error:
+            failed = _nonsense(error)
+        self._heard(failed, self._clock())
+        return first
 
     def shout(self, message: bytes) -> None:
         """Let all workers know at once."""

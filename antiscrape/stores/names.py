@@ -40,6 +40,10 @@ class Names:
         """Return the key of what a worker told last at one place of its exchanges."""
         return b"%b{%d}:told:%b:%d" % (self._prefix, shard, urlsafe_b64encode(worker), place)
 
+    def once(self, token: bytes) -> bytes:
+        """Return the key of what may be spent once; it spreads over a cluster by itself."""
+        return b"%b{%b}:once" % (self._prefix, urlsafe_b64encode(self._digest(token)))
+
     def record(self, purse: Purse, *, apart: bytes = b"") -> bytes:
         """Return the key of a record. ``apart`` tells it from others of the same client."""
         name = urlsafe_b64encode(self._digest(purse.key.encode() + b"\0" + apart))

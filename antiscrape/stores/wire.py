@@ -19,9 +19,9 @@ from antiscrape.stores.names import epoch_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-_CLOCK, _EXCHANGE, _SPEND, PRESENT = [
+_CLOCK, _EXCHANGE, _SPEND, PRESENT, ONCE = [
     files("antiscrape.stores").joinpath(f"lua/{name}.lua").read_bytes()
-    for name in ("clock", "exchange", "spend", "present")
+    for name in ("clock", "exchange", "spend", "present", "once")
 ]
 EXCHANGE: Final = _CLOCK + _EXCHANGE
 SPEND: Final = _CLOCK + _SPEND

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
 from antiscrape.core.rules import SignalRule
-from antiscrape.core.signals import account, agents, headers, navigation, networks, spread, traps
+from antiscrape.core.signals import account, agents, browser, headers, navigation, networks, spread, traps
 from antiscrape.core.signals.table import Signal
 from antiscrape.core.verdict import Finding, Mode
 
@@ -30,7 +30,7 @@ READ = headers.READ
 #: Judged from one request's header fields, remembered per header profile.
 OF_REQUEST: tuple[Signal[Traits], ...] = headers.SIGNALS + agents.SIGNALS
 #: Judged from what a principal did over a visit.
-OF_VISIT: tuple[Signal[History], ...] = navigation.SIGNALS + traps.SIGNALS
+OF_VISIT: tuple[Signal[History], ...] = navigation.SIGNALS + traps.SIGNALS + browser.SIGNALS
 
 #: Judged from what is known of a principal's address.
 OF_ADDRESS: tuple[Signal[NetworkFacts], ...] = networks.SIGNALS

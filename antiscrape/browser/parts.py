@@ -1,0 +1,51 @@
+"""The files that a browser is given: ours and BotD, compressed once at the start, named by their content.
+
+BotD is FingerprintJS's own released file, byte for byte (``vendor.py``), and its licence is served beside it.
+"""
+
+from __future__ import annotations
+
+import gzip
+from hashlib import blake2b
+from importlib.resources import files
+from typing import Final, NamedTuple
+
+#: What the page loads, and what that loads in turn.
+ENTRY: Final = "check.js"
+_NAMES: Final = (ENTRY, "work.js", "botd.js", "botd.LICENSE")
+
+
+class Part(NamedTuple):
+    """One file, as it is sent: plain, and compressed (RFC 1952)."""
+
+    plain: bytes
+    packed: bytes
+    content_type: bytes
+    etag: bytes
+
+
+class Parts:
+    """All files by name; ``version`` stands in the page and changes when any of them does."""
+
+    def __init__(self) -> None:
+        folder = files("antiscrape.browser").joinpath("script")
+        self._files = {name: _part(name, folder.joinpath(name).read_bytes()) for name in _NAMES}
+        digest = blake2b(digest_size=6)
+        for part in self._files.values():
+            digest.update(part.etag)
+        self.version = digest.hexdigest()
+
+    def get(self, name: str) -> Part | None:
+        """Return the file of that name."""
+        return self._files.get(name)
+
+    @property
+    def packed_bytes(self) -> int:
+        """What a browser loads for a check, in bytes on the wire."""
+        return sum(len(self._files[name].packed) for name in _NAMES if name.endswith(".js"))
+
+
+def _part(name: str, body: bytes) -> Part:
+    kind = b"text/javascript; charset=utf-8" if name.endswith(".js") else b"text/plain; charset=utf-8"
+    etag = b'"%b"' % blake2b(body, digest_size=9).hexdigest().encode()
+    return Part(body, gzip.compress(body, 9, mtime=0), kind, etag)

@@ -1,0 +1,74 @@
+"""Everything that the check needs, put together once: challenges, steps, words, pages, files, and who holds what."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from antiscrape.browser.challenge import Challenges
+from antiscrape.browser.languages import Languages
+from antiscrape.browser.pages import Pages
+from antiscrape.browser.parts import Parts
+from antiscrape.browser.steps import Steps
+from antiscrape.browser.tag import Tag
+from antiscrape.core.issuing import IssueBook
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from antiscrape.core.clearance import ClearanceRules
+    from antiscrape.core.tokens import KeyRing
+    from antiscrape.gate.holders import Holders
+
+
+class Spends(Protocol):
+    """Remembers what was spent, for all workers where it can."""
+
+    async def spend_once(self, token: bytes) -> bool:
+        """Spend ``token``; tell whether it had not been spent."""
+        ...
+
+
+class Room(NamedTuple):
+    """The check of one site. ``tag`` is what pages are given, None for nothing."""
+
+    rules: ClearanceRules
+    holders: Holders
+    once: Spends
+    challenges: Challenges
+    steps: Steps
+    languages: Languages
+    pages: Pages
+    parts: Parts
+    tag: Tag | None
+    book: IssueBook
+    clock: Callable[[], float]
+    wall: Callable[[], float]
+
+
+def open_room(
+    rules: ClearanceRules,
+    keys: KeyRing,
+    *,
+    holders: Holders,
+    once: Spends,
+    clock: Callable[[], float],
+    wall: Callable[[], float],
+) -> Room:
+    """Return the room of a site; raise ``ConfigurationError`` where ALTCHA's library is missing."""
+    languages, parts = Languages(), Parts()
+    pages = Pages(languages, rules.path, wait=rules.wait)
+    tag = Tag(pages, languages, rules.path, parts.version, links=rules.link) if rules.inject else None
+    return Room(
+        rules=rules,
+        holders=holders,
+        once=once,
+        challenges=Challenges(keys.derive("challenge"), wall=wall),
+        steps=Steps(keys.derive("step"), wait=rules.wait, wall=wall),
+        languages=languages,
+        pages=pages,
+        parts=parts,
+        tag=tag,
+        book=IssueBook(),
+        clock=clock,
+        wall=wall,
+    )

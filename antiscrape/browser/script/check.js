@@ -1,0 +1,169 @@
+// The browser check: a little work in a worker, a few yes-or-no findings, one answer, a cookie that no script can read.
+// Nothing of the page waits for it. Pictures that came as previews are loaded again in place once it is done.
+
+const beside = (name) => new URL(name, import.meta.url);
+const KEY = "antiscrape";
+// So long after a check that did not help is none begun because of previews: a budget may be spent, and stay so.
+const AGAIN = 300_000;
+
+const read = () => {
+  try {
+    return JSON.parse(localStorage.getItem(KEY)) || {};
+  } catch {
+    return {};
+  }
+};
+// Where nothing may be kept, in another site's frame or by a person's choice, no cookie would be either.
+const write = (state) => {
+  try {
+    localStorage.setItem(KEY, JSON.stringify(state));
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+// When each picture was asked for that came as a lesser rendition, by its URL: these name themselves in Server-Timing,
+// which scripts of the same origin can read. (A page over plain http is told nothing of it, and shows its originals
+// from the next page on.)
+const lesser = new Map();
+// When this page was cleared: what was asked for before may still come as a preview after it.
+let cleared = -1;
+
+const bare = (url) => url.split("#")[0];
+
+function note(entries) {
+  for (const { name, serverTiming = [], startTime } of entries) {
+    if (serverTiming.some((entry) => entry.name === "rendition")) lesser.set(bare(name), startTime);
+    else lesser.delete(bare(name));
+  }
+}
+
+const early = (url) => lesser.get(bare(url)) < cleared;
+
+// A document shows what it has of a URL, no-store or not (HTML §4.8.4.3, the list of available images). So the originals
+// are loaded in an empty document of their own, as pictures, and what is shown changes once they are in the cache.
+function swap() {
+  const wanted = [...document.images].filter(({ currentSrc }) => early(currentSrc));
+  if (!wanted.length) return;
+  const frame = document.createElement("iframe");
+  frame.style.display = "none";
+  frame.title = "";
+  document.body.append(frame);
+  const loads = wanted.map((image) => new Promise((done) => {
+    const url = image.currentSrc, fresh = new frame.contentWindow.Image();
+    lesser.delete(bare(url));
+    fresh.crossOrigin = image.crossOrigin;
+    fresh.onerror = done;
+    fresh.onload = () => {
+      if (image.currentSrc === url) {
+        // Set to what it is, an attribute has the browser choose and load anew (§4.8.4.2.2); Firefox only by src.
+        const name = image.hasAttribute("src") ? "src" : "srcset";
+        image.setAttribute(name, image.getAttribute(name));
+      }
+      done();
+    };
+    fresh.src = url;
+  }));
+  Promise.all(loads).then(() => frame.remove());
+}
+
+function engine() {
+  const has = (rule) => globalThis.CSS !== undefined && CSS.supports(rule);
+  if (has("-moz-appearance: none") && "mozInnerScreenX" in window) return "gecko";
+  if ("GestureEvent" in window || has("-webkit-nbsp-mode: space")) return "webkit";
+  return has("-webkit-app-region: none") || "chrome" in window ? "chromium" : "none";
+}
+
+async function probe() {
+  try {
+    const { load } = await import("./botd.js"); // its monitoring would tell its makers of every visit
+    const found = (await load({ monitoring: false })).detect();
+    return {
+      bot: found.bot ? found.botKind : "",
+      driven: navigator.webdriver === true,
+      engine: engine(),
+      languages: navigator.languages.length > 0,
+      window: outerWidth > 0 && outerHeight > 0,
+    };
+  } catch {
+    return null;
+  }
+}
+
+function begin() {
+  try {
+    return new Worker(beside("work.js"), { type: "module" });
+  } catch {
+    return null;
+  }
+}
+
+function work(worker, parameters) {
+  const here = async () => (await import("./work.js")).solve(parameters, () => new Promise((go) => setTimeout(go)));
+  return new Promise((done, failed) => {
+    if (!worker) here().then(done, failed);
+    else {
+      worker.onmessage = ({ data }) => {
+        worker.terminate();
+        done(data);
+      };
+      worker.onerror = () => here().then(done, failed); // a policy of the page may keep workers out
+      worker.postMessage(parameters);
+    }
+  });
+}
+
+async function ask(path, body) {
+  const answer = await fetch(beside(`../${path}`), {
+    method: "POST",
+    credentials: "same-origin",
+    cache: "no-store",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(body),
+  });
+  return answer.ok ? answer.json() : {};
+}
+
+let running = false;
+
+async function check() {
+  const { until = 0, asked = 0 } = read(), now = Date.now();
+  if (running || !navigator.cookieEnabled || now - asked < (until ? 2000 : AGAIN)) return;
+  if (until > now + 60_000 && !(lesser.size && now - asked > AGAIN)) return;
+  if (!write({ until, asked })) return;
+  running = true;
+  try {
+    const worker = begin(), probing = probe();
+    let told = await ask("challenge", {});
+    if (told.parameters) {
+      const [solution, probes] = await Promise.all([work(worker, told.parameters), probing]);
+      told = await ask("answer", { challenge: told, solution, probes });
+    } else if (worker) worker.terminate();
+    const left = told.seconds > 0 ? told.seconds * 1000 : 0;
+    // Where none is given it is asked for again later, not at every page.
+    write({ until: left && Date.now() + left, asked: Date.now() });
+    if (left) arrive();
+  } finally {
+    running = false;
+  }
+}
+
+function arrive() {
+  cleared = performance.now();
+  swap();
+}
+
+new PerformanceObserver((list) => {
+  note(list.getEntries());
+  if ([...lesser.keys()].some(early)) swap();
+  if (lesser.size) check();
+}).observe({ type: "resource", buffered: true });
+
+check();
+// A page may come back out of the back/forward cache as it was left.
+addEventListener("pageshow", ({ persisted }) => {
+  if (!persisted) return;
+  if (read().until > Date.now()) arrive();
+  check();
+});

@@ -1,0 +1,210 @@
+"""A small photo site behind the check, and real browsers that look at it: Chromium by Playwright, Firefox by itself."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from antiscrape.core.clearance import ClearanceRules
+from antiscrape.demo.serving import Served
+from antiscrape.demo.visitors import find_chromium
+from tests.house import PATIENCE, photo, policy_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from playwright.sync_api import BrowserContext
+
+    from antiscrape.asgi.check import Desk
+    from antiscrape.asgi.types import Receive, Scope, Send
+
+FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+#: What a person's Chromium does not have: the switches by which it tells that a program drives it.
+BY_HAND = "--disable-blink-features=AutomationControlled"
+#: What Chromium calls itself, but for the word that it has no window.
+AGENT = "Mozilla/5.0 ({device}) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{version}.0.0.0{mobile} Safari/537.36"
+ARTIFACTS = Path(__file__).parents[2] / "artifacts" / "check"
+#: Pixels of the site's photographs, which no rendition has.
+WIDTH = 1100
+
+_PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Photos</title>
+<style>body{font:16px sans-serif}img{width:320px;height:240px;object-fit:cover;margin:4px}</style></head><body>
+<h1>Photos</h1>
+<img alt="one" src="/media/1.jpg"><img alt="two" src="/media/2.jpg" srcset="/media/2.jpg 1x, /media/2.jpg?2 2x">
+<picture><source srcset="/media/3.jpg"><img alt="three" src="/media/3.jpg?small"></picture>
+<p><a href="/next">Next</a></p><script src="/report.js"></script></body></html>"""
+_REPORT = """
+const told = () => [...document.images].map((image) => image.naturalWidth).join();
+let last = "";
+setInterval(() => {
+  if (told() === last) return;
+  last = told();
+  fetch("/told", { method: "POST", body: JSON.stringify([last, navigator.webdriver]) });
+}, 50);
+"""
+
+
+@dataclass
+class Site:
+    """The site, what was asked of it, and what its pages told of their pictures' widths."""
+
+    url: str = ""
+    asked: list[str] = field(default_factory=list)
+    told: list[list[int]] = field(default_factory=list)
+    desk: Desk | None = None
+    standings: dict[str, str] = field(default_factory=dict)
+    files: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        path = scope["path"]
+        query = scope["query_string"].decode()
+        self.asked.append(f"{scope['method']} {path}{'?' if query else ''}{query}")
+        kind, body = "text/html; charset=utf-8", _PAGE.encode()
+        if path.startswith("/media/"):
+            kind, body = "image/jpeg", photo(WIDTH, 700, seed=int(path[7]))
+        elif path == "/report.js":
+            kind, body = "text/javascript", _REPORT.encode()
+        elif path == "/told":
+            self.told.append(
+                [int(width) for width in json.loads((await receive())["body"])[0].split(",") if width]
+            )
+            kind, body = "text/plain", b""
+        elif path in self.files:
+            kind, text = self.files[path]
+            body = text.encode()
+        fields = [(b"content-type", kind.encode()), (b"content-length", b"%d" % len(body))]
+        if path.startswith("/media/"):
+            fields.append((b"cache-control", b"max-age=600"))
+        await send({"type": "http.response.start", "status": 200, "headers": fields})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+    @property
+    def counts(self) -> dict[str, int]:
+        assert self.desk is not None
+        return {name: count for name, count in self.desk.counts.items() if count}
+
+    def until(self, holds: Callable[[], object], seconds: float = 2 * PATIENCE) -> None:
+        """Wait until something holds of what the site has seen."""
+        end = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < end, f"{self.counts} {self.told} {self.asked[-20:]}"
+            time.sleep(0.02)
+
+    def until_seen(self, page: Any, holds: Callable[[], object]) -> None:
+        """Wait until something holds, while Playwright goes on to serve the routes of ``page``."""
+        end = time.monotonic() + 2 * PATIENCE
+        while not holds():
+            assert time.monotonic() < end, f"{self.counts} {self.told} {self.asked[-20:]}"
+            page.wait_for_timeout(50)
+
+
+@contextmanager
+def site(*, browser: str = "0", **rules: Any) -> Iterator[Site]:
+    """Serve the site; ``browser`` is the budget of originals of whoever has proven nothing."""
+    policy = policy_of(
+        {"ANTISCRAPE__STANDING__BROWSER__ORIGINALS": browser, "ANTISCRAPE__RECORD__ADMIN": ""},
+        clearance=ClearanceRules(**{"enabled": True, **rules}),
+    )
+    served = Site()
+    with Served(served, replace(policy)) as running:
+        served.url = running.url
+        served.desk = running._app._check
+        served.standings = running.witness.standings
+        yield served
+
+
+@contextmanager
+def chromium(
+    *, driven: bool = False, scripts: bool = True, cookies: bool = True, **context: Any
+) -> Iterator[BrowserContext]:
+    """Start Chromium as a person has it, but without a window; ``driven``: as WebDriver has it."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = find_chromium()
+    if path is None:
+        pytest.skip("no Chromium is installed")
+    with (
+        playwright.sync_playwright() as started,
+        tempfile.TemporaryDirectory(prefix="antiscrape-chromium-") as folder,
+    ):
+        preferences = Path(folder, "Default", "Preferences")
+        preferences.parent.mkdir()
+        blocked = {} if cookies else {"cookies": 2}
+        preferences.write_text(json.dumps({"profile": {"default_content_setting_values": blocked}}))
+        with_context = {"locale": "en-US", **context}
+        if not driven:
+            with_context.setdefault(
+                "user_agent", AGENT.format(device="X11; Linux x86_64", version=_version(path), mobile="")
+            )
+        opened = started.chromium.launch_persistent_context(
+            folder,
+            executable_path=path,
+            args=[*FLAGS, *([] if driven else [BY_HAND])],
+            ignore_default_args=None if driven else ["--enable-automation"],
+            java_script_enabled=scripts,
+            **with_context,
+        )
+        opened.set_default_timeout(PATIENCE * 2000)
+        try:
+            yield opened
+        finally:
+            opened.close()
+
+
+def _version(path: str) -> str:
+    told = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=PATIENCE, check=True)
+    return told.stdout.split()[1].partition(".")[0]
+
+
+def phone() -> dict[str, Any]:
+    """Return what makes Chromium a phone's."""
+    path = find_chromium()
+    if path is None:
+        pytest.skip("no Chromium is installed")
+    agent = AGENT.format(device="Linux; Android 10; K", version=_version(path), mobile=" Mobile")
+    return {
+        "user_agent": agent,
+        "is_mobile": True,
+        "has_touch": True,
+        "viewport": {"width": 390, "height": 844},
+    }
+
+
+@contextmanager
+def firefox(url: str, *arguments: str, **preferences: bool | int) -> Iterator[Path]:
+    """Start Firefox on ``url`` without a window, as a person has it but for that; yield its profile's folder."""
+    path = shutil.which("firefox") or shutil.which("firefox-esr")
+    if path is None:
+        pytest.skip("no Firefox is installed")
+    with tempfile.TemporaryDirectory(prefix="antiscrape-firefox-") as folder:
+        quiet = {
+            "datareporting.policy.dataSubmissionEnabled": False, "app.update.enabled": False, "browser.shell.checkDefaultBrowser": False,
+            "toolkit.telemetry.enabled": False, "browser.aboutwelcome.enabled": False, "network.captive-portal-service.enabled": False,
+            "network.connectivity-service.enabled": False, **{name.replace("__", "."): value for name, value in preferences.items()},
+        }  # fmt: skip
+        lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});\n" for name, value in quiet.items()]
+        Path(folder, "user.js").write_text("".join(lines))
+        command = [path, "--headless", "--no-remote", "--profile", folder, *arguments, url]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            yield Path(folder)
+        finally:
+            process.terminate()
+            try:
+                process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(PATIENCE)
