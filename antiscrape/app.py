@@ -84,11 +84,10 @@ class AntiscrapeMiddleware(Middleware):
         account: AskAccount | None = None,
         owner: AskOwner | None = None,
     ) -> None:
-        policy = load_policy() if policy is None else policy
+        # its version, in the metrics, must not depend on the secret
+        policy = loaded = load_policy() if policy is None else policy
         keys = KeyRing(policy.secrets)
-        loaded = policy  # its version, in the metrics, must not depend on the secret
         policy, trap = lay_trap(lay_check(policy), keys)
-        grants = _grants(policy)
         sink, renderer = open_sink(policy.record.events), _renderer(policy, keys)
         recorder = _recorder(policy, keys, sink, networks := _networks(policy))
         opened = _open_store(policy, keys, recorder)
@@ -98,7 +97,7 @@ class AntiscrapeMiddleware(Middleware):
             policy,
             store=opened.store,
             agents=agents,
-            grants=grants,
+            grants=(grants := _grants(policy)),
             clock=clock.monotonic,
             wall=clock.wall,
             networks=networks,
@@ -124,10 +123,9 @@ class AntiscrapeMiddleware(Middleware):
             accounts=_accounts(policy, keys, account, owner),
             check=check,
         )
-        self.policy, self.store = policy, opened.store
         self._grants, self._tell = grants, recorder.tell
-        #: Carries what workers tell each other; None where each counts for itself.
-        self.courier = opened.courier
+        #: The courier carries what workers tell each other; None where each counts for itself.
+        self.policy, self.store, self.courier = policy, opened.store, opened.courier
         self.meter = Meter(
             loaded,
             recorder=recorder,
@@ -144,13 +142,15 @@ class AntiscrapeMiddleware(Middleware):
 
         Without ``secrets`` they are read anew from where ``load_policy()`` reads them: a file may have changed, the
         environment of a process does not. No request is held up, and none is refused that carries a grant
-        of a secret that is still there; one that was taken off ends at once. What else is derived from the
+        or a clearance of a secret that is still there; one that was taken off ends at once. What else is derived from the
         secret (traps, names in a shared store) stays until the next start. Raise ``SecretError`` where they cannot
         be used, and go on with those that were.
         """
         ring = KeyRing(load_secrets() if secrets is None else secrets)
         if self._grants is not None:
             self._grants.rekey(ring)
+        if self._check is not None:
+            self._check.holders.rekey(ring)
         self._tell("keys", [f"signing with {ring.ids[-1]}, {len(ring.ids) - 1} more verify"])
         return ring.ids
 

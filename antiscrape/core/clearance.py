@@ -97,9 +97,13 @@ class Clearances:
     """Makes and reads the clearances of ``site``; the newest secret seals, all of them verify."""
 
     def __init__(self, keys: KeyRing, site: str) -> None:
+        self._preamble = _field(b"clearance 1") + _field(site.encode())
+        self.rekey(keys)
+
+    def rekey(self, keys: KeyRing) -> None:
+        """Seal and verify with other secrets from now on."""
         signer = keys.signer("clearance")
         self._keys = tuple(signer.derive_key(secret) for secret in reversed(signer.secret_keys))
-        self._preamble = _field(b"clearance 1") + _field(site.encode())
 
     def make(
         self, name: bytes, level: Level, *, now: float, lasts: float, network: str, family: str, host: str

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from antiscrape.core.clearance import Clearance, ClearanceRules, Clearances
     from antiscrape.core.history import History
     from antiscrape.core.rules import Policy
+    from antiscrape.core.tokens import KeyRing
     from antiscrape.core.verdict import Verdict
     from antiscrape.gate.passage import Passage, Place
     from antiscrape.ports import Agents, UsageStore
@@ -117,6 +118,11 @@ class Holders:
         ):
             return known.holding
         return self._read(field, passage)
+
+    def rekey(self, keys: KeyRing) -> None:
+        """Go on with other secrets: what only one that was taken off had sealed ends at once."""
+        self._clearances.rekey(keys)
+        self._known.clear()
 
     def agent(self, passage: Passage) -> Agent:
         """Return what a request claims to be sent by."""

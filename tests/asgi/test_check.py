@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 import json
 from typing import TYPE_CHECKING
 
@@ -11,13 +10,14 @@ import pytest
 
 from antiscrape import AntiscrapeMiddleware
 from antiscrape.core.budgets import Limit
+from antiscrape.core.tokens import KeyRing
 from antiscrape.core.verdict import Standing
 from tests.asgi.checked import BASE, PROBES, challenged, checking, cleared, fields, posted, solved
-from tests.house import answers, house, person, photo, tool
+from tests.house import SECRET, answers, house, person, photo, tool
 
 if TYPE_CHECKING:
     from antiscrape.asgi.types import Receive, Scope, Send
-    from tests.house import Answer, House
+    from tests.house import House
 
 PHOTOS = answers(photo())
 PAGE = answers(b"<html><body><p>hello</p></body></html>", b"text/html; charset=utf-8")
@@ -235,56 +235,6 @@ def test_suspicion_makes_it_harder_and_a_bot_is_given_none() -> None:
     asyncio.run(run())
 
 
-def test_the_script_is_put_into_pages_and_loads_what_it_needs() -> None:
-    async def run() -> None:
-        async with house(PAGE, checking()) as home:
-            page = (await home.ask("/", fields(kind="page"))).body.decode()
-            source = page.partition('<script type="module" async src="')[2].partition('"')[0]
-            assert source.startswith(BASE + "/")
-            assert "<noscript>" in page
-            got: list[Answer] = []
-            for name in ("check.js", "work.js", "botd.js", "botd.LICENSE"):
-                path = source.replace("check.js", name)
-                got.append(await home.ask(path, person((b"accept-encoding", b"gzip"))))
-                plain = await home.ask(path, person((b"accept-encoding", None)))
-                assert gzip.decompress(got[-1].body) == plain.body
-                assert got[-1].get(b"cache-control") == b"public, max-age=31536000, immutable"
-                again = await home.ask(path, person((b"if-none-match", got[-1].get(b"etag"))))
-                assert (again.status, again.body) == (304, b"")
-            assert sum(len(one.body) for one in got[:3]) <= 12 * 1024, "of gzip, in all"
-            assert b"max-age=3600" in (await home.ask(f"{BASE}/script/check.js", person())).get(
-                b"cache-control"
-            )
-
-    asyncio.run(run())
-
-
-@pytest.mark.parametrize(
-    ("policy", "found"),
-    [
-        (b"default-src 'self'", '/check.js"></script>'),
-        (b"script-src 'nonce-r4nd0m'; default-src 'none'", ' nonce="r4nd0m"></script>'),
-        (b"script-src 'strict-dynamic' 'nonce-r4nd0m'", ' nonce="r4nd0m"></script>'),
-        (b"img-src *", '/check.js"></script>'),
-        (b"default-src 'none'", ""),
-        (b"script-src 'sha256-abc'", ""),
-        (b"script-src 'self' 'strict-dynamic' 'sha256-abc'", ""),
-        (b"default-src 'self', script-src 'none'", ""),
-        (b"script-src 'nonce-\"><b>'", ""),
-    ],
-)
-def test_the_pages_own_policy_is_kept_to(policy: bytes, found: str) -> None:
-    async def run() -> None:
-        app = answers(b"<html><body></body></html>", b"text/html", (b"content-security-policy", policy))
-        async with house(app, checking(link=False)) as home:
-            body = (await home.ask("/", fields(kind="page"))).body.decode()
-            assert ("<script" in body) is bool(found)
-            assert found in body
-            assert "<b>" not in body
-
-    asyncio.run(run())
-
-
 @pytest.mark.security("G11")
 @pytest.mark.parametrize("path", ["challenge", "answer", "step"])
 def test_another_sites_page_cannot_post(path: str) -> None:
@@ -318,52 +268,6 @@ def test_rubbish_is_answered_and_nothing_of_it_stays(path: str, body: bytes) -> 
     asyncio.run(run())
 
 
-def test_what_is_not_there_is_not_there() -> None:
-    async def run() -> None:
-        async with house(PHOTOS, checking()) as home:
-            for path in ("", "x", "v/x.js", "v/../check.js", "v/w/check.js", "../check.js", "check.js"):
-                assert (await home.ask(f"{BASE}/{path}", person())).status in {400, 404}
-            assert (await home.ask(f"{BASE}/step", fields(), method="PUT")).status == 405
-
-    asyncio.run(run())
-
-
-def test_the_cookie_is_for_no_script_and_no_other_site() -> None:
-    async def run() -> None:
-        async with house(PHOTOS, checking()) as home:
-            for scheme, secure in (("https", True), ("http", False)):
-                told = solved(await challenged(home, (b"origin", None)))
-                answer = await posted(home, "answer", told, (b"origin", None), scheme=scheme)
-                traits = answer.get(b"set-cookie").decode().split("; ")[1:]
-                assert traits[:4] == ["Path=/", "Max-Age=43200", "HttpOnly", "SameSite=Lax"]
-                assert ("Secure" in traits) is secure
-
-    asyncio.run(run())
-
-
-def test_a_lesser_rendition_says_so_to_scripts_of_its_own_site() -> None:
-    async def run() -> None:
-        async with house(PHOTOS, checking()) as home:
-            assert (await home.ask("/media/1.jpg", tool())).get(b"server-timing") == b"rendition"
-            assert not (await home.ask("/media/1.jpg", person())).get(b"server-timing")
-
-    asyncio.run(run())
-
-
-def test_a_compressed_page_carries_the_script_too() -> None:
-    async def run() -> None:
-        body = gzip.compress(b"<html><body><p>hello</p></body></html>")
-        app = answers(body, b"text/html; charset=utf-8", (b"content-encoding", b"gzip"))
-        async with house(app, checking()) as home:
-            answer = await home.ask("/", fields(kind="page"))
-            coded = answer.get(b"content-encoding") == b"gzip"
-            page = gzip.decompress(answer.body) if coded else answer.body
-            assert b"/check.js" in page
-            assert page.endswith(b"</noscript></body></html>")
-
-    asyncio.run(run())
-
-
 @pytest.mark.security("G7")
 def test_what_a_holder_may_have_is_charged_for_pages_as_for_pictures() -> None:
     """The shorter way to a plain verdict charges the holder, too, and not the network it comes from."""
@@ -389,3 +293,18 @@ def test_what_became_of_checks_is_counted_for_the_operator() -> None:
     counted = middleware.meter.read()["antiscrape_check"]
     assert counted["proven",] == 2
     assert set(counted) >= {("asked",), ("browser",), ("denied",), ("spent",), ("rationed",)}
+
+
+@pytest.mark.security("F3")
+def test_a_secret_that_is_taken_off_ends_what_it_sealed() -> None:
+    async def run() -> None:
+        async with house(PHOTOS, checking()) as home:
+            cookie = await cleared(home)
+            assert home.app._check is not None
+            other = b"Yq2-other-secret-of-32-bytes-and-more-0xZ"
+            home.app._check.holders.rekey(KeyRing([SECRET.encode(), other]))
+            assert await standing(home, cookie) is Standing.PROVEN
+            home.app._check.holders.rekey(KeyRing([other]))
+            assert await standing(home, cookie) is Standing.BROWSER
+
+    asyncio.run(run())

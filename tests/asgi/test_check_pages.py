@@ -1,0 +1,114 @@
+"""What the check puts into pages, serves beside them, and gives to browsers, over the whole middleware."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.asgi.checked import BASE, challenged, checking, fields, posted, solved
+from tests.house import answers, house, person, photo, tool
+
+if TYPE_CHECKING:
+    from tests.house import Answer
+
+PHOTOS = answers(photo())
+PAGE = answers(b"<html><body><p>hello</p></body></html>", b"text/html; charset=utf-8")
+
+
+def test_the_script_is_put_into_pages_and_loads_what_it_needs() -> None:
+    async def run() -> None:
+        async with house(PAGE, checking()) as home:
+            page = (await home.ask("/", fields(kind="page"))).body.decode()
+            source = page.partition('<script type="module" async src="')[2].partition('"')[0]
+            assert source.startswith(BASE + "/")
+            assert "<noscript>" in page
+            got: list[Answer] = []
+            for name in ("check.js", "work.js", "botd.js", "botd.LICENSE"):
+                path = source.replace("check.js", name)
+                got.append(await home.ask(path, person((b"accept-encoding", b"gzip"))))
+                plain = await home.ask(path, person((b"accept-encoding", None)))
+                assert gzip.decompress(got[-1].body) == plain.body
+                assert got[-1].get(b"cache-control") == b"public, max-age=31536000, immutable"
+                again = await home.ask(path, person((b"if-none-match", got[-1].get(b"etag"))))
+                assert (again.status, again.body) == (304, b"")
+            assert sum(len(one.body) for one in got[:3]) <= 12 * 1024, "of gzip, in all"
+            assert b"max-age=3600" in (await home.ask(f"{BASE}/script/check.js", person())).get(
+                b"cache-control"
+            )
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("policy", "found"),
+    [
+        (b"default-src 'self'", '/check.js"></script>'),
+        (b"script-src 'nonce-r4nd0m'; default-src 'none'", ' nonce="r4nd0m"></script>'),
+        (b"script-src 'strict-dynamic' 'nonce-r4nd0m'", ' nonce="r4nd0m"></script>'),
+        (b"img-src *", '/check.js"></script>'),
+        (b"default-src 'none'", ""),
+        (b"script-src 'sha256-abc'", ""),
+        (b"script-src 'self' 'strict-dynamic' 'sha256-abc'", ""),
+        (b"default-src 'self', script-src 'none'", ""),
+        (b"script-src 'nonce-\"><b>'", ""),
+    ],
+)
+def test_the_pages_own_policy_is_kept_to(policy: bytes, found: str) -> None:
+    async def run() -> None:
+        app = answers(b"<html><body></body></html>", b"text/html", (b"content-security-policy", policy))
+        async with house(app, checking(link=False)) as home:
+            body = (await home.ask("/", fields(kind="page"))).body.decode()
+            assert ("<script" in body) is bool(found)
+            assert found in body
+            assert "<b>" not in body
+
+    asyncio.run(run())
+
+
+def test_what_is_not_there_is_not_there() -> None:
+    async def run() -> None:
+        async with house(PHOTOS, checking()) as home:
+            for path in ("", "x", "v/x.js", "v/../check.js", "v/w/check.js", "../check.js", "check.js"):
+                assert (await home.ask(f"{BASE}/{path}", person())).status in {400, 404}
+            assert (await home.ask(f"{BASE}/step", fields(), method="PUT")).status == 405
+
+    asyncio.run(run())
+
+
+def test_the_cookie_is_for_no_script_and_no_other_site() -> None:
+    async def run() -> None:
+        async with house(PHOTOS, checking()) as home:
+            for scheme, secure in (("https", True), ("http", False)):
+                told = solved(await challenged(home, (b"origin", None)))
+                answer = await posted(home, "answer", told, (b"origin", None), scheme=scheme)
+                traits = answer.get(b"set-cookie").decode().split("; ")[1:]
+                assert traits[:4] == ["Path=/", "Max-Age=43200", "HttpOnly", "SameSite=Lax"]
+                assert ("Secure" in traits) is secure
+
+    asyncio.run(run())
+
+
+def test_a_lesser_rendition_says_so_to_scripts_of_its_own_site() -> None:
+    async def run() -> None:
+        async with house(PHOTOS, checking()) as home:
+            assert (await home.ask("/media/1.jpg", tool())).get(b"server-timing") == b"rendition"
+            assert not (await home.ask("/media/1.jpg", person())).get(b"server-timing")
+
+    asyncio.run(run())
+
+
+def test_a_compressed_page_carries_the_script_too() -> None:
+    async def run() -> None:
+        body = gzip.compress(b"<html><body><p>hello</p></body></html>")
+        app = answers(body, b"text/html; charset=utf-8", (b"content-encoding", b"gzip"))
+        async with house(app, checking()) as home:
+            answer = await home.ask("/", fields(kind="page"))
+            coded = answer.get(b"content-encoding") == b"gzip"
+            page = gzip.decompress(answer.body) if coded else answer.body
+            assert b"/check.js" in page
+            assert page.endswith(b"</noscript></body></html>")
+
+    asyncio.run(run())
