@@ -119,7 +119,7 @@ class Middleware:
         answer = relay if accounts is None else None
         self._answer: Answer = answer or partial(responder_of, self._tools)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: C901, PLR0912  the request path, where a call costs more than a branch
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: C901, PLR0912, PLR0915  the request path, where a call costs more than a branch
         """Serve one ASGI connection."""
         if scope["type"] != "http" or self._off:
             await self._other(scope, receive, send)

@@ -114,6 +114,25 @@ def test_one_cookie_is_one_budget() -> None:
     asyncio.run(run())
 
 
+@pytest.mark.security("G7")
+def test_one_cookie_is_one_budget_in_every_disguise() -> None:
+    """An address's visits have budgets of their own once they have drawn pages; a cookie's have not."""
+
+    async def run() -> None:
+        async with house(PHOTOS, checking({"ANTISCRAPE__STANDING__PROVEN__ORIGINALS": "5/hour"})) as home:
+            cookie, got = await cleared(home), 0
+            for look in range(3):
+                agent = f"Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:15{look}.0) Gecko/20100101 Firefox/15{look}.0"
+                head = person((b"cookie", cookie), (b"user-agent", agent.encode()))
+                await home.ask("/static/site.css", head)
+                for name in ("dune", "beach", "pier", "gull", "fog"):
+                    home.clock.tick(4.0)
+                    got += (await home.ask(f"/media/{look}/{name}.jpg", head)).body == photo()
+            assert got == 4, "this site answers with a picture for its style sheet, too"
+
+    asyncio.run(run())
+
+
 @pytest.mark.security("G2")
 def test_two_hundred_posts_of_one_solution_are_one_clearance() -> None:
     async def run() -> None:
@@ -143,6 +162,7 @@ def test_a_clearance_is_bound_and_ends() -> None:
     async def run() -> None:
         async with house(PHOTOS, checking(roaming=0.0)) as home:
             cookie = await cleared(home)
+            assert await standing(home, cookie) is Standing.PROVEN
             assert await standing(home, cookie, peer="203.0.112.7") is Standing.BROWSER, "another network"
             chrome = fields(
                 (b"cookie", cookie),
