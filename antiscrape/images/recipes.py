@@ -91,7 +91,7 @@ def preview(rules: ImageRules) -> Recipe:
 
 
 def veiling(rules: ImageRules, finder: FaceFinder) -> Recipe:
-    """Return the recipe of a preview that shows the scene, and of every face found a few cells of colour.
+    """Return the recipe of a preview that shows the scene, and of every face found one colour.
 
     The whole is reduced until a face that is smaller than those which ``finder`` is relied on to find
     would be narrower than ``rules.face_floor`` pixels: at 6 pixels matchers find 3 to 7 of 100 people,
