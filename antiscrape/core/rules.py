@@ -108,8 +108,8 @@ class SignalRule:
 class ImageRules:
     """How lesser renditions are made."""
 
-    # What is left of the long side: of a headshot 8 cells leave 5 across the face (two matchers: rank-1 0.03 to 0.08; with 16, 0.25 to 0.50).
-    preview_cells: int = 8
+    # What is left of the long side, in 16 levels: of 6 cells two matchers have rank-1 0.02 to 0.09, of 16 cells 0.25 to 0.50.
+    preview_cells: int = 6
     preview_size: int = 480  # pixels of the long side of the file that shows those cells
     faces: Literal["auto", "require", "off"] = "auto"  # whether previews are made with a face detector
     face_look: int = 192  # pixels of the long side at which it looks

@@ -247,7 +247,7 @@ def test_a_name_of_the_sites_finds_it_too(using: Using, photo: bytes, tmp_path: 
     using(later, cache_folder=str(tmp_path))
 
 
-@pytest.mark.parametrize("rules", [{"preview_cells": 6}, {"preview_size": 300}, {"mark": "Vorschau"}])
+@pytest.mark.parametrize("rules", [{"preview_cells": 8}, {"preview_size": 300}, {"mark": "Vorschau"}])
 def test_a_change_of_rules_is_another_rendition(
     rules: dict[str, Any], using: Using, photo: bytes, tmp_path: Path
 ) -> None:
