@@ -165,7 +165,7 @@ def _renderer(policy: Policy, keys: KeyRing) -> PillowRenderer:
         policy.images,
         key=keys.derive("renditions"),
         trace=policy.trace,
-        trace_key=trace_keys(keys)[0].pattern,
+        trace_keys=trace_keys(keys)[0],
     )
 
 

@@ -34,6 +34,14 @@ class Rendered(NamedTuple):
     taker: int = 0
 
 
+class Spliced(NamedTuple):
+    """The new beginning of a file, what is to be sent after its end, and by how many bytes it grows in all."""
+
+    head: bytes
+    tail: bytes
+    growth: int
+
+
 class Wanted(NamedTuple):
     """What a client is to be answered with in place of a picture.
 

@@ -197,7 +197,7 @@ async def house(
         policy.images,
         key=keys.derive("renditions"),
         trace=policy.trace,
-        trace_key=traces.pattern if traced else b"",
+        trace_keys=traces if traced else None,
     )
     pack = functools.partial(payload_for, traces)
     rewriters, check = None, desk_of(policy, keys, gate, clock)

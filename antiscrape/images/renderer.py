@@ -27,6 +27,7 @@ from antiscrape.images.formats import SNIFFED, accepted, sniff
 from antiscrape.images.frames import DECOY_HEAD, MEDIA_TYPES, Duty, Order, Outcome, Reply, Task, seed_of
 from antiscrape.images.placeholder import placeholder_png
 from antiscrape.images.shelf import Shelf
+from antiscrape.images.splice import mark
 from antiscrape.images.workers import WorkerPool
 from antiscrape.ports import Rendered
 from antiscrape.version import __version__
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from antiscrape.core.rules import ImageRules
+    from antiscrape.core.trace import TraceKeys
     from antiscrape.ports import Wanted
 
 _log = logging.getLogger(__name__)
@@ -66,9 +68,10 @@ _WITHOUT_LOOKS = frozenset({
 class PillowRenderer:
     """A :class:`antiscrape.ports.Renderer` that decodes with Pillow, in processes of their own.
 
-    ``key`` names and seals what lies in the folder of ``rules``; ``trace_key`` is the key of the traces that
-    ``trace`` asks for, ``b""`` where none can be put into pictures. Raise ``ConfigurationError`` where no
-    worker can ever be started.
+    ``key`` names and seals what lies in the folder of ``rules``; ``trace_keys`` are those of the traces that
+    ``trace`` asks for, None where none are put into pictures. The pattern's goes to the workers that lay it, the
+    token's stays here: a comment is put into finished bytes, and nothing is decoded for it. Raise
+    ``ConfigurationError`` where no worker can ever be started.
 
     ``counts`` tells how often each way to answer was taken: ``cached``, ``joined``, ``found`` (in the folder),
     ``refused`` (not a format that is decoded, or too large), and the names of
@@ -82,7 +85,7 @@ class PillowRenderer:
         *,
         key: bytes = b"",
         trace: TraceRules | None = None,
-        trace_key: bytes = b"",
+        trace_keys: TraceKeys | None = None,
     ) -> None:
         trace = trace or TraceRules()
         self.counts: Counter[str] = Counter()
@@ -94,8 +97,12 @@ class PillowRenderer:
         if rules.cache_folder:
             shelf = Shelf(Path(rules.cache_folder), room=rules.cache_folder_bytes, key=key)
             self._drawer = Drawer(shelf)
-        self._traced = frozenset(trace.renditions) if trace_key else frozenset()
-        self._stamper = WorkerPool(rules, Duty.STAMP.hello(trace_key)) if self._traced else None
+        self._trace_keys = trace_keys
+        self._traced = frozenset[Rendition]()
+        self._stamper: WorkerPool | None = None
+        if trace_keys is not None and trace.renditions:
+            self._traced = frozenset(trace.renditions)
+            self._stamper = WorkerPool(rules, Duty.STAMP.hello(trace_keys.pattern))
         self._copies = RenditionCache(trace.cache_bytes)
         self._flights: dict[bytes, asyncio.Task[Rendered]] = {}
         self._lost: dict[bytes, int] = {}
@@ -244,24 +251,31 @@ class PillowRenderer:
         return await self._shared(key, self.traces, lambda: self._stamp(key, base, wanted))
 
     async def _stamp(self, key: bytes, base: Rendered, wanted: Wanted) -> Rendered:
-        """Return a traced copy. What cannot hold a trace goes without; for want of a worker nothing goes."""
-        if self._stamper is None:
+        """Return a copy that names its taker, in its pixels and its bytes; what is too small for the former, in these.
+
+        For want of a worker nothing goes.
+        """
+        if self._stamper is None or self._trace_keys is None:
             return base
         order = Order(Task.STAMP, payload=wanted.taker)
         outcome, body = await self._run(self._stamper, order, base.body)
-        media_type = MEDIA_TYPES.get(outcome)
-        if media_type is not None:
-            self.traces["made"] += 1
+        media_type, word = MEDIA_TYPES.get(outcome), "made"
+        if outcome is Outcome.UNREADABLE:
+            media_type, body, word = base.content_type, base.body, "bytes"
+        if media_type is None:
+            self.traces["failed"] += 1
+            return self._placeholders[wanted.rendition]
+        spliced = mark(self._trace_keys, body, wanted.taker)
+        if spliced is not None:
+            body = spliced.head + spliced.tail
+        if spliced is not None or word == "made":
             etag = blake2b(key, digest_size=12, key=self._recipe).hexdigest()
             copy = Rendered(body, media_type, etag, taker=wanted.taker)
-            self._copies.put(key, copy)
-            return copy
-        if outcome is Outcome.UNREADABLE:
-            self.traces["without"] += 1
-            self._copies.put(key, base)
-            return base
-        self.traces["failed"] += 1
-        return self._placeholders[wanted.rendition]
+        else:
+            copy, word = base, "without"
+        self.traces[word] += 1
+        self._copies.put(key, copy)
+        return copy
 
     async def _run(self, pool: WorkerPool, order: Order, source: bytes) -> Reply:
         try:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from antiscrape.core.trace import LONG_BYTES, Payload, TraceKeys, unpack
 from antiscrape.images.formats import Format, sniff
+from antiscrape.ports import Spliced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 #: Bytes of the signature: nobody finds 72 bits by asking, for nobody answers.
 _SIGNED: Final = 9
 _NAME: Final = b"antiscrape-trace:"
-# 16 bytes are 22 characters of base64url and no padding.
-_TOKEN: Final = re.compile(_NAME + rb"([A-Za-z0-9_-]{22})(?![A-Za-z0-9_-])")
+# 16 bytes are 22 characters of base64url and no padding. What follows may look like more of them: in a PNG it is a CRC.
+_TOKEN: Final = re.compile(_NAME + rb"([A-Za-z0-9_-]{22})")
 #: Characters of a token.
 TOKEN_BYTES: Final = len(_NAME) + 22
 #: Tokens that are checked in one file: somebody may have filled it with them.
@@ -46,14 +47,6 @@ _U16, _U32, _LE32 = Struct(">H"), Struct(">I"), Struct("<I")
 #: The identifier of our box, drawn once (RFC 9562, version 4).
 _UUID: Final = bytes.fromhex("5b0c7e1f9a734d0e8c3e62d1f4a81b27")
 _FOURCC: Final = b"ASTR"
-
-
-class Spliced(NamedTuple):
-    """The new beginning of a file, what is to be sent after its end, and by how many bytes it grows in all."""
-
-    head: bytes
-    tail: bytes
-    growth: int
 
 
 def token(keys: TraceKeys, payload: int) -> bytes:
@@ -77,6 +70,11 @@ def splice(head: bytes, text: bytes) -> Spliced | None:
         return _SPLICERS[kind](head, text)
     except (IndexError, ValueError):  # the head ends where its format does not
         return None
+
+
+def mark(keys: TraceKeys, head: bytes, payload: int) -> Spliced | None:
+    """Put the token that says ``payload`` into a file that begins with ``head``, or return ``None``: see :func:`splice`."""
+    return splice(head, token(keys, payload))
 
 
 class Token(NamedTuple):

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 QUALITY = 88
 #: Frames of an animation that are traced: as many as settings let a rendition have.
 MOST_FRAMES = 60
-#: Pixels of the long side from which on a picture has room for a trace.
+#: Pixels of the long side from which on a picture's pixels have room for a trace.
 SMALLEST = 128
 
 
 class Untraceable(ValueError):  # noqa: N818 - an answer, not an error
-    """The picture is too small for a trace."""
+    """The picture is too small for a trace in its pixels."""
 
 
 class Stamp(NamedTuple):

@@ -115,8 +115,8 @@ FAMILIES: Final = (
     ),
     Family(
         "antiscrape_image_traces",
-        "Traced copies of renditions, by outcome: made, cached, joined, without (too small, or moving), failed "
-        "(a placeholder was sent).",
+        "Traced copies of renditions, by outcome: made, cached, joined, bytes (too small for a trace in pixels, so in "
+        "its bytes alone), without, failed (a placeholder was sent).",
         ("outcome",),
     ),
     Family("process_cpu_seconds", "User and system CPU time spent."),

@@ -95,6 +95,15 @@ def test_the_token_is_found_and_says_what_was_said(source: bytes) -> None:
     assert find_tokens(source, KEYS) == []
 
 
+def test_a_token_ends_where_it_ends_whatever_follows(encode: Encode) -> None:
+    """A PNG's chunk ends with a CRC, which in one of four begins with a byte that base64 has, too."""
+    plain = encode(card(), "PNG")
+    for payload in range(64):
+        spliced = splice(plain, token(KEYS[0], payload))
+        assert spliced is not None
+        assert find_tokens(spliced.head, KEYS) == [Token(unpack(payload), 0)]
+
+
 def test_the_growth_does_not_depend_on_the_chunk(source: bytes) -> None:
     assert len({joined(source, chunk)[1] for chunk in (900, 1500, 2**20)}) == 1
 

@@ -16,11 +16,12 @@ from PIL import Image
 from antiscrape.core.renditions import RenditionRules, RightsRules
 from antiscrape.core.rules import ImageRules, TraceRules
 from antiscrape.core.tokens import KeyRing
-from antiscrape.core.trace import payload_for, trace_keys
+from antiscrape.core.trace import payload_for, trace_keys, unpack
 from antiscrape.core.verdict import Rendition
 from antiscrape.images.frames import Order, Outcome, Task
 from antiscrape.images.metadata import compose
 from antiscrape.images.renderer import PillowRenderer
+from antiscrape.images.splice import Token, find_tokens
 from antiscrape.images.stamping import SMALLEST, Stamp
 from antiscrape.ports import Wanted
 from tests.house import PATIENCE, SECRET
@@ -28,6 +29,7 @@ from tests.house import PATIENCE, SECRET
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from antiscrape.core.trace import TraceKeys
     from antiscrape.images.workers import WorkerPool
     from tests.images.conftest import Encode
 
@@ -48,7 +50,7 @@ def tracing(
     """Run ``job`` on a renderer that puts traces into pictures."""
 
     async def main() -> None:
-        renderer = PillowRenderer(ImageRules(**settings), trace=trace, trace_key=KEYS.pattern)
+        renderer = PillowRenderer(ImageRules(**settings), trace=trace, trace_keys=KEYS)
         try:
             async with asyncio.timeout(60):
                 await job(renderer)
@@ -114,24 +116,51 @@ def test_only_the_renditions_that_the_policy_names_carry_one(photo: bytes) -> No
     tracing(job, TraceRules(renditions=(MARKED,)))
 
 
-@pytest.mark.parametrize("key", [b"", KEYS.pattern])
-def test_where_nothing_carries_a_trace_no_worker_waits_to_put_one(key: bytes) -> None:
-    renditions = () if key else (MARKED, PREVIEW)
-    renderer = PillowRenderer(ImageRules(), trace=TraceRules(renditions=renditions), trace_key=key)
+@pytest.mark.parametrize("keys", [None, KEYS])
+def test_where_nothing_carries_a_trace_no_worker_waits_to_put_one(keys: TraceKeys | None) -> None:
+    renditions = (MARKED, PREVIEW) if keys is None else ()
+    renderer = PillowRenderer(ImageRules(), trace=TraceRules(renditions=renditions), trace_keys=keys)
     assert renderer._stamper is None
 
 
-def test_what_is_too_small_for_a_trace_goes_without(encode: Encode) -> None:
-    """An icon is nobody's picture, and says so: the event names no trace that is not there."""
-    icon = encode(Image.new("RGB", (SMALLEST // 4, SMALLEST // 4), "red"), "PNG")
-
+@pytest.mark.parametrize("rendition", [PREVIEW, MARKED])
+def test_a_copy_names_its_taker_in_its_bytes_too(rendition: Rendition, photo: bytes) -> None:
     async def job(renderer: PillowRenderer) -> None:
-        for _ in range(2):
-            made = await renderer.render(icon, taken_by("203.0.113.7"))
-            assert (made.taker, made.placeholder) == (0, False)
-        assert renderer.traces == {"without": 1, "cached": 1}
+        wanted = taken_by("203.0.113.7", rendition)
+        made = await renderer.render(photo, wanted)
+        assert find_tokens(made.body, [KEYS]) == [Token(unpack(wanted.taker), 0)]
+        plain = await renderer.render(photo, Wanted(rendition))
+        assert find_tokens(plain.body, [KEYS]) == []
 
     tracing(job)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "AVIF", "PNG", "GIF"])
+def test_what_is_too_small_for_a_trace_in_pixels_has_one_in_its_bytes(kind: str, encode: Encode) -> None:
+    """An icon's pixels stay as they are in everybody's copy; its taker and its ETag are its own all the same."""
+    icon = encode(Image.new("RGB", (SMALLEST // 4, SMALLEST // 4), "red"), kind)
+    mine, yours = (
+        taken_by(who)._replace(accept=f"image/{kind.lower()}".encode())
+        for who in ("203.0.113.7", "203.0.113.8")
+    )
+
+    async def job(renderer: PillowRenderer) -> None:
+        made = [await renderer.render(icon, wanted) for wanted in (mine, yours, mine)]
+        assert made[0] is made[2]
+        plain = await renderer.render(icon, mine._replace(taker=0))
+        assert len({made[0].etag, made[1].etag, plain.etag}) == 3
+        for each, wanted in zip(made, (mine, yours, mine), strict=True):
+            assert (each.taker, each.content_type) == (wanted.taker, plain.content_type)
+            assert find_tokens(each.body, [KEYS]) == [Token(unpack(wanted.taker), 0)]
+            assert pixels_of(each.body) == pixels_of(plain.body)
+        assert renderer.traces == {"bytes": 2, "cached": 1}
+
+    tracing(job)
+
+
+def pixels_of(body: bytes) -> bytes:
+    with Image.open(io.BytesIO(body)) as opened:
+        return opened.convert("RGBA").tobytes()
 
 
 @pytest.mark.parametrize("kind", ["WEBP", "GIF"])
@@ -197,7 +226,9 @@ def test_no_key_stands_where_another_process_could_read_it(photo: bytes) -> None
         for told in itertools.chain.from_iterable(map(shown, workers)):
             assert KEYS.pattern not in told
             assert KEYS.pattern.hex().encode() not in told
+            assert KEYS.token not in told
         assert KEYS.pattern not in pools[0]._hello
+        assert all(KEYS.token not in pool._hello for pool in pools)
         assert KEYS.pattern in pools[1]._hello
 
     tracing(job)
