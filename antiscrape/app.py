@@ -11,6 +11,7 @@ from antiscrape import clock
 from antiscrape.asgi.accounts import Accounts
 from antiscrape.asgi.bodies import Rewriters
 from antiscrape.asgi.check import Desk
+from antiscrape.asgi.marking import Marker
 from antiscrape.asgi.middleware import Middleware
 from antiscrape.asgi.neighbours import warn_of_neighbours
 from antiscrape.asgi.preferences import PreferenceWriter
@@ -35,6 +36,7 @@ from antiscrape.gate import Gate
 from antiscrape.gate.holders import Holders
 from antiscrape.images.dimensions import long_side
 from antiscrape.images.renderer import PillowRenderer
+from antiscrape.images.splice import LOOKED_AT, mark
 from antiscrape.lookups.agents import AgentBook
 from antiscrape.lookups.networks import NetworkBook, keep_fresh
 from antiscrape.lookups.roles import crawler_tokens, open_roles
@@ -49,13 +51,14 @@ from antiscrape.stores.shared import SharedStore
 _LOG = logging.getLogger("antiscrape")
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from antiscrape.asgi.accounts import AskAccount, AskOwner
     from antiscrape.asgi.middleware import Keeper
     from antiscrape.asgi.types import ASGIApp
     from antiscrape.core.grants import Grants
     from antiscrape.core.rules import Policy
+    from antiscrape.evidence.events import LineSink, NoSink
     from antiscrape.ports import Agents, EventSink
 
 
@@ -90,6 +93,8 @@ class AntiscrapeMiddleware(Middleware):
         policy, trap = lay_trap(lay_check(policy), keys)
         sink, renderer = open_sink(policy.record.events), _renderer(policy, keys)
         recorder = _recorder(policy, keys, sink, networks := _networks(policy))
+        takers = takers_of(policy, keys, recorder)
+        marker = marker_of(policy, keys, takers)
         opened = _open_store(policy, keys, recorder)
         roles, keepers = open_roles(policy, clock=clock.monotonic, wall=clock.wall, tell=recorder.tell)
         check = _check(policy, keys, opened, agents := AgentBook())
@@ -119,23 +124,15 @@ class AntiscrapeMiddleware(Middleware):
             keepers=[*keepers, *_keepers(policy, opened, networks, gate, recorder)],
             maze=None if trap is None else Maze(keys, trap.base),
             partners=roles.partners,
-            takers=_takers(policy, keys, recorder),
+            takers=takers,
+            marker=marker,
             accounts=_accounts(policy, keys, account, owner),
             check=check,
         )
         self._grants, self._tell = grants, recorder.tell
         #: The courier carries what workers tell each other; None where each counts for itself.
         self.policy, self.store, self.courier = policy, opened.store, opened.courier
-        self.meter = Meter(
-            loaded,
-            recorder=recorder,
-            sink=sink,
-            store=opened.store,
-            images=renderer,
-            levels=renderer.levels,
-            shared=opened.courier,
-            check=None if check is None else check.counts,
-        )
+        self.meter = _meter(loaded, recorder, sink, opened, renderer, check, marker)
 
     def reload_keys(self, secrets: Sequence[bytes] | None = None) -> tuple[str, ...]:
         """Sign and verify with other secrets from the next request on; return their ids, oldest to newest.
@@ -169,10 +166,42 @@ def _renderer(policy: Policy, keys: KeyRing) -> PillowRenderer:
     )
 
 
-def _takers(policy: Policy, keys: KeyRing, recorder: Recorder) -> Takers | None:
-    if not policy.trace.renditions:
+def _meter(
+    policy: Policy,
+    recorder: Recorder,
+    sink: LineSink | NoSink,
+    opened: Opened,
+    renderer: PillowRenderer,
+    check: Desk | None,
+    marker: Marker | None,
+) -> Meter:
+    return Meter(
+        policy,
+        recorder=recorder,
+        sink=sink,
+        store=opened.store,
+        images=renderer,
+        levels=renderer.levels,
+        shared=opened.courier,
+        check=None if check is None else check.counts,
+        originals=None if marker is None else marker.counts,
+    )
+
+
+def takers_of(
+    policy: Policy, keys: KeyRing, recorder: Recorder, wall: Callable[[], float] = clock.wall
+) -> Takers | None:
+    """Return what names the takers of pictures, where the policy wants any to be named."""
+    if not policy.trace.renditions and not policy.trace.originals:
         return None
-    return Takers(name=recorder.name, pack=partial(payload_for, trace_keys(keys)[0]), wall=clock.wall)
+    return Takers(name=recorder.name, pack=partial(payload_for, trace_keys(keys)[0]), wall=wall)
+
+
+def marker_of(policy: Policy, keys: KeyRing, takers: Takers | None) -> Marker | None:
+    """Return what marks originals, where the policy wants that; in shadow nothing is changed."""
+    if takers is None or not policy.trace.originals or policy.mode is not Mode.ENFORCE:
+        return None
+    return Marker(takers, partial(mark, trace_keys(keys)[0]), reach=LOOKED_AT)
 
 
 def _recorder(policy: Policy, keys: KeyRing, sink: EventSink, networks: NetworkBook | None) -> Recorder:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from PIL import Image
 
-from antiscrape.app import lay_check, lay_trap, preference_writer
+from antiscrape.app import lay_check, lay_trap, marker_of, preference_writer, takers_of
 from antiscrape.asgi.bodies import Rewriters
 from antiscrape.asgi.check import Desk
 from antiscrape.asgi.head import HeadReader
@@ -23,9 +23,8 @@ from antiscrape.browser.room import open_room
 from antiscrape.core.clearance import Clearances
 from antiscrape.core.obedience import RobotsBook
 from antiscrape.core.tokens import KeyRing
-from antiscrape.core.trace import payload_for, trace_keys
+from antiscrape.core.trace import trace_keys
 from antiscrape.evidence.recorder import Recorder
-from antiscrape.evidence.takers import Takers
 from antiscrape.gate import Gate
 from antiscrape.gate.holders import Holders
 from antiscrape.images.dimensions import long_side
@@ -172,7 +171,7 @@ async def house(
     """Put ``app`` behind every room that the site would run, with the test's clock and ledger; end its workers.
 
     ``networks``, ``roles``, ``accounts`` and ``spread`` are those of the test, which the site would make of files, DNS and keys.
-    ``traced``: put traces into renditions, which takes workers of their own.
+    ``traced``: put traces into what the policy says, which takes workers of their own for renditions.
     """
     policy, clock, ledger = policy or policy_of(), clock or Clock(), Ledger()
     keys = KeyRing(policy.secrets)
@@ -182,8 +181,9 @@ async def house(
     tags = None if trap is None else trap.tags
     robots = RobotsBook()
     gate = gate_of(
-        policy, clock, networks=networks, roles=roles, trap_tags=tags, robots=robots, spread=spread
-    )
+        policy, clock, networks=networks, roles=roles, account_key=keys.derive("account"), trap_tags=tags, robots=robots,
+        spread=spread,
+    )  # fmt: skip
     recorder = Recorder(
         ledger,
         site=policy.site,
@@ -192,14 +192,13 @@ async def house(
         wall=clock.wall,
         networks=networks,
     )
-    traces = trace_keys(keys)[0]
     renderer = PillowRenderer(
         policy.images,
         key=keys.derive("renditions"),
         trace=policy.trace,
-        trace_keys=traces if traced else None,
+        trace_keys=trace_keys(keys)[0] if traced else None,
     )
-    pack = functools.partial(payload_for, traces)
+    takers = takers_of(policy, keys, recorder, clock.wall) if traced else None
     rewriters, check = None, desk_of(policy, keys, gate, clock)
     tag = None if check is None else check.tag
     if (grants is not None and policy.grants.rewrite) or trap is not None or tag is not None:
@@ -215,8 +214,9 @@ async def house(
         accounts=accounts,
         maze=None if trap is None else Maze(keys, trap.base),
         partners=getattr(roles, "partners", None),
-        takers=Takers(name=recorder.name, pack=pack, wall=clock.wall) if traced else None,
+        takers=takers,
         check=check,
+        marker=marker_of(policy, keys, takers),
     )
     try:
         async with asyncio.timeout(PATIENCE):

@@ -10,6 +10,7 @@ from antiscrape.asgi.answers import send_error
 from antiscrape.asgi.caching import PARTIAL
 from antiscrape.asgi.collecting import asking
 from antiscrape.asgi.head import HeadReader
+from antiscrape.asgi.marking import marking_of
 from antiscrape.asgi.opaque import opening
 from antiscrape.asgi.preferences import Speaker
 from antiscrape.asgi.quotas import Teller
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from antiscrape.asgi.accounts import Accounts
     from antiscrape.asgi.bodies import Rewriters
     from antiscrape.asgi.check import Desk
+    from antiscrape.asgi.marking import Marker
     from antiscrape.asgi.preferences import PreferenceWriter
     from antiscrape.asgi.responder import LongSide, Responder
     from antiscrape.asgi.swift import Relay
@@ -84,6 +86,7 @@ class Middleware:
         partners: PartnerBook | None = None,
         takers: Takers | None = None,
         check: Desk | None = None,
+        marker: Marker | None = None,
     ) -> None:
         tell, mode = gate.policy.tell, gate.policy.mode
         self.app = Teller(app, gate) if tell is Tell.ALWAYS and mode is Mode.ENFORCE else app
@@ -92,7 +95,9 @@ class Middleware:
         self._renderer = renderer
         self._recorder = recorder
         self._rewriters = rewriters
-        self._changes = rewriters is not None and rewriters.signs
+        #: Whether what the site is asked may have to differ from what was asked here.
+        self._changes = (rewriters is not None and rewriters.signs) or marker is not None
+        self._inner = self._inner_scope if marker is None else partial(self._marked_scope, marker)
         # The verdict on nearly every request is this one object, and to be counted is all that it needs.
         self._plain = PLAIN[_BROWSER]
         self._allowed = recorder.plain
@@ -102,7 +107,7 @@ class Middleware:
         self._maze = maze
         self._check = check
         self._partners = partners or None
-        self._tools = Tools(gate, renderer, long_side, rewriters, accounts, takers)
+        self._tools = Tools(gate, renderer, long_side, rewriters, accounts, takers, marker)
         self._preferences = preferences
         self._keepers = tuple(keepers)
         self._documents = frozenset[bytes]() if preferences is None else preferences.paths
@@ -116,8 +121,9 @@ class Middleware:
         self._begin = begin if passes and not self._partners and not self._changes else None
         if self._begin is not None and check is not None:
             self._begin = check.beside(self._begin)
-        answer = relay if accounts is None else None
-        self._answer: Answer = answer or partial(responder_of, self._tools)
+        self._respond = partial(responder_of if marker is None else marking_of, self._tools)
+        answer = relay if accounts is None and marker is None else None
+        self._answer: Answer = answer or self._respond
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: C901, PLR0912, PLR0915  the request path, where a call costs more than a branch
         """Serve one ASGI connection."""
@@ -168,7 +174,7 @@ class Middleware:
         else:
             to = (answer := self._answer(passage, send)).send
             if self._changes or passage.query:
-                scope = self._inner_scope(scope, passage)
+                scope = self._inner(scope, passage)
         if "extensions" in scope:
             scope = _without_shortcuts(scope)
         try:
@@ -181,8 +187,8 @@ class Middleware:
 
     def _give_less(self, scope: Scope, passage: Passage, send: Send) -> tuple[Relay | Responder, Scope, Send]:
         """Return what takes the answer where this client gets no originals, and what the site is given."""
-        responder = responder_of(self._tools, passage, send)
-        return responder, *asking(self._inner_scope(scope, passage), responder)
+        responder = self._respond(passage, send)
+        return responder, *asking(self._inner(scope, passage), responder)
 
     async def _serve_document(
         self, scope: Scope, receive: Receive, send: Send, passage: Passage, preferences: PreferenceWriter
@@ -253,6 +259,10 @@ class Middleware:
             if style or kind not in _AS_THEY_ARE:
                 changed["headers"] = self._unconditioned(scope, self._rewriters, passage, style=style)
         return {**scope, **changed} if changed else scope
+
+    def _marked_scope(self, marker: Marker, scope: Scope, passage: Passage) -> Scope:
+        """Return the scope that the site is given where originals are marked."""
+        return self._inner_scope(marker.asked(scope, passage), passage)
 
     @staticmethod
     def _unconditioned(

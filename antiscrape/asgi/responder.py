@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from antiscrape.asgi.accounts import Accounts
     from antiscrape.asgi.bodies import Rewriters
+    from antiscrape.asgi.marking import Marker
     from antiscrape.asgi.types import Headers, Message, Send
     from antiscrape.core.verdict import Verdict
     from antiscrape.evidence.takers import Takers
@@ -52,6 +53,7 @@ class Tools:
         "gate",
         "lending",
         "long_side",
+        "marker",
         "max_bytes",
         "original_from",
         "passes_unread",
@@ -71,6 +73,7 @@ class Tools:
         rewriters: Rewriters | None,
         accounts: Accounts | None = None,
         takers: Takers | None = None,
+        marker: Marker | None = None,
     ) -> None:
         self.gate = gate
         self.accounts = accounts
@@ -78,6 +81,8 @@ class Tools:
         self.long_side = long_side
         self.sources = Sources()
         self.takers = takers
+        #: Where originals name their takers.
+        self.marker = marker
         self.rewriters = rewriters
         self.shadow = gate.policy.mode is Mode.SHADOW
         self.max_bytes = gate.policy.images.max_bytes

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple, TextIO
 import click
 
 from antiscrape import clock
+from antiscrape.core.account import account_key
+from antiscrape.core.identity import Identity, read_address
 from antiscrape.core.tokens import KeyRing
 from antiscrape.core.trace import (
     CODE_BITS,
@@ -23,11 +25,12 @@ from antiscrape.core.trace import (
     unpack,
     unpack_short,
 )
+from antiscrape.evidence.recorder import names_at
 from antiscrape.operate.prose import shown
 from antiscrape.settings import load_policy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from antiscrape.core.rules import Policy
     from antiscrape.core.trace import Payload, TraceKeys
@@ -54,6 +57,36 @@ class Trace(NamedTuple):
     changed: str = ""
 
 
+class Suspects:
+    """Who may have taken a copy, and what the event record called each of them when it was served."""
+
+    def __init__(self, policy: Policy, names: Sequence[str]) -> None:
+        self._names = names
+        self._ring = KeyRing(policy.secrets)
+        self._identity = Identity(policy.identity)
+        self._account_keys = self._ring.derive_all("account")
+
+    def among(
+        self, key: TraceKeys, place: int, served: float, matches: Callable[[int], bool]
+    ) -> tuple[str, ...]:
+        """Return those whose code, under the secret at ``place``, matches."""
+        return tuple(
+            name
+            for name in self._names
+            if any(matches(principal_code(key.code, one)) for one in self._called(name, place, served))
+        )
+
+    def _called(self, name: str, place: int, served: float) -> Iterator[str]:
+        """Yield what a line may mean: a name from the events as it is, or an address or account that they hash."""
+        yield name
+        known = account_key(name, self._account_keys[place])
+        for store_key in (
+            (known, self._identity.find(name).key) if read_address(name) is not None else (known,)
+        ):
+            yield store_key  # record.addresses = "plain"
+            yield names_at(self._ring, store_key, served)[place]
+
+
 @click.group("trace")
 def command() -> None:
     """Read the marks that name who took a picture, or lay one in to try it out."""
@@ -62,7 +95,7 @@ def command() -> None:
 @command.command("read")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @_CONFIG
-@click.option("--among", type=click.File("r", errors="surrogateescape"), metavar="FILE", help="Principals to compare with, one a line, as the event record writes them.")  # fmt: skip
+@click.option("--among", type=click.File("r", errors="surrogateescape"), metavar="FILE", help="Who is to be compared with it, one a line: addresses, accounts, or clients as the event record writes them.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line instead.")
 @click.pass_context
 def read_command(
@@ -81,20 +114,21 @@ def read_command(
 
     The signed mark in the file's bytes is looked for first, then the one in its pixels, under every secret that
     the policy holds; a picture takes some seconds. A mark tells a code, not a name: the site knows its principals,
-    and with --among each of them is compared. Several takers are told where copies were averaged.
+    and with --among each of them is compared. Addresses and accounts, such as an access log has, are hashed as the
+    event record hashed them in the week that the mark tells. Several takers are told where copies were averaged.
 
     A mark that is not found proves nothing, and one in the bytes can have been copied from another file. Exit
     status: 0 where a mark was found in any file, 1 where in none, 2 where a file or the policy cannot be read.
     """  # noqa: D301  click's mark for lines that are not to be joined
     policy = load_policy(config)
     keys = trace_keys(KeyRing(policy.secrets))
-    names = [line.strip() for line in among if line.strip()] if among is not None else []
+    suspects = Suspects(policy, [line.strip() for line in among or () if line.strip()])
     if importlib.util.find_spec("numpy") is None:
         click.echo(f"antiscrape: {_NO_NUMPY}", err=True)
     found = unreadable = False
     for file in files:
         try:
-            traces, problem = _traces(Path(file), policy, keys, names), ""
+            traces, problem = _traces(Path(file), policy, keys, suspects), ""
         except (OSError, ValueError) as error:
             traces, problem = [], str(error)
         found, unreadable = found or bool(traces), unreadable or bool(problem)
@@ -148,7 +182,7 @@ def _with_token(body: bytes, keys: TraceKeys, payload: int) -> bytes:
     return spliced.head + spliced.tail
 
 
-def _traces(path: Path, policy: Policy, keys: Sequence[TraceKeys], names: Sequence[str]) -> list[Trace]:
+def _traces(path: Path, policy: Policy, keys: Sequence[TraceKeys], suspects: Suspects) -> list[Trace]:
     """Return the marks of one file; raise ``OSError`` or ``ValueError`` where it is no picture that can be read."""
     from antiscrape.images.splice import find_tokens  # noqa: PLC0415  `--help` needs no Pillow
     from antiscrape.images.trace.confined import open_confined  # noqa: PLC0415
@@ -159,7 +193,7 @@ def _traces(path: Path, policy: Policy, keys: Sequence[TraceKeys], names: Sequen
         raise ValueError(f"larger than {policy.images.max_bytes} bytes (images.max_bytes)")
     now = clock.wall()
     traces = [
-        _long("bytes", one.payload, keys[one.key], one.key, names, now) for one in find_tokens(body, keys)
+        _long("bytes", one.payload, keys[one.key], one.key, suspects, now) for one in find_tokens(body, keys)
     ]
     if importlib.util.find_spec("numpy") is None:
         return traces
@@ -176,27 +210,25 @@ def _traces(path: Path, policy: Policy, keys: Sequence[TraceKeys], names: Sequen
         told = _changed(reading.geometry)
         key = keys[reading.key]
         traces += [
-            _of_word(word, key, reading.key, names, now)._replace(changed=told) for word in reading.words
+            _of_word(word, key, reading.key, suspects, now)._replace(changed=told) for word in reading.words
         ]
     return traces
 
 
-def _long(
-    where: str, payload: Payload, key: TraceKeys, place: int, names: Sequence[str], now: float
-) -> Trace:
-    takers = tuple(name for name in names if principal_code(key.code, name) == payload.code)
-    served = _moment(served_at(payload.hour, now))
-    return Trace(where, f"{payload.code:08x}", served, 1, key.ident, place, takers)
+def _long(where: str, payload: Payload, key: TraceKeys, place: int, suspects: Suspects, now: float) -> Trace:
+    served = served_at(payload.hour, now)
+    takers = suspects.among(key, place, served, lambda code: code == payload.code)
+    return Trace(where, f"{payload.code:08x}", _moment(served), 1, key.ident, place, takers)
 
 
-def _of_word(word: Word, key: TraceKeys, place: int, names: Sequence[str], now: float) -> Trace:
+def _of_word(word: Word, key: TraceKeys, place: int, suspects: Suspects, now: float) -> Trace:
     if not word.short:
-        return _long("pixels", unpack(word.payload), key, place, names, now)._replace(sure=word.sure)
+        return _long("pixels", unpack(word.payload), key, place, suspects, now)._replace(sure=word.sure)
     short = unpack_short(word.payload)
     spare = CODE_BITS - SHORT_CODE_BITS
-    takers = tuple(name for name in names if principal_code(key.code, name) >> spare == short.code)
-    served = _moment(served_around(short.quarter, now))
-    return Trace("pixels", f"{short.code:05x}", served, 6, key.ident, place, takers, word.sure)
+    served = served_around(short.quarter, now)
+    takers = suspects.among(key, place, served, lambda code: code >> spare == short.code)
+    return Trace("pixels", f"{short.code:05x}", _moment(served), 6, key.ident, place, takers, word.sure)
 
 
 def _moment(seconds: int) -> str:

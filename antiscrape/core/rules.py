@@ -139,9 +139,10 @@ class ImageRules:
 
 @dataclass(frozen=True, slots=True)
 class TraceRules:
-    """Which renditions carry the trace of whom they were made for."""
+    """Which renditions carry the trace of whom they were made for, and whether originals do."""
 
     renditions: tuple[Rendition, ...] = (Rendition.MARKED, Rendition.PREVIEW)
+    originals: bool = False  # in their bytes alone
     cache_bytes: int = 16 * 2**20  # memory for traced copies
 
 

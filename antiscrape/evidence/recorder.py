@@ -135,5 +135,18 @@ class Recorder:
             return key
         week = int(self._wall()) // _WEEK
         if week != self._week:
-            self._week, self._key = week, self._keys.derive(f"address-{week}")
-        return blake2b(key.encode(), digest_size=8, key=self._key).hexdigest()
+            self._week, self._key = week, self._keys.derive(_purpose(week))
+        return _hashed(key, self._key)
+
+
+def names_at(keys: KeyRing, key: str, when: float) -> tuple[str, ...]:
+    """Return what events called the principal of that store key at ``when``, under each secret, the newest first."""
+    return tuple(_hashed(key, each) for each in keys.derive_all(_purpose(int(when) // _WEEK)))
+
+
+def _purpose(week: int) -> str:
+    return f"address-{week}"
+
+
+def _hashed(key: str, with_key: bytes) -> str:
+    return blake2b(key.encode(), digest_size=8, key=with_key).hexdigest()

@@ -68,7 +68,7 @@ class Passage(RequestHead):
     look: bytes
     find: Callable[[RequestHead], Principal]
     held: Holding | None
-    # set only where a lesser rendition was sent: the trace in it, 0 for none
+    # set only where a lesser rendition or a marked original was sent: the trace in it, 0 for none
     taker: int
 
     @property

@@ -119,6 +119,12 @@ FAMILIES: Final = (
         "its bytes alone), without, failed (a placeholder was sent).",
         ("outcome",),
     ),
+    Family(
+        "antiscrape_originals_traced",
+        "Originals that passed where they are to name their taker (trace.originals), by outcome: marked; or as they "
+        "were, for they are unfit (of another format, or broken), encoded (Content-Encoding) or a part (206).",
+        ("outcome",),
+    ),
     Family("process_cpu_seconds", "User and system CPU time spent."),
     Family("process_resident_memory_bytes", "Resident memory size.", (), Merge.SUM),
     Family("process_virtual_memory_bytes", "Virtual memory size.", (), Merge.SUM),
@@ -231,7 +237,8 @@ class Meter:
 
     ``policy`` is the one that was loaded, before a trap is laid, so that its version is the same
     under every secret. ``levels`` tells of the renderer how much of ``queued``, ``workers`` and
-    ``cache_bytes`` there is; a level that is not told makes no series. ``check`` are the browser check's counts.
+    ``cache_bytes`` there is; a level that is not told makes no series. ``check`` are the browser check's counts,
+    ``originals`` are those that passed where they are marked, by outcome; None where they are not.
     """
 
     def __init__(
@@ -245,6 +252,7 @@ class Meter:
         levels: Callable[[], Mapping[str, int]] = dict,
         shared: Shared | None = None,
         check: Mapping[str, int] | None = None,
+        originals: Mapping[str, int] | None = None,
     ) -> None:
         self._recorder = recorder
         self._sink = sink
@@ -253,6 +261,7 @@ class Meter:
         self._levels = levels
         self._shared = shared
         self._check = check
+        self._originals = originals
         self._fixed: Figures = {
             "antiscrape_build": {(__version__, platform.python_version()): 1},
             "antiscrape_policy": {(policy.site, policy.mode.value, policy_version(policy)): 1},
@@ -276,6 +285,7 @@ class Meter:
             "antiscrape_image_renditions": self._renditions(),
             "antiscrape_image_traces": _by_word(self._images.traces),
             "antiscrape_image_folder": _by_word(self._images.folder),
+            **({} if self._originals is None else {"antiscrape_originals_traced": _by_word(self._originals)}),
             **{family: {(): levels[name]} for name, family in _LEVELS.items() if name in levels},
             **self._of_store(),
             **({} if self._check is None else {"antiscrape_check": _by_word(self._check)}),

@@ -338,6 +338,12 @@ class Settings(Table):
     store: Store = Store()
     record: Record = Record()
 
+    def contradictions(self) -> Iterator[Remark]:
+        """Yield originals that are to name one taker each, and to be kept for all of them."""
+        if self.trace.originals and self.grants.shared_caches:
+            words = "cannot be had with grants.shared_caches: a copy that a CDN keeps would name another than its taker"
+            yield ("trace", "originals"), words
+
     def doubts(self) -> Iterator[Remark]:
         """Yield the doubts of every table, and the signals of which one alone bans."""
         for name in ("images", "renditions", "grants", "record"):

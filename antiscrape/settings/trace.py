@@ -1,4 +1,4 @@
-"""The table of traces: which renditions name, invisibly, whom they were made for."""
+"""The table of traces: which pictures name, invisibly, who took them."""
 
 from __future__ import annotations
 
@@ -22,12 +22,17 @@ _TRACEABLE = frozenset({Rendition.MARKED, Rendition.PREVIEW})
 
 
 class Trace(Table):
-    """Invisible marks in renditions, which name whom each copy was made for, and the hour."""
+    """Invisible marks in pictures, which name who took each copy, and the hour."""
 
     renditions: Annotated[tuple[RenditionName, ...], Listed] = Field(
         default=(Rendition.MARKED, Rendition.PREVIEW),
         description='Which carry one: "marked", "preview". Events of those who took them hold it, too, and '
         "antiscrape trace read finds it in a copy. Empty: none.",
+    )
+    originals: bool = Field(
+        default=False,
+        description="Whether originals carry one, too: a signed comment in their first bytes, and not a pixel changes. "
+        "Each taker then has an ETag of their own, ranges are not served, and the accelerator stands aside.",
     )
     cache_bytes: Annotated[Bytes, sized("0B", "64GiB")] = Field(
         default=2**24,

@@ -107,6 +107,17 @@ def test_what_was_served_is_what_is_told() -> None:
     assert told["process_open_fds", frozenset()] > 0
 
 
+def test_originals_are_counted_only_where_they_are_marked() -> None:
+    middleware, _ = protected()
+    made = policy()
+    marking = AntiscrapeMiddleware(site, policy=replace(made, trace=replace(made.trace, originals=True)))
+    assert marking._tools.marker is not None
+    marking._tools.marker.counts["marked"] += 2
+    name = "antiscrape_originals_traced_total"
+    assert samples(Metrics(marking.meter).tell()[0].decode())[name, frozenset({("outcome", "marked")})] == 2
+    assert name not in {each for each, _ in samples(Metrics(middleware.meter).tell()[0].decode())}
+
+
 @pytest.mark.security("J7")
 def test_no_client_can_make_a_series() -> None:
     """Ten thousand hostile requests leave no more series than there are words for verdicts and outcomes."""

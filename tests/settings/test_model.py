@@ -238,3 +238,11 @@ def test_what_is_mostly_not_meant_is_a_doubt(tree: dict[str, Any], where: tuple[
 
 def test_the_defaults_leave_no_doubt() -> None:
     assert list(Settings().doubts()) == []
+
+
+def test_a_copy_that_names_one_is_not_kept_for_all() -> None:
+    """A CDN that keeps originals by their URL would hand everybody the mark of whoever came first."""
+    (error,) = errors_of({"trace": {"originals": True}, "grants": {"shared_caches": True}})
+    assert error[0] == "trace.originals"
+    assert "grants.shared_caches" in error[1]
+    assert Settings.model_validate({"trace": {"originals": True}}).trace.rules().originals
