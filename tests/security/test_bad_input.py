@@ -230,12 +230,15 @@ def patterns() -> Iterator[tuple[str, re.Pattern[str] | re.Pattern[bytes]]]:
         if not name.startswith("antiscrape") or ".demo" in name:
             continue
         holders: list[tuple[str, Mapping[str, Any]]] = [(name, vars(module))]
+        # Asked of its type: what Django makes when it is first looked at would be made by isinstance().
         holders += [
-            (f"{name}.{key}", vars(value)) for key, value in vars(module).items() if isinstance(value, type)
+            (f"{name}.{key}", vars(value))
+            for key, value in vars(module).items()
+            if issubclass(type(value), type)
         ]
         for place, holder in holders:
             for key, value in list(holder.items()):
-                if isinstance(value, re.Pattern):
+                if issubclass(type(value), re.Pattern):
                     yield f"{place}.{key}", value
 
 

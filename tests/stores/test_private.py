@@ -31,7 +31,8 @@ ROOT = Path(__file__).parents[2]
 
 #: A parent as `antiscrape serve` is one; it tells the address, and waits to be killed.
 PARENT = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests in the background has it ignored
 from antiscrape.stores.private import private_store
 with private_store() as url:
     print(url, flush=True)
