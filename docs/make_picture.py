@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from antiscrape.core.rules import ImageRules
 from antiscrape.core.verdict import Rendition
 from antiscrape.images.renderer import PillowRenderer
+from antiscrape.ports import Wanted
 
 SOURCES = (
     ("skimage", "data/astronaut.png"),
@@ -55,7 +56,7 @@ async def main() -> None:
             original = square(source).resize((800, 800), Image.Resampling.LANCZOS)
         encoded = io.BytesIO()
         original.save(encoded, "JPEG", quality=92)
-        rendered = await renderer.render(encoded.getvalue(), Rendition.PREVIEW)
+        rendered = await renderer.render(encoded.getvalue(), Wanted(Rendition.PREVIEW))
         with Image.open(io.BytesIO(rendered.body)) as preview:
             lesser = preview.convert("RGB").resize((SIDE, SIDE), Image.Resampling.LANCZOS)
         left = GAP + column * (SIDE + GAP)
