@@ -30,6 +30,7 @@
 #define MOST_FIELDS 100
 /* Faces that are compared instead of looked up: a visitor has one for pages, one for pictures, one for scripts. */
 #define LOOKS 512
+#define WAYS 2 /* where two are wanted in turn, neither drives the other out */
 #define MOST_PICKED 16
 
 /* ---- What is bound once: classes, the places of their slots, words ------------------------------------ */
@@ -454,8 +455,8 @@ history_of(Swift *self, PyObject *passage, const Order *order, PyObject *values)
     return is_a(history, HISTORY) && slot(history, HISTORY_gone) == Py_False ? history : NULL;
 }
 
-/* Return where a face is kept that was read from these values. Whoever sends values that fall on one place with others
- * has them looked up, as everything was before. */
+/* Return the first of the WAYS places where a face is kept that was read from these values. Whoever sends more values
+ * that fall on the same places has them looked up, as everything was before. */
 static Look *
 look_at(Swift *self, PyObject *kind, const Order *order, PyObject *values)
 {
@@ -474,7 +475,7 @@ look_at(Swift *self, PyObject *kind, const Order *order, PyObject *values)
         memcpy(&word, at, (size_t)left);
         print = (print ^ word) * 0x9E3779B97F4A7C15u;
     }
-    return &self->looks[(print >> 40) % LOOKS];
+    return &self->looks[(print >> 40) % (LOOKS / WAYS) * WAYS];
 }
 
 /* Tell whether a text holds just these values. */
@@ -494,15 +495,15 @@ holds(PyObject *text, const Order *order, PyObject *values)
     return at == end;
 }
 
-/* Keep a face with the values that it was read from. */
+/* Keep a face with the values that it was read from, in the first of these places; the last one's goes. */
 static int
-keep_look(Look *look, PyObject *face, const Order *order, PyObject *values)
+keep_look(Look *looks, PyObject *face, const Order *order, PyObject *values)
 {
     Py_ssize_t size = 0;
     for (int i = 0; i < order->picked; i++) {
         size += (Py_ssize_t)sizeof size + PyBytes_GET_SIZE(PyTuple_GET_ITEM(values, order->place[i]));
     }
-    PyObject *text = PyBytes_FromStringAndSize(NULL, size), *former = look->face, *former_text = look->text;
+    PyObject *text = PyBytes_FromStringAndSize(NULL, size);
     if (text == NULL) {
         return 0;
     }
@@ -514,10 +515,12 @@ keep_look(Look *look, PyObject *face, const Order *order, PyObject *values)
         memcpy(at + sizeof size, PyBytes_AS_STRING(value), (size_t)size);
         at += (Py_ssize_t)sizeof size + size;
     }
-    look->face = Py_NewRef(face);
-    look->text = text;
-    Py_XDECREF(former);
-    Py_XDECREF(former_text);
+    Look last = looks[WAYS - 1];
+    memmove(looks + 1, looks, (WAYS - 1) * sizeof *looks);
+    looks->face = Py_NewRef(face);
+    looks->text = text;
+    Py_XDECREF(last.face);
+    Py_XDECREF(last.text);
     return 1;
 }
 
@@ -526,16 +529,18 @@ static PyObject *
 face_of(Swift *self, PyObject *passage, PyObject *history, PyObject *kind, const Order *order, PyObject *values)
 {
     PyObject *shape = order->shape, *face, *pick, *picked;
-    Look *look = look_at(self, kind, order, values);
-    if (look->face != NULL && slot(look->face, FACE_shape) == shape && slot(look->face, FACE_kind) == kind
-        && slot(look->face, FACE_secure) == slot(passage, PASSAGE_secure)
-        && same_text(slot(look->face, FACE_http_version), slot(passage, PASSAGE_http_version))
-        && same_text(slot(look->face, FACE_scheme), slot(passage, PASSAGE_scheme))
-        && holds(look->text, order, values)) {
-        if (slot(history, HISTORY_face) != look->face) {
-            put(history, HISTORY_face, look->face);
+    Look *looks = look_at(self, kind, order, values);
+    for (Look *look = looks; look < looks + WAYS; look++) {
+        if (look->face != NULL && slot(look->face, FACE_shape) == shape && slot(look->face, FACE_kind) == kind
+            && slot(look->face, FACE_secure) == slot(passage, PASSAGE_secure)
+            && same_text(slot(look->face, FACE_http_version), slot(passage, PASSAGE_http_version))
+            && same_text(slot(look->face, FACE_scheme), slot(passage, PASSAGE_scheme))
+            && holds(look->text, order, values)) {
+            if (slot(history, HISTORY_face) != look->face) {
+                put(history, HISTORY_face, look->face);
+            }
+            return slot(history, HISTORY_face);
         }
-        return slot(history, HISTORY_face);
     }
     pick = slot(shape, SHAPE_pick);
     if (pick == NULL || (picked = PyObject_CallOneArg(pick, values)) == NULL) {
@@ -545,7 +550,7 @@ face_of(Swift *self, PyObject *passage, PyObject *history, PyObject *kind, const
     face = PyObject_Vectorcall(self->of[FIND_FACE], asked, 3, NULL);
     Py_DECREF(picked);
     /* exactly a Face: what is put into a history here is never the stranger's */
-    int kept = is_a(face, FACE) && slot(face, FACE_kept) == Py_True && keep_look(look, face, order, values);
+    int kept = is_a(face, FACE) && slot(face, FACE_kept) == Py_True && keep_look(looks, face, order, values);
     if (kept) {
         put(history, HISTORY_face, face);
     }
