@@ -81,6 +81,26 @@ def test_two_tabs_at_once_are_both_served() -> None:
             page.wait_for_function(f"[...document.images].every((image) => image.naturalWidth === {WIDTH})")
 
 
+def test_what_one_tab_earned_reaches_another_that_loaded_before() -> None:
+    """Its script comes late, finds the check done, and has previews on its page all the same."""
+    whole = f"[...document.images].every((image) => image.naturalWidth === {WIDTH})"
+    with site() as served, chromium() as browser:
+        late, first = browser.pages[0], browser.new_page()
+        held: list[Any] = []
+        late.route("**/check.js", lambda route: held.append(route))  # noqa: PLW0108 - Playwright marks what it is given
+        late.goto(served.url, wait_until="commit")
+        late.wait_for_function(
+            "document.images.length && [...document.images].every((image) => image.complete)"
+        )
+        assert not late.evaluate(whole)
+        first.goto(served.url)
+        first.wait_for_function(whole)
+        assert len(held) == 1
+        held[0].continue_()
+        late.wait_for_function(whole)
+        assert served.counts["proven"] == 1
+
+
 def test_a_clearance_that_ends_amidst_a_visit_is_earned_again() -> None:
     with site() as served, chromium() as browser:
         page = browser.pages[0]

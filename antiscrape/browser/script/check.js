@@ -129,6 +129,8 @@ let running = false;
 
 async function check() {
   const { until = 0, asked = 0 } = read(), now = Date.now();
+  // Another tab was cleared while this page loaded.
+  if (until > now && asked > performance.timeOrigin && lesser.size && cleared < 0) arrive();
   if (running || !navigator.cookieEnabled || now - asked < (until ? 2000 : AGAIN)) return;
   if (until > now + 60_000 && !(lesser.size && now - asked > AGAIN)) return;
   if (!write({ until, asked })) return;
