@@ -111,8 +111,9 @@ def test_a_small_run_ends_in_a_table_figures_and_a_page(
     assert figures["extrapolated"]["sites"][-1]["principals"] == pytest.approx(1e8, rel=0.01)
     assert all(one["worst"] <= one["bound"] for one in figures["simulated"]["overshoot"])
     stored = figures["measured"]["store_bytes"][0]
-    assert stored["person"] < stored["network"] < stored["harvester"]
-    assert figures["measured"]["node_bytes_a_principal"] > 0
+    assert 50 < stored["light"] < 400
+    assert stored["light"] < stored["person"] < stored["network"] < stored["harvester"]
+    assert 300 < figures["measured"]["node_bytes_a_principal"] < 10_000
     written = (tmp_path / "simulation.html").read_text()
     assert written.count("<svg") == 4
     assert not re.search(r"(src|href)=.https?:", written), "the page needs nothing from elsewhere"
