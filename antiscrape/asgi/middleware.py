@@ -54,8 +54,6 @@ _ADMIT: Final = Action.ADMIT
 _ORIGINAL: Final = Rendition.ORIGINAL
 _EXEMPT: Final = Kind.EXEMPT
 _ASSET: Final = Kind.ASSET
-#: Kinds of what may be asked of us.
-_OURS: Final = frozenset({Kind.API, Kind.TRAP})
 _BROWSER: Final = Standing.BROWSER
 #: Kinds whose answer may be a picture that is not for this client.
 _PICTURES: Final = frozenset({Kind.IMAGE, Kind.UNTOLD})
@@ -106,6 +104,10 @@ class Middleware:
         self._ledger = gate.ledger
         self._maze = maze
         self._check = check
+        #: Kinds of what may be asked of us.
+        self._ours = frozenset(
+            kind for kind, there in ((Kind.API, check), (Kind.TRAP, check or maze)) if there is not None
+        )
         self._partners = partners or None
         self._tools = Tools(gate, renderer, long_side, rewriters, accounts, takers, marker)
         self._preferences = preferences
@@ -160,7 +162,7 @@ class Middleware:
         if verdict.action is not _ADMIT and not verdict.shadowed:
             await self._refuse(send, passage)
             return
-        if passage.resource.kind in _OURS and await self._answered(passage, receive, send):
+        if passage.resource.kind in self._ours and await self._answered(passage, receive, send):
             return
         if self._partners is not None:
             scope = _without_key(scope, self._partners)
