@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Self
 
 import antiscrape.demo
 from antiscrape import AntiscrapeMiddleware, load_policy
-from antiscrape.asgi.runner import Server, configure, listen
 from antiscrape.demo.photos import make_library
 from antiscrape.demo.site import create_site
+from antiscrape.serving.config import configure
+from antiscrape.serving.listening import listen
+from antiscrape.serving.supervisor import Server
 from loadtests.bench.figures import cpu_seconds
 from loadtests.bench.peers import ROOT
 

@@ -21,12 +21,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from antiscrape import AntiscrapeMiddleware
-from antiscrape.asgi.runner import Server, configure, listen, url_of
 from antiscrape.demo.harvesters import HARVESTERS, Order
 from antiscrape.demo.photos import Library, make_library
 from antiscrape.demo.serving import demo_policy
 from antiscrape.demo.site import create_site
 from antiscrape.demo.visitors import find_chromium
+from antiscrape.serving.config import configure
+from antiscrape.serving.listening import listen, url_of
+from antiscrape.serving.supervisor import Server
 from loadtests.bench.peers import ROOT
 from loadtests.ledger import Ledger
 

@@ -67,9 +67,10 @@ def command(
         if value is not None:
             os.environ[name] = value
     _need_extras()
-    from antiscrape.asgi.admin_server import FOLDER, for_workers  # noqa: PLC0415
     from antiscrape.asgi.neighbours import KNOWN  # noqa: PLC0415
-    from antiscrape.asgi.runner import LOGGING, run  # noqa: PLC0415  `antiscrape --help` needs no server
+    from antiscrape.serving.admin_server import FOLDER, for_workers  # noqa: PLC0415
+    from antiscrape.serving.logs import LOGGING  # noqa: PLC0415  `antiscrape --help` needs no server
+    from antiscrape.serving.runner import run  # noqa: PLC0415  `antiscrape --help` needs no server
 
     dictConfig(LOGGING)
     with ExitStack() as stack:
@@ -141,7 +142,7 @@ def _site() -> AntiscrapeMiddleware:
 
 
 def _with_admin(site: AntiscrapeMiddleware) -> ASGIApp:
-    from antiscrape.asgi.admin_server import FOLDER, AdminServer, WithAdmin  # noqa: PLC0415
+    from antiscrape.serving.admin_server import FOLDER, AdminServer, WithAdmin  # noqa: PLC0415
 
     folder = os.environ.get(FOLDER)
     return WithAdmin(

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from antiscrape import AntiscrapeMiddleware, load_policy
-from antiscrape.asgi.runner import Server, configure, listen, url_of
 from antiscrape.errors import ConfigurationError
+from antiscrape.serving.config import configure
+from antiscrape.serving.listening import listen, url_of
+from antiscrape.serving.supervisor import Server
 
 if TYPE_CHECKING:
     from types import TracebackType

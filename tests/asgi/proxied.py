@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from antiscrape.asgi.proxy import ReverseProxy
-from antiscrape.asgi.runner import Server, configure, listen
 from antiscrape.asgi.upstream import Upstream
+from antiscrape.serving.config import configure
+from antiscrape.serving.listening import listen
+from antiscrape.serving.supervisor import Server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

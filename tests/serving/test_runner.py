@@ -21,9 +21,12 @@ import pytest
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from antiscrape.asgi import runner
-from antiscrape.asgi.runner import OneLine, check_versions, configure, listen, run, url_of
 from antiscrape.errors import ConfigurationError, UpstreamError
+from antiscrape.serving.config import PROTOCOL, configure
+from antiscrape.serving.listening import listen, url_of
+from antiscrape.serving.logs import OneLine
+from antiscrape.serving.runner import run
+from antiscrape.serving.versions import check_versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,7 +75,7 @@ def factory():
 """
 MAIN = """
 import sys
-from antiscrape.asgi.runner import run
+from antiscrape.serving.runner import run
 if __name__ == "__main__":
     sys.exit(run(sys.argv[1], factory=True, ready=lambda url: print(url, flush=True), **eval(sys.argv[2])))
 """
@@ -299,7 +302,7 @@ def test_limits_are_plugged_in_as_a_protocol() -> None:
     before = [(log.handlers[:], log.propagate, log.level) for log in logged]
     try:
         assert configure(_app, protocol=Limited).http is Limited
-        assert configure(_app).http is runner.PROTOCOL
+        assert configure(_app).http is PROTOCOL
         assert configure(_app).proxy_headers is False
     finally:
         for log, (handlers, propagate, level) in zip(logged, before, strict=True):

@@ -30,7 +30,7 @@ import asyncio, os, sys
 from dataclasses import replace
 from pathlib import Path
 from antiscrape import AntiscrapeMiddleware, load_policy
-from antiscrape.asgi.admin_server import FOLDER, AdminServer, WithAdmin
+from antiscrape.serving.admin_server import FOLDER, AdminServer, WithAdmin
 from antiscrape.operate.meter import Meter
 
 async def site(scope, receive, send):
@@ -58,8 +58,8 @@ def factory():
 """
 MAIN = """
 import os, sys
-from antiscrape.asgi.admin_server import ADMIN, FOLDER, for_workers
-from antiscrape.asgi.runner import run
+from antiscrape.serving.admin_server import ADMIN, FOLDER, for_workers
+from antiscrape.serving.runner import run
 if __name__ == "__main__":
     workers = int(sys.argv[1])
     with for_workers(sys.argv[2]) as told:

@@ -16,14 +16,16 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from antiscrape import AntiscrapeMiddleware, load_policy
-from antiscrape.asgi import admin_server
 from antiscrape.asgi.admin import admin_app, is_local
-from antiscrape.asgi.admin_server import ADMIN, FOLDER, AdminServer, WithAdmin, for_workers
-from antiscrape.asgi.runner import Server, configure, listen
 from antiscrape.errors import ConfigurationError
 from antiscrape.evidence.events import NoSink
 from antiscrape.images.renderer import PillowRenderer
 from antiscrape.operate.meter import Meter
+from antiscrape.serving import admin_server
+from antiscrape.serving.admin_server import ADMIN, FOLDER, AdminServer, WithAdmin, for_workers
+from antiscrape.serving.config import configure
+from antiscrape.serving.listening import listen
+from antiscrape.serving.supervisor import Server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -22,10 +22,12 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from antiscrape.asgi.admin import app_of
-from antiscrape.asgi.runner import Server, configure, listen, url_of
 from antiscrape.errors import ConfigurationError
 from antiscrape.operate.ledger import Ledger
 from antiscrape.operate.metrics import Metrics
+from antiscrape.serving.config import configure
+from antiscrape.serving.listening import listen, url_of
+from antiscrape.serving.supervisor import Server
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator

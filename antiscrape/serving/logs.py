@@ -1,0 +1,43 @@
+"""How a server of ours speaks: one line of ASCII a record, and nothing that a client can repeat at will."""
+
+from __future__ import annotations
+
+import logging
+
+from antiscrape.errors import AntiscrapeError
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"()": "antiscrape.serving.logs.OneLine"}},
+    "filters": {"sound": {"()": "antiscrape.serving.logs.Sound"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["sound"]}},
+    "loggers": {
+        # uvicorn's warnings repeat what clients do wrong, once per request: a client could fill the disk
+        "uvicorn": {"handlers": ["stderr"], "level": "ERROR", "propagate": False},
+        "antiscrape": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
+    },
+}
+
+
+class OneLine(logging.Formatter):
+    """Write each record as one line of ASCII, whatever a client or a site put into it (SECURITY J5)."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line; an error that was foreseen shows its cause, any other its traceback."""
+        message = record.getMessage().strip()
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, AntiscrapeError):
+            message = f"{type(error).__name__}: {error}"
+        elif record.exc_info:
+            message += "\n" + self.formatException(record.exc_info)
+        line = message.encode("unicode_escape").decode("ascii")
+        return f"antiscrape: {record.levelname.lower()}: {line}"
+
+
+class Sound(logging.Filter):
+    """Leave out what uvicorn calls an error of every websocket that was declined in the way ASGI names for it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the record is worth a line."""
+        return record.msg != "ASGI callable returned without completing handshake."
