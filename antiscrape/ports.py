@@ -123,6 +123,10 @@ class UsageStore(Protocol):
         """Charge a request to the one limit that there is, at a time: where nothing else is to be charged."""
         ...
 
+    def spend_new(self, history: History, limits: tuple[Limit, ...], identity: int, now: float) -> bool:
+        """Charge a new original to ``limits`` where none is near; tell whether that was done."""
+        ...
+
     def charge(
         self, history: History, charge: Charge, allowance: Allowance, resource: Resource, now: float
     ) -> Usage:

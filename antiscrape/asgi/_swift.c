@@ -35,7 +35,7 @@
 
 /* ---- What is bound once: classes, the places of their slots, words ------------------------------------ */
 
-enum { PASSAGE, HISTORY, NETWORK, PLACE, FACE, MEMO, LIMIT, SHAPE, ALLOWANCE, HABITS, ODDITIES, MEMBER, CLASSES };
+enum { PASSAGE, HISTORY, NETWORK, PLACE, FACE, MEMO, LIMIT, SHAPE, ALLOWANCE, HABITS, ODDITIES, MEMBER, PACE, CLASSES };
 static PyTypeObject *classes[CLASSES];
 
 #define SLOTS(X) \
@@ -45,14 +45,16 @@ static PyTypeObject *classes[CLASSES];
     X(PASSAGE, secure) X(PASSAGE, shape) X(PASSAGE, values) X(PASSAGE, verdict) \
     X(HISTORY, cookies_returned) X(HISTORY, face) X(HISTORY, gone) X(HISTORY, habits) X(HISTORY, held_until) \
     X(HISTORY, key) X(HISTORY, last) X(HISTORY, look) X(HISTORY, news) X(HISTORY, originals) \
-    X(HISTORY, requests) X(HISTORY, rollup) X(HISTORY, tat) X(HISTORY, tats) X(HISTORY, trouble) \
+    X(HISTORY, outside) X(HISTORY, requests) X(HISTORY, rollup) X(HISTORY, tat) X(HISTORY, tats) X(HISTORY, trouble) \
     X(HISTORY, visit) X(NETWORK, factor) X(NETWORK, rollup) X(NETWORK, tat) X(NETWORK, tats) \
     X(PLACE, limit) X(PLACE, picture) X(PLACE, resource) X(PLACE, watched) X(PLACE, within) \
     X(FACE, http_version) X(FACE, kept) X(FACE, kind) X(FACE, look) X(FACE, odd) X(FACE, picked) \
     X(FACE, profile) X(FACE, role) X(FACE, scheme) X(FACE, secure) X(FACE, shape) \
     X(MEMO, young) X(LIMIT, amount) X(LIMIT, interval) X(LIMIT, of_bytes) X(LIMIT, window) \
-    X(ALLOWANCE, bytes) X(ALLOWANCE, only) X(HABITS, assets) X(HABITS, image) X(HABITS, odd) \
-    X(HABITS, thumbnails) X(ODDITIES, again) X(ODDITIES, anew) X(MEMBER, images) X(MEMBER, last) \
+    X(ALLOWANCE, bytes) X(ALLOWANCE, only) X(ALLOWANCE, originals) X(HABITS, assets) X(HABITS, image) X(HABITS, odd) \
+    X(HABITS, cookies_offered) X(HABITS, hurry) X(HABITS, images) X(HABITS, minute_pages) X(HABITS, pace) \
+    X(HABITS, pages) X(HABITS, ring) X(HABITS, run) X(HABITS, thumbnails) X(HABITS, typed) X(HABITS, unreferred) \
+    X(PACE, equal) X(ODDITIES, again) X(ODDITIES, anew) X(MEMBER, images) X(MEMBER, last) \
     X(MEMBER, token) X(SHAPE, chain) X(SHAPE, conditional) X(SHAPE, cookie) X(SHAPE, host) X(SHAPE, pick) X(SHAPE, places) X(SHAPE, proto) \
     X(SHAPE, repeated)
 
@@ -155,7 +157,7 @@ typedef struct {
 enum {
     READ, JUDGE, FIND_FACE, FIND, CLOCK, CHARGE, SHAPES, HOSTS, DIRECT, RELAYED, PLACES, TRAP, UNTOLD, NOTED,
     PLAIN, MEDIA, PASSING, SHORTCUTS, RESPONDER, PICTURE, ORIGINAL, THUMBNAIL, NOBODY, MEMBERS, IMAGE, CDN, PRIVATE,
-    NOTE_BYTES, ARGUMENTS, LAST_HOST = ARGUMENTS, LAST_HOSTED, LAST_TYPE, LAST_IMAGE, LAST_SAID, LAST_PRIVATE, REFERENCES
+    NOTE_BYTES, SPEND_NEW, NONE_ODD, ARGUMENTS, LAST_HOST = ARGUMENTS, LAST_HOSTED, LAST_TYPE, LAST_IMAGE, LAST_SAID, LAST_PRIVATE, REFERENCES
 };
 
 typedef struct {
@@ -570,6 +572,7 @@ typedef struct {
     PyObject *allowance;                  /* borrowed from the place; NULL where no picture is asked for */
     PyObject *member;                     /* borrowed; NULL where no group is to be told */
     int levels, noted, returned, later;
+    int fresh; /* an original that was not the latest: the visit is reviewed, and finds nothing */
 } Outcome;
 
 static void
@@ -632,8 +635,48 @@ is_zero(PyObject *object)
 /* What a Resource holds, as far as pictures are concerned. */
 enum { RESOURCE_KIND, RESOURCE_IDENTITY = 2, RESOURCE_SIZE, RESOURCE_FIELDS };
 
-/* Work out what History.note_request would do about a picture: nothing for the latest once more, a call for another
- * small one. Another original is the Python code's: the visit is reviewed then. */
+/* Read a whole number that a visit's habits keep; -1 where there is none. */
+static inline long
+count_of(PyObject *object, Py_ssize_t offset)
+{
+    PyObject *held = slot(object, offset);
+    if (held == NULL || !PyLong_CheckExact(held)) {
+        return -1;
+    }
+    long count = PyLong_AsLong(held);
+    if (count < 0) {
+        PyErr_Clear();
+        return -1;
+    }
+    return count;
+}
+
+/* Tell whether a visit will be calm (signals.navigation.is_calm) with one original more, whatever the request says: one
+ * that adds to what is odd comes nowhere near to telling of it. Where it is close, the Python code looks. */
+static int
+stays_calm(Swift *self, PyObject *history, int returned)
+{
+    PyObject *habits = slot(history, HISTORY_habits), *pace = slot(habits, HABITS_pace);
+    if (slot(habits, HABITS_odd) != self->of[NONE_ODD] || (pace != Py_None && !is_a(pace, PACE))) {
+        return 0;
+    }
+    long images = count_of(habits, HABITS_images), pages = count_of(habits, HABITS_pages);
+    long thumbnails = count_of(habits, HABITS_thumbnails), assets = count_of(habits, HABITS_assets);
+    long run = count_of(habits, HABITS_run), hurry = count_of(habits, HABITS_hurry), typed = count_of(habits, HABITS_typed);
+    long unreferred = count_of(habits, HABITS_unreferred), cookies = count_of(habits, HABITS_cookies_offered);
+    long minute = count_of(habits, HABITS_minute_pages), ring = count_of(habits, HABITS_ring);
+    long equal = pace == Py_None ? 0 : count_of(pace, PACE_equal);
+    if ((images | pages | thumbnails | assets | run | hurry | typed | unreferred | cookies | minute | ring | equal) < 0) {
+        return 0;
+    }
+    return images < 198 && run < 7 && hurry < 8 && typed < 8 && unreferred < 7 && minute <= 40 && equal < 7
+           && (images < 4 || (pages && (thumbnails || 2 * pages <= images)))
+           && (pages < 4 || assets || thumbnails)
+           && (cookies < 4 || returned || slot(history, HISTORY_cookies_returned) == Py_True)
+           && __builtin_popcountl((unsigned long)ring) < 12;
+}
+
+/* Work out what History.note_request would do about a picture: nothing for the latest once more, a call for another. */
 static int
 note_picture(Swift *self, Outcome *outcome, PyObject *resource)
 {
@@ -645,8 +688,9 @@ note_picture(Swift *self, Outcome *outcome, PyObject *resource)
     if (same_number(PyTuple_GET_ITEM(resource, RESOURCE_IDENTITY), slot(habits, HABITS_image))) {
         return 1;
     }
-    outcome->noted = size == self->of[THUMBNAIL];
-    return size != self->of[ORIGINAL];
+    outcome->fresh = size == self->of[ORIGINAL];
+    outcome->noted = outcome->fresh || size == self->of[THUMBNAIL];
+    return !outcome->fresh || stays_calm(self, outcome->history, outcome->returned);
 }
 
 /* Work out what History.note_request would write; tell whether the visit goes on and needs no review. */
@@ -675,10 +719,13 @@ note(Swift *self, Outcome *outcome, PyObject *place, PyObject *kind, const Order
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(self->of[NOTED]); i++) {
         outcome->noted |= PyTuple_GET_ITEM(self->of[NOTED], i) == kind;
     }
+    outcome->returned = order->cookie && slot(history, HISTORY_cookies_returned) == Py_False;
     if (outcome->allowance != NULL && !note_picture(self, outcome, slot(place, PLACE_resource))) {
         return 0;
     }
-    outcome->returned = order->cookie && slot(history, HISTORY_cookies_returned) == Py_False;
+    if (outcome->fresh) {
+        return slot(history, HISTORY_outside) != NULL;
+    }
     int due = slot(place, PLACE_watched) != Py_False || !((count + 1) & self->review);
     return !due || !(outcome->noted || outcome->returned || news != Py_False);
 }
@@ -705,6 +752,16 @@ has_room(PyObject *tats, PyObject *limits, double now)
         }
     }
     return 1;
+}
+
+/* Charge an original that nobody near has had (MemoryStore.spend_new); tell whether that was done. */
+static int
+spend_new(Swift *self, Outcome *outcome, PyObject *identity)
+{
+    PyObject *asked[] = {outcome->history, slot(outcome->allowance, ALLOWANCE_originals), identity, outcome->now};
+    PyObject *done = asked[1] == NULL ? NULL : PyObject_Vectorcall(self->of[SPEND_NEW], asked, 4, NULL);
+    Py_XDECREF(done);
+    return done == Py_True;
 }
 
 /* Tell whether an original was charged before, and nothing is to be forgotten (MemoryStore._spend_distinct), and
@@ -773,7 +830,12 @@ is_free(Swift *self, Outcome *outcome, PyObject *passage, PyObject *resource, do
         return 1;
     }
     PyObject *identity = PyTuple_GET_ITEM(resource, RESOURCE_IDENTITY);
-    return was_had(self, outcome, passage, identity, now) && is_told(self, outcome, identity, now);
+    if (!outcome->fresh || PyDict_CheckExact(slot(outcome->history, HISTORY_originals)) == 0) {
+        return was_had(self, outcome, passage, identity, now) && is_told(self, outcome, identity, now);
+    }
+    int had = PyDict_Contains(slot(outcome->history, HISTORY_originals), identity);
+    return had >= 0 && is_told(self, outcome, identity, now)
+           && (had ? was_had(self, outcome, passage, identity, now) : spend_new(self, outcome, identity));
 }
 
 /* Write down an outcome; -1 with an error where the history's own code raised one. */
@@ -815,7 +877,13 @@ settle(Swift *self, PyObject *passage, Outcome *outcome, PyObject *place, PyObje
         PyObject *told[] = {history, resource, passage, outcome->now};
         PyObject *done = PyObject_VectorcallMethod(word_note_kind, told, 4, NULL);
         Py_XDECREF(done);
-        return done == NULL ? -1 : 1;
+        if (done == NULL) {
+            return -1;
+        }
+        if (outcome->fresh) { /* Gate._review, which finds nothing */
+            put(history, HISTORY_news, Py_False);
+            put(history, HISTORY_visit, slot(history, HISTORY_outside));
+        }
     }
     return 1;
 }
@@ -1380,7 +1448,7 @@ swift_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
     static char *names[] = {
         "read", "judge", "find_face", "find", "clock", "charge", "shapes", "hosts", "direct", "relayed", "places",
         "trap", "untold", "noted", "plain", "media", "passing", "shortcuts", "responder", "picture", "original",
-        "thumbnail", "nobody", "members", "image", "cdn", "private", "note_bytes", "visit", "tick", "keeps", "warm",
+        "thumbnail", "nobody", "members", "image", "cdn", "private", "note_bytes", "spend_new", "none_odd", "visit", "tick", "keeps", "warm",
         "review", "third", "believes", "strips", "spends", "shadow", NULL};
     PyObject *of[ARGUMENTS];
     double visit, tick, keeps, warm;
@@ -1391,12 +1459,12 @@ swift_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
         return NULL;
     }
     if (!PyArg_ParseTupleAndKeywords(
-            args, keywords, "$OOOOOOOOOOOOOO!OO!O!O!OOOOOOOO!OOddddllpppp", names, &of[READ], &of[JUDGE], &of[FIND_FACE], &of[FIND],
+            args, keywords, "$OOOOOOOOOOOOOO!OO!O!O!OOOOOOOO!OOOOddddllpppp", names, &of[READ], &of[JUDGE], &of[FIND_FACE], &of[FIND],
             &of[CLOCK], &of[CHARGE], &of[SHAPES], &of[HOSTS], &of[DIRECT], &of[RELAYED], &of[PLACES], &of[TRAP],
             &of[UNTOLD], &PyTuple_Type, &of[NOTED], &of[PLAIN], &PyDict_Type, &of[MEDIA], &PyFrozenSet_Type,
             &of[PASSING], &PyTuple_Type, &of[SHORTCUTS], &of[RESPONDER], &of[PICTURE], &of[ORIGINAL], &of[THUMBNAIL],
-            &of[NOBODY], &of[MEMBERS], &of[IMAGE], &PyTuple_Type, &of[CDN], &of[PRIVATE], &of[NOTE_BYTES], &visit, &tick,
-            &keeps, &warm, &review, &third, &believes, &strips, &spends, &shadow)) {
+            &of[NOBODY], &of[MEMBERS], &of[IMAGE], &PyTuple_Type, &of[CDN], &of[PRIVATE], &of[NOTE_BYTES],
+            &of[SPEND_NEW], &of[NONE_ODD], &visit, &tick, &keeps, &warm, &review, &third, &believes, &strips, &spends, &shadow)) {
         return NULL;
     }
     Swift *self = (Swift *)type->tp_alloc(type, 0);
@@ -1495,10 +1563,10 @@ bind(PyObject *Py_UNUSED(module), PyObject *args)
 {
     PyTypeObject *given[CLASSES];
     if (!PyArg_ParseTuple(
-            args, "O!O!O!O!O!O!O!O!O!O!O!O!", &PyType_Type, &given[PASSAGE], &PyType_Type, &given[HISTORY], &PyType_Type,
+            args, "O!O!O!O!O!O!O!O!O!O!O!O!O!", &PyType_Type, &given[PASSAGE], &PyType_Type, &given[HISTORY], &PyType_Type,
             &given[NETWORK], &PyType_Type, &given[PLACE], &PyType_Type, &given[FACE], &PyType_Type, &given[MEMO], &PyType_Type, &given[LIMIT],
             &PyType_Type, &given[SHAPE], &PyType_Type, &given[ALLOWANCE], &PyType_Type, &given[HABITS], &PyType_Type,
-            &given[ODDITIES], &PyType_Type, &given[MEMBER])) {
+            &given[ODDITIES], &PyType_Type, &given[MEMBER], &PyType_Type, &given[PACE])) {
         return NULL;
     }
 #define FIND(class, name) \

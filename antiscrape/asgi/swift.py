@@ -24,7 +24,7 @@ from antiscrape.asgi.media import KNOWN, Media
 from antiscrape.asgi.responder import responder_of
 from antiscrape.asgi.types import SHORTCUTS
 from antiscrape.core.budgets import Limit
-from antiscrape.core.habits import VISIT, Habits, Oddities
+from antiscrape.core.habits import NONE, VISIT, Habits, Oddities, Pace
 from antiscrape.core.history import HABITS, TICK, History
 from antiscrape.core.memo import Memo
 from antiscrape.core.observation import Face
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 PURE: Final = "ANTISCRAPE_PURE"
 #: In the order in which the accelerator is told of them.
 CLASSES: Final = (
-    Passage, History, Network, Place, Face, Memo, Limit, Shape, Allowance, Habits, Oddities, Member
+    Passage, History, Network, Place, Face, Memo, Limit, Shape, Allowance, Habits, Oddities, Member, Pace
 )  # fmt: skip
 _SOURCE: Final = Path(__file__).with_name("_swift.c")
 
@@ -138,6 +138,8 @@ def ways_through(reader: HeadReader, gate: Gate, tools: Tools, *, plain: Verdict
         cdn=tuple(CDN_FIELDS),
         private=private_value,
         note_bytes=gate.note_bytes,
+        spend_new=known.spend_new,
+        none_odd=NONE,
         visit=VISIT,
         tick=TICK,
         keeps=-1.0 if known.keeps is None else known.keeps,

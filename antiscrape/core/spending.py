@@ -221,6 +221,48 @@ def spend_distinct(
     return None
 
 
+def spend_plainly(
+    purse: Purse, limits: tuple[Limit, ...], identity: int, now: float, keep: float
+) -> tuple[int, int] | None:
+    """Charge a new original as ``spend_distinct`` does, where no limit is near at any level and nothing is to be forgotten.
+
+    That is what an original costs nearly everybody. Return the bytes by which the tables of the principal and of the networks
+    around it have grown, without their entries; None, and nothing was charged, where it takes more than this.
+    """
+    own = purse.originals
+    if not own or identity in own:
+        return None
+    least, horizon = limits[0].amount, limits[0].window
+    for limit in limits[1:]:
+        least, horizon = min(least, limit.amount), max(horizon, limit.window)
+    horizon = now - max(horizon, keep)
+    if not _takes(own, least, horizon):
+        return None
+    wider: list[dict[int, float]] = []
+    network = purse.rollup
+    while network is not None:
+        kept = network.originals
+        if not kept or network.orphans or network.gone or not _takes(kept, least * network.factor, horizon):
+            return None
+        if identity not in kept:
+            wider.append(kept)
+        network = network.rollup
+    grown = -own.__sizeof__()
+    own[identity] = now
+    grown += own.__sizeof__()
+    wide = 0
+    for kept in wider:
+        wide -= kept.__sizeof__()
+        kept[identity] = now
+        wide += kept.__sizeof__()
+    return grown, wide
+
+
+def _takes(kept: dict[int, float], most: float, horizon: float) -> bool:
+    """Tell whether one more has room in ``kept``, and its first was charged after ``horizon``."""
+    return len(kept) < most - 1 and len(kept) < MOST_DISTINCT and next(iter(kept.values())) > horizon
+
+
 def kept_of(purse: Purse, budget: Budget) -> dict[int, float]:
     """Return the originals or subjects that were charged to a record, by when; to be added to."""
     if budget is _ORIGINALS:
@@ -239,10 +281,11 @@ def _expire(kept: dict[int, float], horizon: float) -> None:
         if charged > horizon:
             break
         over += 1
-    for thing in list(
-        islice(kept, over)
-    ):  # one pass: a dictionary steps over all that was deleted at its front
-        del kept[thing]
+    if over:
+        for thing in list(
+            islice(kept, over)
+        ):  # one pass: a dictionary steps over all that was deleted at its front
+            del kept[thing]
 
 
 def _room(

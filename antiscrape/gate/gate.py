@@ -110,7 +110,7 @@ class Gate:
         known = Shortcuts(
             self._direct, self._relayed, self._places, self._face, self._find, self._charge_request
         )
-        known = known._replace(keeps=store.keeps, spread=spread)
+        known = known._replace(keeps=store.keeps, spend_new=store.spend_new, spread=spread)
         self.shortcuts = known._replace(believes=self._believes, strips=grants is not None)
 
     def judge(  # noqa: C901, PLR0912  every request comes through here, where a call costs more than a branch
@@ -282,7 +282,10 @@ class Gate:
     def _review(self, history: History) -> Profile:
         """Read a visit's signals anew."""
         history.news = False
-        history.visit = visit = Profile(*self._panel.of_visit(history)).joined(history.outside)
+        score, findings = self._panel.of_visit(history)
+        history.visit = visit = (
+            Profile(score, findings).joined(history.outside) if findings else history.outside
+        )
         return visit
 
     def _place_in_network(self, history: History, principal: Principal) -> None:

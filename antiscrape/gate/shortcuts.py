@@ -24,8 +24,8 @@ class Shortcuts(NamedTuple):
 
     ``believes`` tells whether some peer may speak for its clients, who are then in ``relayed`` by that peer.
     ``strips`` tells that the site may be given another query than was sent. ``face`` finds how a request looks,
-    ``find`` who is behind it, and ``charge`` charges it where there is but one limit. ``keeps`` is the
-    store's, ``spread`` what groups are told by.
+    ``find`` who is behind it, and ``charge`` charges it where there is but one limit. ``keeps`` and
+    ``spend_new`` are the store's, ``spread`` is what groups are told by.
     """
 
     direct: Memo[str, History]
@@ -35,6 +35,7 @@ class Shortcuts(NamedTuple):
     find: Callable[[RequestHead], Principal]
     charge: Callable[[History, Limit, float], Exceeded | None]
     keeps: float | None = None
+    spend_new: Callable[[History, tuple[Limit, ...], int, float], bool] | None = None
     spread: Spread | None = None
     believes: bool = False
     strips: bool = False

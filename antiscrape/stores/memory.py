@@ -21,10 +21,12 @@ from antiscrape.core.spending import (
     spend_bytes,
     spend_distinct,
     spend_one,
+    spend_plainly,
     spend_requests,
 )
 from antiscrape.core.verdict import Budget
 from antiscrape.stores.table import (
+    ENTRY,
     Table,
     age_network,
     age_principal,
@@ -236,6 +238,20 @@ class MemoryStore:
         self.grown(history, before, now)
         return exceeded
 
+    def spend_new(self, history: History, limits: tuple[Limit, ...], identity: int, now: float) -> bool:
+        """Charge a new original where no limit is near (``spend_plainly``); tell whether that was done."""
+        if not limits or history.gone:
+            return False
+        grown = spend_plainly(history, limits, identity, now, self.keep[0])
+        if grown is None:
+            return False
+        if history.scale is not None:
+            history.scale.bytes += grown[0] + ENTRY
+        if any(grown):  # a table has grown; an entry alone is made up for by the next newcomer
+            self._networks.scale.bytes += grown[1]
+            self._fit(now)
+        return True
+
     def _spend_distinct(
         self, history: History, budget: Budget, allowance: Allowance, identity: int, now: float
     ) -> Exceeded | None:
@@ -245,6 +261,8 @@ class MemoryStore:
             kept, limits, keep = history.subjects, allowance.subjects, self.keep[1]
         if kept and identity in kept and next(iter(kept.values())) > now - keep:
             return None  # had, and nothing is to be forgotten: the usual answer to who looks again
+        if budget is _ORIGINALS and self.spend_new(history, limits, identity, now):
+            return None
         before = self.weigh(history)
         exceeded = spend_distinct(history, budget, limits, identity, now, keep)
         self.grown(history, before, now)

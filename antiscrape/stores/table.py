@@ -40,7 +40,7 @@ _COLLECTED: Final = 16
 _PLACE: Final = 9
 _FLOAT: Final = 24
 #: An identity has 36, but of what several saw lately there is one.
-_ENTRY: Final = _FLOAT + 18
+ENTRY: Final = _FLOAT + 18
 
 
 def rank_principal(record: History, now: float) -> int:
@@ -87,7 +87,7 @@ def held_by(purse: Purse) -> int:
         held += subjects.__sizeof__() + _COLLECTED
         entries += len(subjects)
     # What a network remembers are its members' own objects, for as long as there are these members.
-    return held + _ENTRY * (min(entries, purse.orphans) if type(purse) is Network else entries)
+    return held + ENTRY * (min(entries, purse.orphans) if type(purse) is Network else entries)
 
 
 class Table(Generic[Record]):

@@ -29,6 +29,7 @@ from antiscrape.images.stamping import Stamp
 from antiscrape.ports import Wanted
 from loadtests.bench.costs import Cost
 from loadtests.bench.figures import peak_mb, resident
+from loadtests.bench.galleries import next_picture
 from loadtests.bench.inprocess import BATCH, Sink, run_batch
 from loadtests.bench.peers import ROOT
 from loadtests.bench.rooms import Rooms
@@ -49,6 +50,7 @@ _TOOL = "python-requests/2.32.3"
 def costs(*, rounds: int, clients: int) -> list[Cost]:
     """Measure all of them; ``rounds`` scales the repetitions, ``clients`` are remembered for the memory figure."""
     return [
+        *asyncio.run(next_picture()),
         *asyncio.run(_cached_preview(rounds)),
         *asyncio.run(_cold_preview(max(3, rounds // 4))),
         *_traced(max(5, rounds // 2)),

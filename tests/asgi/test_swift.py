@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
 
-from tests.asgi.traces import POLICIES, RELAYED, TRACES, Step, walk
+from tests.asgi.traces import LOOKS, POLICIES, RELAYED, TRACES, Step, walk
 from tests.asgi.turns import TURNS, step
 from tests.house import answers, house, person, photo, policy_of
 from tests.swift import using
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 @pytest.mark.parametrize("name", POLICIES)
@@ -25,6 +28,18 @@ def test_both_give_the_same_verdicts_records_charges_and_answers(
     slow, none = asyncio.run(walk(trace, policy, None))
     fast, _ = asyncio.run(walk(trace, policy, accelerator))
     assert none == 0
+    assert fast == slow
+
+
+@pytest.mark.parametrize("name", ["pictures", "few pictures", "pictures without bytes"])
+@settings(max_examples=20)
+@given(trace=LOOKS)
+def test_both_see_the_same_in_picture_after_picture(
+    accelerator: Any, name: str, trace: list[tuple[Step, int]]
+) -> None:
+    policy = POLICIES[name]()
+    slow, _ = asyncio.run(walk(trace, policy, None))
+    fast, _ = asyncio.run(walk(trace, policy, accelerator))
     assert fast == slow
 
 
@@ -62,6 +77,48 @@ def test_a_picture_that_was_had_goes_the_swift_way(
     trace = [(step("/static/a.css"), 2), (step(path, pause=1), times)]
     _, swift_ones = asyncio.run(walk(trace, POLICIES["pictures"](), accelerator))
     assert swift_ones == most
+
+
+def gallery(numbers: Iterable[int], *, pause: float = 20.0, paged: bool = False) -> list[tuple[Step, int]]:
+    """Return a visit that opens a page with its style and a small picture, and then pictures; ``paged``: each by its page."""
+    page = step("/p/1")._replace(headers=person((b"sec-fetch-site", b"same-origin"), kind="page"))
+    shown = [(b"cookie", b"a=1"), (b"referer", b"https://photos.example/p/1")]
+    picture = step("")._replace(headers=person(*shown, kind="image"))
+    visit = [(page, 2), (step("/static/a.css"), 2), (step("/media/1-320.jpg"), 2)]
+    for number in numbers:
+        visit += [(page._replace(pause=pause), 1)] * paged
+        visit += [(picture._replace(path=f"/media/g{number}.jpg", pause=pause * (1 + number % 9)), 1)]
+    return visit
+
+
+def test_new_pictures_go_the_swift_way_until_something_may_be_said_of_them(accelerator: Any) -> None:
+    """The first three tell groups something, and the path of each is new to the gate once."""
+    warm = gallery(range(0, 300, 10))
+    policy = POLICIES["pictures"]()
+    _, before = asyncio.run(walk(warm, policy, accelerator))
+    other = [(one._replace(peer="198.51.100.20"), times) for one, times in warm]
+    slow, _ = asyncio.run(walk(warm + other, policy, None))
+    fast, both = asyncio.run(walk(warm + other, policy, accelerator))
+    assert fast == slow
+    assert both - before >= 26
+
+
+@pytest.mark.parametrize(
+    "visit",
+    [
+        gallery(range(18), paged=True),
+        gallery(range(0, 240, 4), pause=1.0),
+        gallery([*range(0, 90, 6), *range(0, 90, 6)]),
+    ],
+    ids=["along the numbers", "to the end of the budget", "all of it twice"],
+)
+def test_both_tell_of_a_visit_at_the_same_picture(accelerator: Any, visit: list[tuple[Step, int]]) -> None:
+    policy = POLICIES["pictures"]()
+    trace = [*visit, *((one._replace(peer="198.51.100.20"), times) for one, times in visit)]
+    slow, _ = asyncio.run(walk(trace, policy, None))
+    fast, _ = asyncio.run(walk(trace, policy, accelerator))
+    assert fast == slow
+    assert any(entry[1]["verdict"].findings or entry[1]["verdict"].exceeded for entry in slow[:-1])
 
 
 @pytest.mark.parametrize("changed", [{}, RELAYED])

@@ -138,7 +138,8 @@ POLICIES: dict[str, Callable[[], Policy]] = {
 
 
 async def site(scope: Scope, receive: Receive, send: Send) -> None:
-    status, fields = ANSWERS.get(scope["path"], (404, [(b"content-type", b"text/plain")]))
+    gallery = ANSWERS["/media/3.jpg"] if scope["path"].startswith("/media/g") else None
+    status, fields = gallery or ANSWERS.get(scope["path"], (404, [(b"content-type", b"text/plain")]))
     status = QUERIES.get(scope["query_string"], status)
     body = photo() if any(b"image/jpeg" in value for _, value in fields) else b"{}"
     await send({"type": "http.response.start", "status": status, "headers": fields})
@@ -193,6 +194,39 @@ STEPS = st.builds(
     version=st.sampled_from(["1.1"] * 9 + ["2"]),
     scheme=st.sampled_from(["https"] * 9 + ["http"]),
     pause=st.sampled_from([0.0, 0.1, 2.0, 70.0, 1900.0]),
+)
+#: Visits that look at one picture after another, and at pages, in whatever order and haste.
+LOOKS = st.lists(
+    st.tuples(
+        st.builds(
+            Step,
+            path=st.sampled_from(
+                [
+                    "/p/1",
+                    "/static/a.css",
+                    "/media/1-320.jpg",
+                    *(f"/media/g{7 * n}.jpg" for n in range(16)),
+                    "/media/g8.jpg",
+                ]
+            ),
+            headers=st.sampled_from(
+                [
+                    person(kind="image"),
+                    person(kind="image"),
+                    person((b"referer", None), kind="image"),
+                    person(kind="page"),
+                ]
+            ),
+            peer=st.sampled_from(["203.0.113.7", "203.0.113.7", "2001:db8::1"]),
+            method=st.just("GET"),
+            version=st.just("1.1"),
+            scheme=st.just("https"),
+            pause=st.sampled_from([0.0, 0.1, 2.0, 2.0, 70.0]),
+        ),
+        st.integers(1, 2),
+    ),
+    min_size=4,
+    max_size=40,
 )
 #: The same client again and again, as clients come, with something else in between.
 TRACES = st.lists(st.tuples(STEPS, st.integers(1, 12)), min_size=1, max_size=12)

@@ -14,7 +14,14 @@ from antiscrape.core.gcra import spend
 from antiscrape.core.history import History
 from antiscrape.core.purse import Network, Purse
 from antiscrape.core.rules import Allowance
-from antiscrape.core.spending import bytes_left, spend_bytes, spend_distinct, spend_one, spend_requests
+from antiscrape.core.spending import (
+    bytes_left,
+    spend_bytes,
+    spend_distinct,
+    spend_one,
+    spend_plainly,
+    spend_requests,
+)
 from antiscrape.core.verdict import Budget, Exceeded, Rendition, Standing
 
 if TYPE_CHECKING:
@@ -282,3 +289,29 @@ def test_bytes_are_charged_at_every_level_and_asked_for_at_every_level(full: int
     own = bytes_left(history, allowance, 0.0)
     assert own is not None
     assert not own.shared
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([0.0, 0.1, 5.0, 40.0, 90.0]), st.integers(0, 12), st.booleans()),
+        max_size=60,
+    ),
+    st.sampled_from(["3/min", "5/min, 9/2min", "0/min", "100/hour"]),
+)
+def test_what_is_spent_plainly_is_what_is_spent(steps: list[tuple[float, int, bool]], text: str) -> None:
+    """Two principals of one network: charged the short way where that is one, and the long way, side by side."""
+    limits, now = parse_limits(text), 0.0
+    networks = [Network(0.0, factor=1.5) for _ in range(2)]
+    pairs = [[History(0.0, network) for network in networks] for _ in range(2)]
+    for pause, thing, first in steps:
+        now += pause
+        plain, full = pairs[first]
+        before = spent(plain), spent(networks[0])
+        grown = spend_plainly(plain, limits, thing, now, 60.0)
+        if grown is None:
+            assert before == (spent(plain), spent(networks[0]))
+            plain_refused = spend_distinct(plain, Budget.ORIGINALS, limits, thing, now, 60.0)
+        else:
+            plain_refused = None
+        assert plain_refused == spend_distinct(full, Budget.ORIGINALS, limits, thing, now, 60.0)
+        assert [spent(plain), spent(networks[0])] == [spent(full), spent(networks[1])]

@@ -87,7 +87,7 @@ class Panel:
 
     def of_visit(self, history: History) -> tuple[int, tuple[Finding, ...]]:
         """Return the score and the findings of one visit so far."""
-        return _weigh(self._visit, history)
+        return _NOTHING if navigation.is_calm(history) else _weigh(self._visit, history)
 
     def of_address(self, facts: NetworkFacts) -> tuple[int, tuple[Finding, ...]]:
         """Return the score and the findings of one address."""
@@ -106,6 +106,7 @@ class Panel:
         return _weigh(self._claim, role)
 
 
+_NOTHING: tuple[int, tuple[Finding, ...]] = (0, ())
 _Row = tuple[Callable[[Seen], bool], Finding]
 
 
