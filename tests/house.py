@@ -28,12 +28,12 @@ from antiscrape.evidence.recorder import Recorder
 from antiscrape.gate import Gate
 from antiscrape.gate.holders import Holders
 from antiscrape.images.dimensions import long_side
-from antiscrape.images.renderer import PillowRenderer
 from antiscrape.lookups.agents import AgentBook
 from antiscrape.settings import load_policy
 from antiscrape.signing import grants_of
 from antiscrape.stores.memory import MemoryStore, memory_store
 from antiscrape.stores.once import Once
+from tests.pools import LentRenderer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -47,8 +47,8 @@ if TYPE_CHECKING:
 
 Pairs = list[tuple[bytes, bytes]]
 
-#: Seconds after which a test that waits has failed.
-PATIENCE = 20.0
+#: Seconds after which a test that waits has failed: a machine may be so busy that a process takes ten to start.
+PATIENCE = 120.0
 SECRET = "ckQ3vX9pTf2mZ7hLw0sNbYd4Rj8uEaGi"  # of the tests, and of nothing else
 DATA = Path(__file__).parent / "data"
 
@@ -139,7 +139,7 @@ class House(NamedTuple):
     recorder: Recorder
     ledger: Ledger
     clock: Clock
-    renderer: PillowRenderer
+    renderer: LentRenderer
 
     async def ask(
         self,
@@ -171,7 +171,7 @@ async def house(
     """Put ``app`` behind every room that the site would run, with the test's clock and ledger; end its workers.
 
     ``networks``, ``roles``, ``accounts`` and ``spread`` are those of the test, which the site would make of files, DNS and keys.
-    ``traced``: put traces into what the policy says, which takes workers of their own for renditions.
+    ``traced``: put traces into what the policy says, which takes workers of their own.
     """
     policy, clock, ledger = policy or policy_of(), clock or Clock(), Ledger()
     keys = KeyRing(policy.secrets)
@@ -192,7 +192,7 @@ async def house(
         wall=clock.wall,
         networks=networks,
     )
-    renderer = PillowRenderer(
+    renderer = LentRenderer(
         policy.images,
         key=keys.derive("renditions"),
         trace=policy.trace,

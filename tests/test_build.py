@@ -63,7 +63,7 @@ def test_a_wheel_brings_the_accelerator_and_says_for_which_python(tmp_path: Path
             env=env,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=True,
         )
         assert done.stdout.strip() == state

@@ -52,7 +52,7 @@ asyncio.run(go())
 def lines(binding: str) -> list[str]:
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(PAGE.format(binding=binding))],
-        cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60, check=True,
+        cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
     return done.stdout.splitlines()
 

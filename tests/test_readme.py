@@ -110,7 +110,7 @@ def test_the_other_commands_run(command: str) -> None:
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -139,8 +139,8 @@ def test_the_app_serves_people_originals_and_tools_previews(
 
     async def look() -> None:
         app = names["app"]
-        async with uvicorned(app) as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:  # type: ignore[arg-type]  # the snippet's app
-            assert (await client.get("/photos/1.jpg", headers=PERSON)).content == original
+        async with uvicorned(app) as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=120) as client:  # type: ignore[arg-type]  # the snippet's app
+            assert (await client.get("/photos/1.jpg", headers=PERSON, timeout=120)).content == original
             taken = await client.get("/photos/1.jpg", headers={"user-agent": "curl/8.5.0"})
             assert taken.headers["content-type"] == "image/jpeg"
             assert taken.content != original
@@ -194,19 +194,19 @@ def test_the_proxy_line_protects_a_static_site(site: str, photos: Path) -> None:
         assert "ready" in proxy.stderr.readline()
         original = (photos / "photos" / "1.jpg").read_bytes()
         url = f"http://127.0.0.1:{port}/photos/1.jpg"
-        assert httpx.get(url, headers=PERSON).content == original
+        assert httpx.get(url, headers=PERSON, timeout=120).content == original
         curl = next(c for c in COMMANDS if c.startswith("curl ")).replace(
             "127.0.0.1:8080", f"127.0.0.1:{port}"
         )
         if shutil.which("curl"):
             said = subprocess.run(
-                curl.split(), capture_output=True, text=True, check=True, timeout=30
+                curl.split(), capture_output=True, text=True, check=True, timeout=120
             ).stdout.lower()
             assert "no-store" in said
-        assert httpx.get(url, headers={"user-agent": "curl/8.5.0"}).content != original
+        assert httpx.get(url, headers={"user-agent": "curl/8.5.0"}, timeout=120).content != original
     finally:
         proxy.terminate()
-        proxy.communicate(timeout=30)
+        proxy.communicate(timeout=120)
 
 
 def test_the_workers_of_one_command_count_together(site: str, photos: Path, require: Require) -> None:
@@ -226,7 +226,7 @@ def test_the_workers_of_one_command_count_together(site: str, photos: Path, requ
         assert "ready" in proxy.stderr.readline()
         assert "2 workers count together" in proxy.stderr.readline()
         original = (photos / "photos" / "1.jpg").read_bytes()
-        assert httpx.get(f"http://127.0.0.1:{port}/photos/1.jpg", headers=PERSON).content == original
+        assert httpx.get(f"http://127.0.0.1:{port}/photos/1.jpg", headers=PERSON, timeout=120).content == original
     finally:
         proxy.terminate()
-        proxy.communicate(timeout=30)
+        proxy.communicate(timeout=120)

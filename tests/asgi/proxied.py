@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from antiscrape.asgi.types import ASGIApp
 
 #: Seconds after which a test that waits has failed.
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 @dataclass

@@ -63,7 +63,7 @@ def test_uvicorns_workers_say_that_they_count_alone(tmp_path: Path, workers: str
             if sum("startup complete" in one for one in lines) == int(workers):
                 process.send_signal(signal.SIGTERM)
                 break
-        lines += process.communicate(timeout=60)[1].splitlines()
+        lines += process.communicate(timeout=120)[1].splitlines()
     finally:
         process.kill()
         process.communicate()

@@ -291,7 +291,7 @@ def test_when_the_client_leaves_the_site_is_let_go(case: str) -> None:
             asked.writer.close()
             left = {task for task in asyncio.all_tasks() - before if "serve" not in repr(task)}
             if left:
-                await asyncio.wait(left, timeout=2)
+                await asyncio.wait(left, timeout=PATIENCE)
             assert not [task for task in left if not task.done()]
 
     asyncio.run(main())

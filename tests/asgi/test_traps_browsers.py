@@ -95,6 +95,6 @@ def test_firefox_fetches_what_a_page_shows_and_nothing_of_the_trap(tmp_path: Pat
         str(tmp_path / "p.png"),
     ]
     with site() as served:
-        subprocess.run([*command, served.url], capture_output=True, timeout=60, check=True)
+        subprocess.run([*command, served.url], capture_output=True, timeout=120, check=True)
     assert {"/", "/plain.jpg", "/last.jpg"} <= set(served.asked)
     assert not [path for path in served.asked if path.startswith(BASE)]

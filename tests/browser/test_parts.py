@@ -79,7 +79,7 @@ def test_the_work_is_what_the_server_verifies(tmp_path: Path) -> None:
         "    { nonce: '00ff'.repeat(8), salt: 'a5'.repeat(16), cost, memoryCost, keyLength, keyPrefix: '0' })));\n"
     )
     done = subprocess.run(
-        [node, "run.mjs"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True
+        [node, "run.mjs"], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True
     )
     lines = done.stdout.splitlines()
     assert len(lines) == 4

@@ -25,7 +25,7 @@ def run(*arguments: str, environ: dict[str, str] | None = None) -> subprocess.Co
         env=own | (environ or {}),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
 

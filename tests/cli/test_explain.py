@@ -286,7 +286,7 @@ def test_the_command_reads_a_pipe(tmp_path: Path) -> None:
         input=CURL,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 0

@@ -124,7 +124,7 @@ def test_the_command_runs_in_a_process_of_its_own() -> None:
         cwd=ROOT,
         input=KEY.encode(),
         capture_output=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, b"")

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tests.conftest import Require
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 30.0
+PATIENCE = 60.0
 SECRET = (
     "kept-in-this-test-only-and-long-enough-to-sign-with"  # a test's own, not an example of the documentation
 )

@@ -114,7 +114,7 @@ def test_the_command_signs_in_a_process_of_its_own(config: str) -> None:
         env=os.environ | {"ANTISCRAPE_SECRET": SECRET, "ANTISCRAPE_CONFIG": config},
         input=b"/media/\xff.jpg\n/media/1.jpg\n",
         capture_output=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 1

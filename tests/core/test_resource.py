@@ -22,7 +22,7 @@ def test_a_subject_has_one_name_in_every_process() -> None:
         environment = {**os.environ, "PYTHONHASHSEED": seed}
         done = subprocess.run(
             [sys.executable, "-c", _PROGRAM],
-            env=environment, capture_output=True, text=True, check=True, timeout=60,
+            env=environment, capture_output=True, text=True, check=True, timeout=120,
         )  # fmt: skip
         told.add(done.stdout.strip())
     assert told == {str([subject_identity("ada"), subject_identity("x" * 999)])}

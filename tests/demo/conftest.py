@@ -30,9 +30,9 @@ def plain_url(library: Library) -> Iterator[str]:
     server = Server(configure(create_site(library), timeout_graceful_shutdown=2), ready=ready.set)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, daemon=True)
     thread.start()
-    assert ready.wait(20)
+    assert ready.wait(120)
     yield url_of(sock) + "/"
     server.should_exit = True
-    thread.join(20)
+    thread.join(120)
     sock.close()
     assert not thread.is_alive()

@@ -77,7 +77,7 @@ def test_it_serves_on_until_it_is_told_to_stop(cached: Path) -> None:
             assert line, printed
             printed += line
         process.send_signal(signal.SIGTERM)
-        rest, complaints = process.communicate(timeout=60)
+        rest, complaints = process.communicate(timeout=120)
     assert process.returncode == 0, printed + rest + complaints
     assert "skipped: none is installed" in printed
     assert "neither curl nor wget is installed" in printed
@@ -85,6 +85,6 @@ def test_it_serves_on_until_it_is_told_to_stop(cached: Path) -> None:
 
 def test_the_report_cannot_be_written_into_a_folder(tmp_path: Path) -> None:
     words, environment = command(tmp_path, "--once", "--report", str(tmp_path))
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 2
     assert "is a directory" in done.stderr

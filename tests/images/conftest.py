@@ -12,6 +12,8 @@ import pytest
 
 from antiscrape.core.rules import ImageRules
 from antiscrape.images.renderer import PillowRenderer
+from tests.house import PATIENCE
+from tests.pools import LentRenderer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -28,9 +30,14 @@ class Encode(Protocol):
 
 
 class Using(Protocol):
-    """Runs a coroutine function on a fresh renderer in a fresh loop, and closes both."""
+    """Runs a coroutine function on a fresh renderer in a fresh loop, and closes both.
 
-    def __call__(self, job: Callable[[PillowRenderer], Coroutine[Any, Any, T]], **settings: Any) -> T: ...
+    ``own``: with workers of its own, to be stopped, killed or counted.
+    """
+
+    def __call__(
+        self, job: Callable[[PillowRenderer], Coroutine[Any, Any, T]], *, own: bool = False, **settings: Any
+    ) -> T: ...
 
 
 @pytest.fixture(scope="session")
@@ -54,11 +61,15 @@ def photo() -> bytes:
 
 @pytest.fixture
 def using() -> Using:
-    def user(job: Callable[[PillowRenderer], Coroutine[Any, Any, Any]], **settings: Any) -> Any:
+    def user(
+        job: Callable[[PillowRenderer], Coroutine[Any, Any, Any]], *, own: bool = False, **settings: Any
+    ) -> Any:
+        kind = PillowRenderer if own else LentRenderer
+
         async def main() -> Any:
-            renderer = PillowRenderer(ImageRules(**settings))
+            renderer = kind(ImageRules(**settings))
             try:
-                async with asyncio.timeout(60):
+                async with asyncio.timeout(PATIENCE):
                     return await job(renderer)
             finally:
                 await renderer.aclose()

@@ -46,7 +46,7 @@ async def survives(
     longest, size = _LARGEST[rendition]
     for number, source in enumerate(sources):
         wanted = Wanted(rendition, _ACCEPTS[number % len(_ACCEPTS)], b"%d" % number)
-        made = await asyncio.wait_for(renderer.render(source, wanted), PATIENCE)
+        made = await renderer.render(source, wanted)
         assert made.body != source
         assert len(made.body) < longest
         with Image.open(io.BytesIO(made.body), formats=("JPEG", "PNG", "WEBP", "AVIF", "GIF")) as picture:
@@ -66,7 +66,7 @@ def test_a_corpus_of_bad_pictures(corpus: str, rendition: Rendition, shared: Pat
         await survives(renderer, (file.read_bytes() for file in files), rendition)
         assert renderer.counts["jpeg"] + renderer.counts["webp"] + renderer.counts["png"] > 30
 
-    using(job, timeout=10.0, renditions=RenditionRules(frames=8))
+    using(job, own=True, timeout=PATIENCE, renditions=RenditionRules(frames=8))
 
 
 @pytest.mark.security("E2")
@@ -84,7 +84,7 @@ def test_a_photograph_with_flipped_bits_or_cut_short(
         await survives(renderer, (_damaged(seed, chance) for _ in range(60)), rendition)
         assert renderer.counts["unreadable"] > 3
 
-    using(job, timeout=10.0)
+    using(job, own=True, timeout=PATIENCE)
 
 
 @pytest.mark.security("E2")
@@ -103,7 +103,7 @@ def test_an_animation_with_flipped_bits_or_cut_short(
         assert renderer.counts["unreadable"] > 1
         assert renderer.counts["webp"] + renderer.counts["gif"] > 1
 
-    using(job, timeout=10.0, renditions=RenditionRules(frames=8))
+    using(job, own=True, timeout=PATIENCE, renditions=RenditionRules(frames=8))
 
 
 def _damaged(seed: bytes, chance: random.Random) -> bytes:
@@ -139,7 +139,7 @@ def test_bombs_are_answered_at_once_and_in_little_memory(using: Using, encode: E
         await survives(renderer, bombs)
         assert peak_of(worker.process.pid) < 200_000
 
-    using(job, timeout=2.0)
+    using(job, own=True, timeout=PATIENCE)
 
 
 def _png(width: int, height: int, rows: bytes) -> bytes:
@@ -170,4 +170,4 @@ def test_a_hundred_large_photographs_at_once(using: Using, photo: bytes, encode:
         assert all(refused[:30])  # none of them waited for a picture to be made
         assert max(peak_of(worker.process.pid) for worker in renderer._pool._living) < 512 * 1024
 
-    using(job, workers=2, timeout=30.0)
+    using(job, own=True, workers=2, timeout=PATIENCE)

@@ -129,7 +129,7 @@ def test_exiftool_reads_it(kind: Format, tmp_path: Path) -> None:
     file = tmp_path / f"picture.{kind.value.lower()}"
     file.write_bytes(written(kind))
     command = [tool, "-s", "-XMP:all", "-IPTC:all", "-warning", "-error", str(file)]
-    told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
     assert "Warning" not in told
     assert "Error" not in told
     for tag in ("DataMining", "Rights", "Marked", "WebStatement", "UsageTerms", "Credit", "CreatorWorkEmail"):

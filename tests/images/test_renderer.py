@@ -16,6 +16,7 @@ from antiscrape.core.verdict import Rendition
 from antiscrape.images.frames import Outcome, Reply
 from antiscrape.images.renderer import PillowRenderer
 from antiscrape.ports import Wanted
+from tests.house import PATIENCE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,7 +109,7 @@ def test_what_is_not_made_of_pixels_is_a_placeholder(
         assert await renderer.render(photo, Wanted(rendition)) is renderer.placeholder(rendition)
         assert not renderer._pool._living
 
-    using(job)
+    using(job, own=True)
 
 
 @pytest.mark.security("E6")
@@ -157,7 +158,7 @@ def test_a_picture_that_costs_two_workers_gets_no_third(using: Using, photo: byt
         assert (await renderer.render(photo, Wanted(MARKED))).body == b"made"
         assert renderer.counts == {"lost": 2, "cached": 2, "jpeg": 1}
 
-    using(job)
+    using(job, own=True)
 
 
 @pytest.mark.security("E2")
@@ -170,16 +171,15 @@ def test_no_room_is_answered_with_a_placeholder_and_not_remembered(using: Using,
             asyncio.create_task(renderer.render(photo + bytes([number]), Wanted(PREVIEW)))
             for number in range(3)
         ]
-        async with asyncio.timeout(5):
-            while len(renderer._pool._waiting) < 2:  # noqa: ASYNC110 - the pool has no event for a test to wait for
-                await asyncio.sleep(0)
+        while len(renderer._pool._waiting) < 2:  # noqa: ASYNC110 - the pool has no event for a test to wait for
+            await asyncio.sleep(0)
         assert (await renderer.render(photo, Wanted(PREVIEW))).placeholder
         os.kill(worker.process.pid, signal.SIGCONT)
         assert not any(made.placeholder for made in await asyncio.gather(*held))
         assert not (await renderer.render(photo, Wanted(PREVIEW))).placeholder
         assert renderer.counts == {"busy": 1, "jpeg": 4}
 
-    using(job, queue=2, timeout=20)
+    using(job, own=True, queue=2, timeout=PATIENCE)
 
 
 def test_a_fault_of_our_own_is_a_placeholder_and_a_line_in_the_log(
@@ -193,7 +193,7 @@ def test_a_fault_of_our_own_is_a_placeholder_and_a_line_in_the_log(
         assert (await renderer.render(photo, Wanted(PREVIEW))).placeholder
         assert "a rendition could not be made" in caplog.text
 
-    using(job)
+    using(job, own=True)
 
 
 def test_closing_ends_what_is_under_way(using: Using, photo: bytes) -> None:
@@ -207,7 +207,7 @@ def test_closing_ends_what_is_under_way(using: Using, photo: bytes) -> None:
         assert not renderer._flights
         assert (await renderer.render(photo + b"x", Wanted(PREVIEW))).placeholder
 
-    using(job)
+    using(job, own=True)
 
 
 def test_what_lies_in_the_folder_outlives_the_server(using: Using, photo: bytes, tmp_path: Path) -> None:
@@ -221,8 +221,8 @@ def test_what_lies_in_the_folder_outlives_the_server(using: Using, photo: bytes,
             assert not renderer._pool._living
             assert await renderer.render(photo, Wanted(PREVIEW)) is kept[1]
 
-    using(job, cache_folder=str(tmp_path))
-    using(job, cache_folder=str(tmp_path))
+    using(job, own=True, cache_folder=str(tmp_path))
+    using(job, own=True, cache_folder=str(tmp_path))
     assert kept[0] == kept[1]
 
 

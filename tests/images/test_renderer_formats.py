@@ -112,7 +112,7 @@ def test_a_confined_worker_writes_every_format(mode: str, using: Using, photo: b
 
     rights = RightsRules(notice="© Photos e.V.")
     small = {"worker_memory": 2**27, "max_pixels": 2**25}  # the least that settings allow
-    using(job, renditions=RenditionRules(frames=5), rights=rights, timeout=30.0, **small)
+    using(job, renditions=RenditionRules(frames=5), rights=rights, **small)
 
 
 @pytest.mark.security("E5")

@@ -222,7 +222,7 @@ def test_a_full_disk_leaves_no_half_file(tmp_path: Path) -> None:
         "assert shelf.get(b'a') is None\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, timeout=30, cwd=ROOT, check=False
+        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, timeout=120, cwd=ROOT, check=False
     )
     assert done.returncode == 0, done.stderr
     assert not files_in(tmp_path)

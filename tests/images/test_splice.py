@@ -114,7 +114,7 @@ def test_other_programs_read_the_file_as_what_it_is(source: bytes) -> None:
 
     def told(content: bytes) -> str:
         done = subprocess.run(
-            ["file", "-b", "--mime-type", "-"], input=content, capture_output=True, timeout=20, check=True
+            ["file", "-b", "--mime-type", "-"], input=content, capture_output=True, timeout=120, check=True
         )
         return done.stdout.decode()
 

@@ -7,6 +7,7 @@ import io
 import itertools
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +53,7 @@ def tracing(
     async def main() -> None:
         renderer = PillowRenderer(ImageRules(**settings), trace=trace, trace_keys=KEYS)
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE):
                 await job(renderer)
         finally:
             await renderer.aclose()
@@ -197,17 +198,19 @@ def test_for_want_of_a_worker_nobody_is_given_an_untraced_copy(photo: bytes) -> 
         await renderer.prepare()
         (worker,) = stamper_of(renderer)._living
         os.kill(worker.process.pid, signal.SIGSTOP)
+        pool = stamper_of(renderer)
+        pool._rules = replace(pool._rules, timeout=0.3)
         lost = await renderer.render(photo, taken_by("203.0.113.7"))
         assert lost is renderer.placeholder(PREVIEW)
         assert renderer.traces == {"failed": 1}
-        async with asyncio.timeout(PATIENCE):
-            while not stamper_of(renderer)._free:  # noqa: ASYNC110 - the pool has no event for a test to wait for
-                await asyncio.sleep(0)
+        while not pool._free:  # noqa: ASYNC110 - the pool has no event for a test to wait for
+            await asyncio.sleep(0.001)
+        pool._rules = replace(pool._rules, timeout=PATIENCE)
         again = await renderer.render(photo, taken_by("203.0.113.7"))
         assert again.taker
         assert renderer.counts == {"jpeg": 1, "cached": 1}
 
-    tracing(job, timeout=1.0)
+    tracing(job, timeout=PATIENCE)
 
 
 def shown(pid: int) -> list[bytes]:

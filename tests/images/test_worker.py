@@ -47,17 +47,17 @@ print(pid, flush=True)
 def serve(script: str, photo: bytes) -> subprocess.CompletedProcess[bytes]:
     """Run a server to its end, with every warning an error that is printed."""
     command = [sys.executable, "-W", "error", "-c", _SERVER + script]
-    return subprocess.run(command, input=photo, capture_output=True, timeout=30, cwd=ROOT, check=False)
+    return subprocess.run(command, input=photo, capture_output=True, timeout=120, cwd=ROOT, check=False)
 
 
 def gone(pid: int) -> bool:
-    """Return whether a process has ended, or does within five seconds."""
+    """Return whether a process has ended, or does within a minute."""
     try:
         handle = os.pidfd_open(pid)
     except ProcessLookupError:
         return True
     try:
-        return bool(select.select([handle], [], [], 5)[0])
+        return bool(select.select([handle], [], [], 60)[0])
     finally:
         os.close(handle)
 

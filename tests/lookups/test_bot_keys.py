@@ -305,6 +305,6 @@ def test_without_the_package_all_starts_but_a_bot() -> None:
         "except bot_keys.ConfigurationError as error: print(error)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True
     )
     assert done.stdout == "signatures of bots need the package cryptography; install antiscrape[bot-auth]\n"

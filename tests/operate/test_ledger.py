@@ -48,7 +48,7 @@ def workers() -> Iterator[list[subprocess.Popen[str]]]:
     yield started
     for process in started:
         process.kill()
-        process.communicate(timeout=20)
+        process.communicate(timeout=120)
 
 
 def start(folder: Path, verdicts: int) -> subprocess.Popen[str]:
@@ -73,7 +73,7 @@ def test_a_killed_workers_counters_stay_and_its_gauges_go(
     assert total(mine, 3) == 213
     assert merge(living, dead)["antiscrape_principals"] == {(): 10}
     os.kill(workers[0].pid, signal.SIGKILL)
-    workers[0].wait(20)
+    workers[0].wait(120)
     assert total(mine, 3) == 213
     assert merge(*mine.others())["antiscrape_principals"] == {(): 5}
     mine.close()

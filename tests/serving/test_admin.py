@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from antiscrape.asgi.types import Message, Receive, Scope, Send
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 async def site(scope: Scope, receive: Receive, send: Send) -> None:

