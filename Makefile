@@ -19,7 +19,7 @@ demo: $(VENV)/.demo ## a photo site, a person and three harvesters, side by side
 	$(BIN)/antiscrape demo $(if $(ONCE),--once) $(ARGS)
 
 test: $(VENV)/.dev ## all tests
-	$(BIN)/python -m pytest -n auto $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 check: $(VENV)/.dev ## lint, types, shape
 	$(BIN)/ruff check .

@@ -24,7 +24,7 @@ REQUIRED = frozenset(filter(None, os.environ.get("ANTISCRAPE_REQUIRE", "").repla
 
 # The machine is shared, so an example's wall clock says nothing; and a run must be repeatable.
 settings.register_profile(
-    "house", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    "house", deadline=None, derandomize=True, max_examples=40, suppress_health_check=[HealthCheck.too_slow]
 )
 # What is tried beyond that is new with every run; a failure prints how to repeat it.
 settings.register_profile(
@@ -62,6 +62,12 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"skipped, but {', '.join(sorted(wanted))} is required: {report.longrepr}"
     return report
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long, so that no worker is left with it when the others have ended."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture(scope="session")

@@ -139,7 +139,10 @@ def test_the_app_serves_people_originals_and_tools_previews(
 
     async def look() -> None:
         app = names["app"]
-        async with uvicorned(app) as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=120) as client:  # type: ignore[arg-type]  # the snippet's app
+        async with (
+            uvicorned(app) as port,
+            httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=120) as client,
+        ):  # type: ignore[arg-type]  # the snippet's app
             assert (await client.get("/photos/1.jpg", headers=PERSON, timeout=120)).content == original
             taken = await client.get("/photos/1.jpg", headers={"user-agent": "curl/8.5.0"})
             assert taken.headers["content-type"] == "image/jpeg"
@@ -226,7 +229,10 @@ def test_the_workers_of_one_command_count_together(site: str, photos: Path, requ
         assert "ready" in proxy.stderr.readline()
         assert "2 workers count together" in proxy.stderr.readline()
         original = (photos / "photos" / "1.jpg").read_bytes()
-        assert httpx.get(f"http://127.0.0.1:{port}/photos/1.jpg", headers=PERSON, timeout=120).content == original
+        assert (
+            httpx.get(f"http://127.0.0.1:{port}/photos/1.jpg", headers=PERSON, timeout=120).content
+            == original
+        )
     finally:
         proxy.terminate()
         proxy.communicate(timeout=120)

@@ -306,7 +306,8 @@ def _take_state(purse: Purse, state: State, offset: float) -> None:
     for budget, entries in ((Budget.ORIGINALS, state.originals), (Budget.SUBJECTS, state.subjects)):
         if entries:
             _add_had(kept_of(purse, budget), [(identity, charged - offset) for identity, charged in entries])
-    if isinstance(purse, History):
+    if isinstance(purse, History) and not (purse.journal is not None and purse.journal.lifted):
+        # What was lifted and is not yet told was no news to the store when it answered.
         banned, cooled, _ = _held(purse)
         if state.banned and state.banned - offset > banned:
             consequences.ban(purse, state.banned - offset)

@@ -193,10 +193,13 @@ class SharedStore(MemoryStore):
 
     def lift(self, history: History) -> None:
         """End a ban and a cooling, and let all workers know."""
+        self._lift(history)
+        self._say(Word.LIFTED, history, 0.0, b"")
+
+    def _lift(self, history: History) -> None:
         super().lift(history)
         journal = self.journal_of(history)
         journal.told = journal.lifted = True
-        self._say(Word.LIFTED, history, 0.0, b"")
 
     def note_trapped(self, history: History, look: bytes) -> None:
         """Let all workers know that a visit went into a trap."""
@@ -228,7 +231,7 @@ class SharedStore(MemoryStore):
 
     def _take_word(self, history: History, word: Word, until: float, look: bytes) -> None:
         if word is Word.LIFTED:
-            super().lift(history)
+            self._lift(history)  # the word is here before the record is in the store, which would ban again
         elif until <= self._clock():
             return
         elif word is Word.BANNED:

@@ -92,7 +92,7 @@ PIECES = st.sampled_from(
 
 
 @pytest.mark.security("J2")
-@settings(max_examples=times(300))
+@settings(max_examples=times(100))
 @given(
     st.lists(PIECES, max_size=30).map(b"".join),
     st.lists(st.integers(0, 10**5), max_size=5),

@@ -291,7 +291,7 @@ def agree(make: Callable[[], HtmlSigner | JsonSigner], body: bytes, cuts: list[i
 
 
 @pytest.mark.security("J2")
-@settings(max_examples=times(400), deadline=None)
+@settings(max_examples=times(120), deadline=None)
 @given(
     st.lists(FRAGMENTS, max_size=25).map(b"".join),
     st.lists(st.integers(0, 10**6), max_size=5),
@@ -304,7 +304,7 @@ def test_whatever_the_html_is_chunks_change_nothing_and_nothing_else_changes(
 
 
 @pytest.mark.security("J2")
-@settings(max_examples=times(200), deadline=None)
+@settings(max_examples=times(80), deadline=None)
 @given(
     st.lists(FRAGMENTS, max_size=25).map(b"".join),
     st.lists(st.integers(0, 10**6), max_size=5),

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 
 from tests.asgi.traces import LOOKS, POLICIES, RELAYED, TRACES, Step, walk
 from tests.asgi.turns import TURNS, step
+from tests.fuzz import times
 from tests.house import answers, house, person, photo, policy_of
 from tests.swift import using
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("name", POLICIES)
-@settings(max_examples=15)
+@settings(max_examples=times(8))
 @given(trace=TRACES)
 def test_both_give_the_same_verdicts_records_charges_and_answers(
     accelerator: Any, name: str, trace: list[tuple[Step, int]]

@@ -22,6 +22,7 @@ from antiscrape.core.verdict import Standing
 from antiscrape.images.dimensions import long_side
 from antiscrape.images.renderer import PillowRenderer
 from tests.asgi.traces import POLICIES, told_of
+from tests.fuzz import times
 from tests.house import Clock, gate_of, person, policy_of, scope_of, tool
 from tests.swift import using
 
@@ -82,7 +83,7 @@ def outcome(ways: Any, scope: Scope, *, at_once: bool) -> object:
 
 
 @pytest.mark.security("I3")
-@settings(max_examples=300)
+@settings(max_examples=times(120))
 @given(
     headers=st.one_of(ODD, st.lists(st.one_of(PAIR, st.sampled_from(person())), max_size=230)),
     odd=st.dictionaries(st.sampled_from(KEYS), ODD, max_size=2),
@@ -178,7 +179,7 @@ MESSAGES = st.one_of(
 
 
 @pytest.mark.parametrize("path", ["/api/photos", "/media/3.jpg"])
-@settings(max_examples=200)
+@settings(max_examples=times(80))
 @given(messages=st.lists(MESSAGES, max_size=4))
 def test_whatever_a_site_sends_is_passed_on_alike(accelerator: Any, path: str, messages: list[Any]) -> None:
     results = []

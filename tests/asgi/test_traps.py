@@ -29,6 +29,7 @@ from antiscrape.core.tokens import KeyRing
 from antiscrape.core.traps import ARCHIVE, PICTURE, TrapLinks
 from antiscrape.core.verdict import Action, Rendition, Standing, Verdict
 from tests.costs import ends
+from tests.fuzz import times
 from tests.house import SECRET, head_of, person
 
 if TYPE_CHECKING:
@@ -206,7 +207,7 @@ def test_traps_come_last_in_a_sitemap_and_no_other_byte_is_touched() -> None:
 
 
 @pytest.mark.security("J2")
-@settings(max_examples=150)
+@settings(max_examples=times(50))
 @given(st.lists(st.integers(0, len(SITEMAP)), max_size=12))
 def test_where_the_chunks_of_a_sitemap_end_changes_nothing(cuts: list[int]) -> None:
     assert rewritten(SITEMAP, *cuts) == rewritten(SITEMAP)
@@ -269,7 +270,7 @@ def test_what_is_no_sitemap_passes_as_it_is(body: bytes) -> None:
     assert rewritten(body, *range(len(body))) == body
 
 
-@settings(max_examples=150)
+@settings(max_examples=times(50))
 @given(st.lists(st.sampled_from([
     b"<urlset>", b"</urlset>", b"<urlset ", b"<url>", b"</url>", b"<!--", b"-->", b"<![CDATA[", b"]]>", b"<?xml ", b"?>", b"<", b">",
     b" ", b"a", b"\xef\xbb\xbf", b"-" * 300,

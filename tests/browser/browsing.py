@@ -97,7 +97,12 @@ class Site:
         assert self.desk is not None
         return {name: count for name, count in self.desk.counts.items() if count}
 
-    def until(self, holds: Callable[[], object], seconds: float = 2 * PATIENCE) -> None:
+    def hurry(self) -> None:
+        """Have the step's wait be over, however long the browser has taken until now."""
+        assert self.desk is not None
+        self.desk._room.steps._wait = 0.0
+
+    def until(self, holds: Callable[[], object], seconds: float = PATIENCE) -> None:
         """Wait until something holds of what the site has seen."""
         end = time.monotonic() + seconds
         while not holds():
@@ -106,7 +111,7 @@ class Site:
 
     def until_seen(self, page: Any, holds: Callable[[], object]) -> None:
         """Wait until something holds, while Playwright goes on to serve the routes of ``page``."""
-        end = time.monotonic() + 2 * PATIENCE
+        end = time.monotonic() + PATIENCE
         while not holds():
             assert time.monotonic() < end, f"{self.counts} {self.told} {self.asked[-20:]}"
             page.wait_for_timeout(50)
@@ -157,7 +162,7 @@ def chromium(
             java_script_enabled=scripts,
             **with_context,
         )
-        opened.set_default_timeout(PATIENCE * 2000)
+        opened.set_default_timeout(PATIENCE * 1000)
         try:
             yield opened
         finally:

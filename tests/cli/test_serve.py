@@ -256,9 +256,9 @@ def test_a_port_that_is_taken() -> None:
             assert words == f"antiscrape: cannot listen on {address}: Address already in use\n"
 
 
-@pytest.mark.parametrize("url", ["site", "ftp://site", "http://u:p@site", "http://site/app", "unix:x"])
-def test_an_upstream_that_is_none(url: str) -> None:
-    words = refused("--upstream", url, "--listen", "127.0.0.1:0")
+def test_an_upstream_that_is_none() -> None:
+    """Those that are none stand with the client that reads them; here, what an operator sees."""
+    words = refused("--upstream", "ftp://site", "--listen", "127.0.0.1:0")
     assert words.startswith("antiscrape: upstream: ")
     assert words.count("\n") == 1
 
@@ -268,8 +268,7 @@ def test_no_upstream() -> None:
 
 
 @pytest.mark.security("F2")
-@pytest.mark.parametrize("workers", ["1", "2"])
-@pytest.mark.parametrize("secret", [None, "short"])
+@pytest.mark.parametrize(("workers", "secret"), [("1", None), ("2", "short")])
 def test_no_secret_no_start(secret: str | None, workers: str) -> None:
     words = refused(*UP, "--listen", "127.0.0.1:0", "--workers", workers, secret=secret)
     assert words.startswith("antiscrape: ")

@@ -27,6 +27,7 @@ from tests.contracts.properties import (
     profile,
     traces,
 )
+from tests.fuzz import times
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from tests.contracts.conftest import MakeStore
 
 #: Of real servers, each example is a few hundred calls.
-FEW = settings(max_examples=25)
+FEW = settings(max_examples=times(12))
 DISTINCT = {Budget.ORIGINALS: picture, Budget.SUBJECTS: profile}
 VICTIM = Client(1, 0, 0)
 #: Who shares a level with the victim, and no narrower one; and how many times a client's budgets that level has.

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from antiscrape.core.budgets import parse_limits
 from antiscrape.core.gcra import spend
+from tests.fuzz import times
 
 gaps = st.lists(st.floats(0.0, 30.0, allow_nan=False), min_size=1, max_size=60)
 
@@ -42,7 +43,7 @@ def test_no_spacing_takes_more_than_a_burst_and_what_was_earned_back(
         assert taken <= burst + now / interval + 1e-6
 
 
-@settings(max_examples=300)
+@settings(max_examples=times(100))
 @given(st.integers(1, 60), st.sampled_from(["s", "min", "10min", "day"]), st.floats(0.0, 1e7))
 def test_a_whole_burst_fits_at_any_hour_and_the_next_does_not(amount: int, window: str, now: float) -> None:
     """Sums of floats run over by a hair; a limit of seven requests must still admit seven."""

@@ -17,6 +17,7 @@ from antiscrape.settings import load_policy
 from antiscrape.settings.load import MOST_BYTES, load
 from antiscrape.settings.positions import LONGEST_STRING, MOST_TOKENS
 from tests.costs import ends
+from tests.fuzz import times
 
 ROOT = Path(__file__).parents[2]
 DEFAULTS = ROOT / "config" / "antiscrape.toml"
@@ -287,15 +288,16 @@ def check_mutations(folder: Path, texts: list[bytes]) -> tuple[int, int]:
 
 def test_a_mutated_file_is_a_policy_or_a_refusal_in_words(tmp_path: Path) -> None:
     for file in (DEFAULTS, ROOT / "config" / "policies" / "photo.toml"):
-        accepted, refused = check_mutations(tmp_path, mutations(file.read_text("utf-8"), 150, seed=20))
-        assert accepted > 5
-        assert refused > 50
+        accepted, refused = check_mutations(tmp_path, mutations(file.read_text("utf-8"), times(40), seed=20))
+        assert accepted > 1
+        assert refused > 10
 
 
 @pytest.mark.slow
-def test_two_thousand_mutations_of_short_files_are_policies_or_refusals(tmp_path: Path) -> None:
+def test_mutations_of_short_files_are_policies_or_refusals(tmp_path: Path) -> None:
     files = sorted((ROOT / "config" / "policies").glob("*.toml"))
+    count = times(60)
     for seed, file in enumerate(files):
-        accepted, refused = check_mutations(tmp_path, mutations(file.read_text("utf-8"), 700, seed=seed))
-        assert accepted > 30
-        assert refused > 200
+        accepted, refused = check_mutations(tmp_path, mutations(file.read_text("utf-8"), count, seed=seed))
+        assert accepted > count // 30
+        assert refused > count // 4

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from antiscrape.settings.positions import DEEPEST, BoundsError, index, scan
+from tests.fuzz import times
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,7 +140,7 @@ def inline(value: Any) -> str:
     return repr(value)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=times(50))
 @given(st.dictionaries(WORDS, st.dictionaries(ODD | WORDS, VALUES, max_size=4), max_size=4))
 def test_no_value_of_any_document_is_without_a_line(tree: dict[str, dict[str, Any]]) -> None:
     text = "".join(
@@ -158,7 +159,7 @@ def test_no_value_of_any_document_is_without_a_line(tree: dict[str, dict[str, An
             assert rows[lines[path] - 1].startswith(quoted(path[-1]))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=times(80))
 @given(st.text(st.sampled_from("ab1[]{}=.,#\"'\\\n \t\r\u00e9\0-+:"), max_size=60))
 def test_any_text_is_walked_to_its_end(text: str) -> None:
     try:

@@ -19,6 +19,7 @@ from antiscrape.stores.cluster import Nodes
 from antiscrape.stores.connection import Call, Connection, Script
 from antiscrape.stores.line import MOST_CONNECTIONS, Command, Line, converse, dial
 from tests import valkeys
+from tests.fuzz import times
 from tests.house import PATIENCE
 
 if TYPE_CHECKING:
@@ -129,9 +130,13 @@ async def flush_scripts(store: Connection) -> None:
             await wire.disconnect()
 
 
+#: Calls that are cancelled.
+MANY = times(200)
+
+
 @pytest.mark.security("I2")
 @pytest.mark.parametrize("kind", ["unix", "cluster"])
-def test_a_thousand_cancelled_calls_leave_no_reply_to_anybody_else(urls: dict[str, str], kind: str) -> None:
+def test_cancelled_calls_leave_no_reply_to_anybody_else(urls: dict[str, str], kind: str) -> None:
     chance = random.Random(4)
 
     async def tagged(store: Connection, tag: bytes) -> None:
@@ -142,7 +147,7 @@ def test_a_thousand_cancelled_calls_leave_no_reply_to_anybody_else(urls: dict[st
     async def look() -> None:
         async with connected(urls[kind]) as store:
             cancelled = 0
-            for number in range(1000):
+            for number in range(MANY):
                 victim = asyncio.ensure_future(tagged(store, b"victim%d" % number))
                 other = asyncio.ensure_future(tagged(store, b"other%d" % number))
                 for _ in range(chance.randrange(12)):
@@ -154,7 +159,7 @@ def test_a_thousand_cancelled_calls_leave_no_reply_to_anybody_else(urls: dict[st
                 cancelled += victim.cancelled()
                 if not victim.cancelled():
                     victim.result()
-            assert cancelled > 500
+            assert cancelled > MANY // 2
             for line in lines_of(store):
                 assert line.open == len(line._idle) <= 2
 

@@ -56,6 +56,23 @@ def test_distinct_things_beyond_a_budget_are_those_of_one_interval(
         assert len({one.thing for one in admitted if begin < one.at <= end.at}) <= most
 
 
+@pytest.mark.parametrize("pause", [0.05, 0.3, 0.6])
+def test_a_lift_outruns_what_is_under_way(pause: float) -> None:
+    """The word of it arrives before an answer that was given earlier, and before the record is in the store."""
+    ways = [Flight(0.01, 0.01), Flight(0.01, 0.01)]
+    fleet = Fleet(2, STANDINGS, flight=lambda worker, _now: ways[worker])
+    one, two = (worker.store.find(CLIENT, fleet.now) for worker in fleet.workers)
+    fleet.workers[0].store.ban(one, fleet.now + 3600.0)
+    ways[0] = Flight(0.01, 0.4)
+    fleet.run_until(fleet.now + pause)
+    assert two.held_until
+    fleet.workers[1].store.lift(two)
+    fleet.settle()
+    fleet.add_worker()
+    ways.append(Flight())
+    assert not any(history.held_until for history in (one, two, *visit(fleet)))
+
+
 @pytest.mark.parametrize("kind", ["originals", "subjects", "requests"])
 def test_that_bound_is_reached_and_holds_once(kind: str) -> None:
     """A client that asks ten workers for everything at the same instant gets ten times the budget, and then nothing."""

@@ -16,6 +16,7 @@ from antiscrape.core.rules import Allowance, IdentityRules
 from antiscrape.core.verdict import Budget, Rendition, Standing
 from antiscrape.stores.memory import MemoryStore
 from tests.costs import ends
+from tests.fuzz import times
 from tests.house import head_of, person, policy_of
 
 PAGE = Resource(Kind.PAGE, "/", 1)
@@ -46,9 +47,9 @@ LIMITED = {
 
 
 @pytest.mark.security("A13")
-def test_limited_clients_are_limited_after_200_000_strangers() -> None:
-    """Measured of several rate limiters: that many strangers, and the limited one is let in again."""
-    store = MemoryStore(max_principals=20_000, rollup_factor=20.0)
+def test_limited_clients_are_limited_after_any_number_of_strangers() -> None:
+    """Measured of several rate limiters: 200,000 strangers, and the limited one is let in again; here ten times the bound."""
+    store = MemoryStore(max_principals=2000, rollup_factor=20.0)
 
     def ask(number: int, allowance: Allowance, now: float) -> bool:
         history = store.find(principal(number << 12), now)
@@ -57,21 +58,21 @@ def test_limited_clients_are_limited_after_200_000_strangers() -> None:
 
     for number, allowance in enumerate(LIMITED.values()):
         assert sum(ask(number, allowance, 0.0) for _ in range(700)) in {120, 240, 600}
-    strangers(store, LIMITED["browser"], 200_000, 0.5)
+    strangers(store, LIMITED["browser"], times(20_000), 0.5)
     for number, (name, allowance) in enumerate(LIMITED.items()):
         admitted = sum(ask(number, allowance, 1.0) for _ in range(20))
         assert admitted <= 4, f"{name}: one second earns back four requests at most"
 
 
 @pytest.mark.security("A13")
-def test_100_000_clients_stay_within_the_bound_and_no_ban_is_dropped() -> None:
+def test_20_000_clients_stay_within_the_bound_and_no_ban_is_dropped() -> None:
     """A wave of harvesters is banned together, so that their records lie side by side."""
-    store = MemoryStore(max_principals=50_000, rollup_factor=20.0)
+    store = MemoryStore(max_principals=10_000, rollup_factor=20.0)
     banned = [principal(number << 8) for number in range(1000)]
     for one in banned:
         store.ban(store.find(one, 0.0), until=3600.0)
-    strangers(store, LIMITED["browser"], 100_000, 1.0)
-    assert len(store) == 50_000
+    strangers(store, LIMITED["browser"], 20_000, 1.0)
+    assert len(store) == 10_000
     for one in banned:
         known = store.find_known(one.key)
         assert known is not None
@@ -141,16 +142,16 @@ def test_the_smallest_stores_hold_their_bound(most: int) -> None:
 def test_addresses_that_collide_as_integers_cost_nothing_more() -> None:
     """hash(int) is the number modulo 2^61-1: 40,000 such addresses took 27 s as keys that are integers."""
     base = int(ipaddress.IPv6Address("2001:db8::"))
-    peers = [str(ipaddress.IPv6Address(base + step * (2**61 - 1))) for step in range(40_000)]
+    peers = [str(ipaddress.IPv6Address(base + step * (2**61 - 1))) for step in range(10_000)]
     assert ipaddress.IPv6Address(peers[-1]) in ipaddress.IPv6Network("2001:db8::/48")
     identity = Identity(IdentityRules(ipv6_prefix=128))
     principals = [identity.find(peer) for peer in peers]
-    assert len({one.key for one in principals}) == 40_000
+    assert len({one.key for one in principals}) == 10_000
     store = MemoryStore(max_principals=50_000, rollup_factor=20.0)
     with ends():
         for one in principals:
             store.find(one, 0.0)
-    assert len(store) == 40_000
+    assert len(store) == 10_000
 
 
 @pytest.mark.security("A11")

@@ -26,6 +26,7 @@ from antiscrape.stores.wire import (
 from loadtests.keyspace import Clock, SortedSet
 from loadtests.paper import PaperStore
 from tests import valkeys
+from tests.fuzz import times
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -239,7 +240,9 @@ traces = st.lists(st.one_of(exchanges, spends, exchanges, spends, steps), max_si
 
 
 @pytest.mark.security("I3")
-@settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=times(60), suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(trace=traces)
 def test_the_paper_does_what_the_scripts_do(server: redis.Redis, trace: list[tuple[Any, ...]]) -> None:
     pair = Pair(server)
