@@ -35,7 +35,7 @@ LIMIT = BROWSER.requests[0]
 SEVERAL = replace(
     BROWSER, requests=parse_limits("600/5min, 5000/day"), bytes=parse_limits("50MB/hour", sizes=True)
 )
-MANY = times(2000)
+MANY = 3000
 #: Enough to weigh: a mean of so many is as good.
 FEW = 500
 
