@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import functools
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pytest
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "antiscrape"
@@ -47,6 +50,30 @@ def name_of(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+def of_every(paths: Iterable[Path]) -> Callable[[Callable[[Path], None]], Callable[[], None]]:
+    """Make one test of what holds of every file: it names all that break it."""
+
+    def decorate(check: Callable[[Path], None]) -> Callable[[], None]:
+        def test() -> None:
+            broken = []
+            for path in paths:
+                try:
+                    check(path)
+                except AssertionError as error:
+                    broken.append(f"{name_of(path)}: {error}")
+            assert not broken, "\n".join(broken)
+
+        test.__name__, test.__doc__ = check.__name__, check.__doc__
+        return test
+
+    return decorate
+
+
 def room_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
@@ -54,7 +81,7 @@ def room_of(path: Path) -> str:
 def imports_of(path: Path) -> set[str]:
     """Return the dotted names of every module that a file imports, wherever in the file."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -62,7 +89,7 @@ def imports_of(path: Path) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
+@of_every(MODULES)
 def test_a_room_imports_only_the_rooms_below_it(path: Path) -> None:
     room = room_of(path)
     imported = {name.split(".")[1] for name in imports_of(path) if name.startswith("antiscrape.")}
@@ -74,68 +101,64 @@ def test_a_room_imports_only_the_rooms_below_it(path: Path) -> None:
         assert imported - {room} <= MAY_IMPORT[room], f"{name_of(path)} reaches into {imported}"
 
 
-@pytest.mark.parametrize("path", sorted((PACKAGE / "core").rglob("*.py")), ids=name_of)
+@of_every(sorted((PACKAGE / "core").rglob("*.py")))
 def test_the_core_does_no_io_and_reads_no_clock(path: Path) -> None:
     imported = imports_of(path)
     assert not {
         name for name in imported if name in FORBIDDEN_IN_CORE or name.split(".")[0] in FORBIDDEN_IN_CORE
     }
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         assert not isinstance(node, ast.AsyncFunctionDef | ast.Await), f"{name_of(path)} awaits"
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             assert node.func.id not in {"open", "print", "input", "eval", "exec"}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
+@of_every(MODULES)
 def test_only_the_clock_reads_time(path: Path) -> None:
     if room_of(path) in {"clock", "cli", "demo", "images"}:
-        pytest.skip("keeps its own deadlines or prints durations")
+        return  # keeps its own deadlines or prints durations
     assert "time" not in imports_of(path)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("*.py")), ids=name_of)
+@of_every(sorted((ROOT / "tests").rglob("*.py")))
 def test_no_test_measures_speed(path: Path) -> None:
     """A busy machine would fail it: speed belongs to ``make bench``; ``costs.ends`` tells a hang."""
-    read = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
+    read = {node.attr for node in ast.walk(tree_of(path)) if isinstance(node, ast.Attribute)}
     assert not read & {"process_time", "perf_counter", "thread_time", "process_time_ns", "perf_counter_ns"}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
+@of_every(MODULES)
 def test_only_asgi_rooms_say_scope_receive_and_send(path: Path) -> None:
     if room_of(path) in {"asgi", "serving", "app", "demo"}:
-        pytest.skip("speaks ASGI by trade")
-    for node in ast.walk(ast.parse(path.read_text())):
+        return  # speaks ASGI by trade
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             names = {argument.arg for argument in node.args.args}
             assert not {"scope", "receive"} <= names, f"{name_of(path)}: {node.name}"
 
 
-@pytest.mark.parametrize(
-    "path",
-    [*MODULES, *sorted((ROOT / "tests").rglob("*.py")), *sorted((ROOT / "loadtests").rglob("*.py"))],
-    ids=name_of,
-)
+@of_every([*MODULES, *sorted((ROOT / "tests").rglob("*.py")), *sorted((ROOT / "loadtests").rglob("*.py"))])
 def test_files_stay_small(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= LONGEST_FILE
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
+@of_every(MODULES)
 def test_functions_stay_small(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno:
             length = node.end_lineno - node.lineno + 1
             assert length <= LONGEST_FUNCTION, f"{name_of(path)}: {node.name} has {length} lines"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
+@of_every(MODULES)
 def test_nothing_is_promised_instead_of_done(path: Path) -> None:
     text = path.read_text()
     for promise in ("TO" + "DO", "FIX" + "ME", "XX" + "X", "NotImplemented" + "Error"):
         assert promise not in text
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
+@of_every(MODULES)
 def test_every_module_says_what_it_is(path: Path) -> None:
-    docstring = ast.get_docstring(ast.parse(path.read_text()))
+    docstring = ast.get_docstring(tree_of(path))
     assert docstring
     assert docstring.splitlines()[0].endswith((".", ":"))

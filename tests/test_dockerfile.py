@@ -150,6 +150,9 @@ def carry_out(folder: Path) -> dict[str, str]:
     shims.mkdir()
     (shims / "python").symlink_to(Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}")
     env["PATH"] = f"{shims}{os.pathsep}{env['PATH']}"
+    env["PIP_NO_COMPILE"] = (
+        "0"  # which to pip is "compile = 0": a third of the installation, for a few seconds' use
+    )
     base = dict(env)
     here, stage = folder, 0
     for step in STEPS:

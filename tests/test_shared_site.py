@@ -20,7 +20,7 @@ from antiscrape.errors import ConfigurationError
 from antiscrape.stores import extras
 from tests import valkeys
 from tests.house import PATIENCE, SECRET, drive, person, policy_of, scope_of
-from tests.stores.workers import until
+from tests.stores.workers import rests, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -168,7 +168,7 @@ def test_a_shared_site_grants_hardly_more_than_one_budget(server: Server) -> Non
                 *workers,
             ):  # the first round tells, the second hears of all that was told
                 await ask(worker, "/", "page")
-                await until(lambda: all(courier(one).resting for one in workers))
+                await until(lambda: all(rests(courier(one)) for one in workers))
             assert await takes([workers[2]], 1) == 1, "what was had is free"
             for worker in workers:
                 assert await ask(worker, "/media/99999.jpg") != ORIGINAL

@@ -39,11 +39,6 @@ class Parts:
         """Return the file of that name."""
         return self._files.get(name)
 
-    @property
-    def packed_bytes(self) -> int:
-        """What a browser loads for a check, in bytes on the wire."""
-        return sum(len(self._files[name].packed) for name in _NAMES if name.endswith(".js"))
-
 
 def _part(name: str, body: bytes) -> Part:
     kind = b"text/javascript; charset=utf-8" if name.endswith(".js") else b"text/plain; charset=utf-8"

@@ -59,7 +59,7 @@ class RobotsBook:
         assistant for. Several distinct paths within an hour are disobedience. Against what names no token,
         it says little: count only distinct pages and originals under ``*``, only where hardly anything
         else is fetched, and never enough to cost anything alone; and nothing at all where
-        ``disallows_everything``, for then a site's every visitor would be guilty. A trap's path is no case
+        the file disallows everything, for then a site's every visitor would be guilty. A trap's path is no case
         of this: traps have signals of their own.
         """
         seen = self._files.get(host)
@@ -67,11 +67,6 @@ class RobotsBook:
             return Answer.UNKNOWN
         files = [seen.robots, *(robots for robots, until in seen.copies if now < until)]
         return Answer.NO if any(_allows(robots, agent_token, path) for robots in files) else Answer.YES
-
-    def disallows_everything(self, host: str, agent_token: str) -> bool:
-        """Tell whether an agent may fetch nothing, as on a site that wants no crawlers at all."""
-        seen = self._files.get(host)
-        return seen is not None and not _allows(seen.robots, agent_token, b"/")
 
 
 def _allows(robots: Robots, agent_token: str, path: bytes) -> bool:

@@ -80,7 +80,7 @@ class PartnerBook:
     partner without either, budgets of another standing, a hash that is none.
     """
 
-    __slots__ = ("_by_hash", "_by_identity", "_known", "_running", "partners")
+    __slots__ = ("_by_hash", "_by_identity", "_known", "partners")
 
     def __init__(self, partners: Iterable[Partner]) -> None:
         self.partners = tuple(partners)
@@ -90,11 +90,6 @@ class PartnerBook:
         self._by_hash = {digest: partner for partner in self.partners for digest in partner.key_hashes}
         self._by_identity = {name: partner for partner in self.partners for name in partner.identities}
         self._known: Memo[bytes, Partner] = Memo(_REMEMBERED)
-        self._running = sorted(
-            ((partner.until, partner) for partner in self.partners if partner.until is not None),
-            key=lambda row: row[0],
-            reverse=True,
-        )
 
     def __len__(self) -> int:
         return len(self.partners)
@@ -112,14 +107,6 @@ class PartnerBook:
     def holds(self, value: bytes) -> bool:
         """Tell whether ``value`` is a partner's key, an ended partner's too: such a key is not for the site to see."""
         return self._holder(value) is not None
-
-    def ended(self, now: float) -> tuple[Partner, ...]:
-        """Return the partners whose grants have ended since this was last asked, earliest first: each is told once."""
-        running = self._running
-        told: list[Partner] = []
-        while running and running[-1][0] <= now:
-            told.append(running.pop()[1])
-        return tuple(told)
 
     def _holder(self, value: bytes) -> Partner | None:
         if len(value) > LONGEST_KEY:

@@ -34,8 +34,6 @@ _SIGNED: Final = 9
 _NAME: Final = b"antiscrape-trace:"
 # 16 bytes are 22 characters of base64url and no padding. What follows may look like more of them: in a PNG it is a CRC.
 _TOKEN: Final = re.compile(_NAME + rb"([A-Za-z0-9_-]{22})")
-#: Characters of a token.
-TOKEN_BYTES: Final = len(_NAME) + 22
 #: Tokens that are checked in one file: somebody may have filled it with them.
 _MOST_TOKENS: Final = 64
 

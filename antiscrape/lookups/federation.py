@@ -20,7 +20,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from antiscrape.core.crawler import Proof, Purpose
+from antiscrape.core.crawler import Proof
 from antiscrape.core.signature import LONGEST_FIELD, read_signatures, signature_base
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from antiscrape.core.signature import Message, Signature
 
-#: What every such request is for.
-PURPOSE: Final = Purpose.FEDERATION
 _FIELDS: Final = frozenset({b"signature", b"signature-input", b"date"})
 #: Fields that one signature covers: servers sign three to six.
 _MOST_COVERED: Final = 16

@@ -15,16 +15,16 @@ from __future__ import annotations
 import json
 import os
 import stat
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, summarize_address_range
+from ipaddress import IPv4Address, IPv6Address, summarize_address_range
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from antiscrape.core.networks import Extent, Network, PrefixTable, ordered, pack, split, unpack
+from antiscrape.core.networks import Extent, PrefixTable, ordered, pack
 from antiscrape.errors import ConfigurationError
-from antiscrape.lookups.prefixes import IPV4, Prefix, forbidden, objection, read_prefix
+from antiscrape.lookups.prefixes import IPV4, Prefix, objection, read_prefix
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
 #: The longest list of use here, the exits of Apple's privacy relay, has 290,000 lines and 10 MB.
 MOST_LINES: Final = 500_000
@@ -102,25 +102,6 @@ def parse_list(
         problems.refuse()
     table = PrefixTable(in_order[0], in_order[1], labels)
     return ListFile(table, table.extent(), count, rows is not None or text.endswith("\n"))
-
-
-def check_replacement(old: Sequence[Network], new: Sequence[Network]) -> str:
-    """Return what speaks against putting ``new`` in the place of ``old``, or ``""``.
-
-    Refused are an empty list, one that repeats a network or names one that is too wide or not public,
-    and one of another size (see ``check_extent``).
-    """
-    if not new:
-        return "it is empty"
-    for network in new:
-        words = forbidden(network)
-        if words:
-            return f"{network} {words}"
-    for prefixes, kind in zip(split(new), (IPv4Network, IPv6Network), strict=True):
-        for one, other in pairwise(ordered(prefixes)):
-            if one == other:
-                return f"{kind(unpack(one))} stands in it more than once"
-    return check_extent(PrefixTable.of(old).extent(), PrefixTable.of(new).extent())
 
 
 def check_extent(old: Extent, new: Extent) -> str:

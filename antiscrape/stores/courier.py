@@ -92,11 +92,6 @@ class Courier:
         """Whether the store is away, so that each worker counts for itself."""
         return self._away_since is not None
 
-    @property
-    def resting(self) -> bool:
-        """Whether nothing is to be told."""
-        return self._timer is None and not self._exchanging
-
     def states(self) -> Mapping[str, float]:
         """Return what metrics and health tell of the store."""
         return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -132,19 +133,40 @@ def site(*, browser: str = "0", **rules: Any) -> Iterator[Site]:
         yield served
 
 
+#: Playwright's driver, while it runs.
+_driver: list[Any] = []
+
+
+@contextmanager
+def driven_by_playwright() -> Iterator[None]:
+    """Start Playwright's driver once for many browsers; without it, those of :func:`chromium` are skipped.
+
+    While it runs, this thread can run no event loop of its own.
+    """
+    if importlib.util.find_spec("playwright") is None:
+        yield
+        return
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as started:
+        _driver.append(started)
+        try:
+            yield
+        finally:
+            _driver.clear()
+
+
 @contextmanager
 def chromium(
     *, driven: bool = False, scripts: bool = True, cookies: bool = True, **context: Any
 ) -> Iterator[BrowserContext]:
     """Start Chromium as a person has it, but without a window; ``driven``: as WebDriver has it."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if not _driver:
+        pytest.skip("playwright is not installed")
     path = find_chromium()
     if path is None:
         pytest.skip("no Chromium is installed")
-    with (
-        playwright.sync_playwright() as started,
-        tempfile.TemporaryDirectory(prefix="antiscrape-chromium-") as folder,
-    ):
+    with tempfile.TemporaryDirectory(prefix="antiscrape-chromium-") as folder:
         preferences = Path(folder, "Default", "Preferences")
         preferences.parent.mkdir()
         blocked = {} if cookies else {"cookies": 2}
@@ -154,7 +176,7 @@ def chromium(
             with_context.setdefault(
                 "user_agent", AGENT.format(device="X11; Linux x86_64", version=_version(path), mobile="")
             )
-        opened = started.chromium.launch_persistent_context(
+        opened = _driver[0].chromium.launch_persistent_context(
             folder,
             executable_path=path,
             args=[*FLAGS, *([] if driven else [BY_HAND])],

@@ -10,7 +10,7 @@ pytest.importorskip("altcha", reason="ALTCHA's library is not installed (antiscr
 
 from tests.browser.browsing import ARTIFACTS, WIDTH, chromium, firefox, phone, site
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.usefixtures("playwright_driver")]
 PICTURES = 3
 #: Pixels of a preview's long side.
 PREVIEW = 480

@@ -17,7 +17,7 @@ pytest.importorskip("altcha", reason="ALTCHA's library is not installed (antiscr
 from antiscrape.browser.languages import Languages
 from tests.browser.browsing import ARTIFACTS, chromium, site
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.usefixtures("playwright_driver")]
 ROOT = Path(__file__).parents[2]
 BASE = ".well-known/antiscrape"
 AXE = "4.14.1"

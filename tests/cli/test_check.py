@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+from click.testing import CliRunner
 
+from antiscrape.cli import main
 from antiscrape.settings import document
 from tests import valkeys
 
@@ -17,17 +21,35 @@ ROOT = Path(__file__).parents[2]
 SECRET = "kx8Jc0v9QmZ2rT5yWb7uEh3nLp6sAd1f"
 
 
-def run(*arguments: str, environ: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+class Done(NamedTuple):
+    """What a command said, and its status."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run(*arguments: str, environ: dict[str, str] | None = None) -> Done:
+    """Run the command in this process, with no variable of ours but those that are told."""
+    unset = {name: None for name in os.environ if name.startswith("ANTISCRAPE")}
+    with contextlib.chdir(ROOT):
+        result = CliRunner().invoke(main, arguments, env={**unset, **(environ or {})})
+    return Done(result.exit_code, result.stdout, result.stderr)
+
+
+def test_in_a_process_of_its_own_it_says_the_same() -> None:
     own = {name: value for name, value in os.environ.items() if not name.startswith("ANTISCRAPE")}
-    return subprocess.run(
-        [sys.executable, "-c", "from antiscrape.cli import main; main()", *arguments],
-        cwd=ROOT,
-        env=own | (environ or {}),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
+    command = [
+        sys.executable,
+        "-c",
+        "from antiscrape.cli import main; main()",
+        "check",
+        "config/antiscrape.toml",
+    ]
+    done = subprocess.run(
+        command, cwd=ROOT, env=own, capture_output=True, text=True, timeout=120, check=False
     )
+    assert Done(done.returncode, done.stdout, done.stderr) == run("check", "config/antiscrape.toml")
 
 
 def test_a_right_file_is_ok_and_told_in_short() -> None:
@@ -102,7 +124,7 @@ def test_the_schema_and_the_defaults_are_printed() -> None:
 
 
 def test_the_store_is_asked_and_what_is_wrong_with_it_is_a_warning() -> None:
-    def told(url: str) -> subprocess.CompletedProcess[str]:
+    def told(url: str) -> Done:
         name = {"ANTISCRAPE__SITE__NAME": "photos", "ANTISCRAPE_SECRET": SECRET}
         return run("check", environ={**name, "ANTISCRAPE__STORE__URL": url})
 

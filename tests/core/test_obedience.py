@@ -17,12 +17,9 @@ def book_of(*files: tuple[float, str]) -> RobotsBook:
 def test_nothing_is_known_of_a_host_whose_file_has_not_passed_by() -> None:
     book = book_of((0, "User-agent: *\nDisallow: /x\nUser-agent: Foo\nDisallow: /y\n"))
     assert book.disallowed("other.test", "Foo", b"/y", 1) is Answer.UNKNOWN
-    assert not book.disallows_everything("other.test", "Foo")
     told = [book.disallowed("site.test", agent, b"/x?q=1", 1) for agent in ("", "Foo", "Bar")]
     assert told == [Answer.YES, Answer.NO, Answer.YES]
     assert book.disallowed("site.test", "Foo", b"/y", 1) is Answer.YES
-    assert not book.disallows_everything("site.test", "Foo")
-    assert book_of((0, "User-agent: *\nDisallow: /")).disallows_everything("site.test", "")
 
 
 def test_a_crawler_may_go_by_a_copy_that_is_a_day_old() -> None:

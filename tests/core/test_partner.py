@@ -107,28 +107,6 @@ def test_an_ended_partners_key_is_still_kept_from_the_site() -> None:
     assert [book.holds(key_of(number)) for number in (1, 2, 3, 4)] == [True, True, True, False]
 
 
-def test_each_end_is_told_once_and_the_earliest_first() -> None:
-    late, early, same = (
-        partner_of(name, key_of(number), until=until)
-        for number, (name, until) in enumerate((("late", 30.0), ("early", 10.0), ("same", 30.0)))
-    )
-    book = PartnerBook((late, PRESS, early, same))
-    assert book.ended(9.9) == ()
-    assert book.ended(10.0) == (early,)
-    assert book.ended(29.0) == ()
-    assert {one.name for one in book.ended(31.0)} == {"late", "same"}
-    assert book.ended(5.0) == ()  # a clock that is set back ends nothing twice
-    assert book.ended(math.inf) == ()
-
-
-@given(st.lists(st.none() | st.floats(0, 100), max_size=8), st.lists(st.floats(0, 120), max_size=12))
-def test_whoever_has_ended_was_told_exactly_once(untils: list[float | None], times: list[float]) -> None:
-    made = [partner_of(str(number), key_of(number), until=until) for number, until in enumerate(untils)]
-    book = PartnerBook(made)
-    told = [one.name for now in times for one in book.ended(now)]
-    assert sorted(told) == [one.name for one in made if times and one.ended(max(times))]
-
-
 @pytest.mark.security("D9")
 @given(st.binary(max_size=300), st.floats())
 def test_no_bytes_are_a_partners_but_its_keys(value: bytes, now: float) -> None:
@@ -221,7 +199,7 @@ def test_every_problem_of_a_book_is_told_at_once_and_no_key_with_it() -> None:
 
 def test_an_empty_book_knows_nobody() -> None:
     book = PartnerBook(())
-    assert (book.by_key(b"", 0.0), book.by_identity("", 0.0), book.ended(math.inf)) == (None, None, ())
+    assert (book.by_key(b"", 0.0), book.by_identity("", 0.0)) == (None, None)
 
 
 @given(st.binary(min_size=FEWEST_RANDOM, max_size=MOST_RANDOM))

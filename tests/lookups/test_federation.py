@@ -11,10 +11,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antiscrape.core.crawler import Proof, Purpose
+from antiscrape.core.crawler import Proof
 from antiscrape.core.signature import LONGEST_FIELD, Message
 from antiscrape.lookups.federation import (
-    PURPOSE,
     FederationClaim,
     FederationRules,
     Fetcher,
@@ -79,7 +78,6 @@ def test_a_request_as_mastodon_signs_it_is_read_and_verifies_with_its_actors_key
         b"date: " + DATED[b"date"],
     ]
     assert verify(fetcher, rsa_pem(2048)) is Proof.VERIFIED
-    assert PURPOSE is Purpose.FEDERATION
 
 
 def test_the_example_of_the_draft_has_the_base_that_it_prints() -> None:

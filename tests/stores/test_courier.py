@@ -11,7 +11,7 @@ import pytest
 from antiscrape.stores.breaker import State
 from antiscrape.stores.names import Names
 from tests import valkeys
-from tests.stores.workers import ASKING, BROWSER, CLIENT, PAGE, picture, until, worker_of, workers
+from tests.stores.workers import ASKING, BROWSER, CLIENT, PAGE, picture, rests, until, worker_of, workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -324,7 +324,7 @@ def test_an_idle_site_asks_nothing(server: Server) -> None:
         async with workers(server.unix_url, 1) as (one,):
             one.take(PAGE)
             await until(lambda: one.courier.counts["exchanged"] > 0 and not one.exchange.waiting)
-            assert one.courier.resting
+            assert rests(one.courier)
 
     asyncio.run(run())
 

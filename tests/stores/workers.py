@@ -120,6 +120,11 @@ def worker_of(
     return Worker(store, exchange, courier, said)
 
 
+def rests(courier: Courier) -> bool:
+    """Tell whether it has nothing to tell, and nothing under way."""
+    return courier._timer is None and not courier._exchanging
+
+
 async def until(holds: Callable[[], bool], what: str = "") -> None:
     """Let the loop run until something holds."""
     async with asyncio.timeout(PATIENCE):
