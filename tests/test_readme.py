@@ -140,9 +140,9 @@ def test_the_app_serves_people_originals_and_tools_previews(
     async def look() -> None:
         app = names["app"]
         async with (
-            uvicorned(app) as port,
+            uvicorned(app) as port,  # type: ignore[arg-type]  # the snippet's app
             httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=120) as client,
-        ):  # type: ignore[arg-type]  # the snippet's app
+        ):
             assert (await client.get("/photos/1.jpg", headers=PERSON, timeout=120)).content == original
             taken = await client.get("/photos/1.jpg", headers={"user-agent": "curl/8.5.0"})
             assert taken.headers["content-type"] == "image/jpeg"

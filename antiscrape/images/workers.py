@@ -37,8 +37,8 @@ _log = logging.getLogger(__name__)
 
 #: Jobs after which a worker is replaced, so that what a decoder leaks or has been made to keep ends with it.
 MOST_JOBS = 500
-#: Seconds in which a worker must have started: a loaded machine takes three, a healthy one 0.2.
-START_TIMEOUT = 10.0
+#: Seconds in which a worker must have started: a healthy machine takes 0.7, one with seven times its work ten.
+START_TIMEOUT = 30.0
 #: Seconds without another attempt after workers failed to start: doubled each time, up to the last.
 FIRST_REST, LONGEST_REST = 1.0, 60.0
 #: The queue holds this many times ``max_bytes`` of sources at most, however many they are.

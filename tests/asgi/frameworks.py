@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import uvicorn
 
 from antiscrape import AntiscrapeMiddleware
+from antiscrape.core.rules import ImageRules
 from tests.house import PATIENCE, photo, policy_of
 
 if TYPE_CHECKING:
@@ -251,7 +252,11 @@ FRAMEWORKS: dict[str, tuple[Callable[[Site, Policy], ASGIApp], frozenset[str]]] 
 
 def site_policy() -> Policy:
     """Return a policy that believes the test's X-Forwarded-For, so that each test client has its own address."""
-    return policy_of({"ANTISCRAPE__IDENTITY__TRUSTED_PROXIES": '["127.0.0.1"]'}, banned_at=120)
+    return policy_of(
+        {"ANTISCRAPE__IDENTITY__TRUSTED_PROXIES": '["127.0.0.1"]'},
+        banned_at=120,
+        images=ImageRules(timeout=PATIENCE),
+    )
 
 
 @asynccontextmanager

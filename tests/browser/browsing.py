@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from antiscrape.core.clearance import ClearanceRules
+from antiscrape.core.rules import ImageRules
 from antiscrape.demo.serving import Served
 from antiscrape.demo.visitors import find_chromium
 from tests.house import PATIENCE, photo, policy_of
@@ -124,6 +125,7 @@ def site(*, browser: str = "0", **rules: Any) -> Iterator[Site]:
     policy = policy_of(
         {"ANTISCRAPE__STANDING__BROWSER__ORIGINALS": browser, "ANTISCRAPE__RECORD__ADMIN": ""},
         clearance=ClearanceRules(**{"enabled": True, **rules}),
+        images=ImageRules(timeout=PATIENCE),  # beside a browser that starts
     )
     served = Site()
     with Served(served, replace(policy)) as running:

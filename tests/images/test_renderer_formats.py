@@ -111,8 +111,8 @@ def test_a_confined_worker_writes_every_format(mode: str, using: Using, photo: b
                 assert getattr(opened, "n_frames", 1) == 2
 
     rights = RightsRules(notice="© Photos e.V.")
-    small = {"worker_memory": 2**27, "max_pixels": 2**25}  # the least that settings allow
-    using(job, renditions=RenditionRules(frames=5), rights=rights, **small)
+    # the least that settings allow
+    using(job, renditions=RenditionRules(frames=5), rights=rights, worker_memory=2**27, max_pixels=2**25)
 
 
 @pytest.mark.security("E5")
