@@ -11,6 +11,7 @@ from antiscrape import clock
 from antiscrape.asgi.accounts import Accounts
 from antiscrape.asgi.bodies import Rewriters
 from antiscrape.asgi.check import Desk
+from antiscrape.asgi.inspection import Inspection
 from antiscrape.asgi.marking import Marker
 from antiscrape.asgi.middleware import Middleware
 from antiscrape.asgi.neighbours import warn_of_neighbours
@@ -40,6 +41,7 @@ from antiscrape.images.splice import LOOKED_AT, mark
 from antiscrape.lookups.agents import AgentBook
 from antiscrape.lookups.networks import NetworkBook, keep_fresh
 from antiscrape.lookups.roles import crawler_tokens, open_roles
+from antiscrape.operate.doctor.tokens import PATH as DOCTOR
 from antiscrape.operate.meter import Meter
 from antiscrape.settings import load_policy
 from antiscrape.settings.load import load_secrets
@@ -90,7 +92,7 @@ class AntiscrapeMiddleware(Middleware):
         # its version, in the metrics, must not depend on the secret
         policy = loaded = load_policy() if policy is None else policy
         keys = KeyRing(policy.secrets)
-        policy, trap = lay_trap(lay_check(policy), keys)
+        policy, trap = lay_trap(lay_check(lay_inspection(policy)), keys)
         sink, renderer = open_sink(policy.record.events), _renderer(policy, keys)
         recorder = _recorder(policy, keys, sink, networks := _networks(policy))
         takers = takers_of(policy, keys, recorder)
@@ -128,7 +130,9 @@ class AntiscrapeMiddleware(Middleware):
             marker=marker,
             accounts=_accounts(policy, keys, account, owner),
             check=check,
+            inspection=(inspection := _inspection(loaded, keys, opened)),
         )
+        self._looks = inspection
         self._grants, self._tell = grants, recorder.tell
         #: The courier carries what workers tell each other; None where each counts for itself.
         self.policy, self.store, self.courier = policy, opened.store, opened.courier
@@ -148,6 +152,7 @@ class AntiscrapeMiddleware(Middleware):
             self._grants.rekey(ring)
         if self._check is not None:
             self._check.holders.rekey(ring)
+        self._looks.rekey(ring)
         self._tell("keys", [f"signing with {ring.ids[-1]}, {len(ring.ids) - 1} more verify"])
         return ring.ids
 
@@ -286,6 +291,16 @@ def preference_writer(policy: Policy, robots: RobotsBook) -> PreferenceWriter | 
     traps = [route.pattern.removesuffix("**") for route in policy.routes if route.kind is Kind.TRAP]
     statements = Statements(policy.preferences, tokens=crawler_tokens(), traps=traps)
     return PreferenceWriter(statements, robots, now=clock.monotonic)
+
+
+def _inspection(policy: Policy, keys: KeyRing, opened: Opened) -> Inspection:
+    courier = opened.courier
+    return Inspection(policy, keys, wall=clock.wall, store=None if courier is None else courier.states)
+
+
+def lay_inspection(policy: Policy) -> Policy:
+    """Return the policy with a route for the doctor's questions, which are never judged."""
+    return replace(policy, routes=(Route(DOCTOR, Kind.EXEMPT, Size.UNTOLD), *policy.routes))
 
 
 def lay_check(policy: Policy) -> Policy:

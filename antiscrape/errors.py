@@ -8,7 +8,8 @@
     ├── RequestError            the client sent what cannot be judged; answered 4xx
     │   └── MisdirectedError    the request is for a host that is not served here
     ├── UpstreamError           the site behind the proxy failed; answered 502 or 504
-    └── StoreError              the shared store failed; no client hears of it, the worker counts for itself
+    ├── StoreError              the shared store failed; no client hears of it, the worker counts for itself
+    └── EdgeError               the doctor could not ask the site through its edge
 
 ``status`` is what a client is answered, ``public`` the words it may read, and ``str(error)`` the
 private cause, which goes to logs only.
@@ -74,3 +75,7 @@ class StoreError(AntiscrapeError):
         super().__init__(cause)
         self.fault = fault
         self.away = away
+
+
+class EdgeError(AntiscrapeError):
+    """The doctor could not ask the site through its edge; the text says why."""

@@ -101,7 +101,7 @@ def test_the_make_targets_exist(target: str) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [c for c in COMMANDS if not c.startswith(("make ", "curl ", "antiscrape serve"))],
+    [c for c in COMMANDS if not c.startswith(("make ", "curl ", "antiscrape serve", "antiscrape doctor"))],
 )
 def test_the_other_commands_run(command: str) -> None:
     done = subprocess.run(
@@ -207,6 +207,13 @@ def test_the_proxy_line_protects_a_static_site(site: str, photos: Path) -> None:
             ).stdout.lower()
             assert "no-store" in said
         assert httpx.get(url, headers={"user-agent": "curl/8.5.0"}, timeout=120).content != original
+        look = next(c for c in COMMANDS if c.startswith("antiscrape doctor"))
+        look = look.replace("https://photos.example", f"--timeout 120 http://127.0.0.1:{port}")
+        done = subprocess.run(
+            look.split(), env=environment(), capture_output=True, text=True, check=False, timeout=300
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "ok     reached         antiscrape " in done.stdout
     finally:
         proxy.terminate()
         proxy.communicate(timeout=120)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from antiscrape.asgi.accounts import Accounts
     from antiscrape.asgi.bodies import Rewriters
     from antiscrape.asgi.check import Desk
+    from antiscrape.asgi.inspection import Inspection
     from antiscrape.asgi.marking import Marker
     from antiscrape.asgi.preferences import PreferenceWriter
     from antiscrape.asgi.responder import LongSide, Responder
@@ -85,6 +86,7 @@ class Middleware:
         takers: Takers | None = None,
         check: Desk | None = None,
         marker: Marker | None = None,
+        inspection: Inspection | None = None,
     ) -> None:
         tell, mode = gate.policy.tell, gate.policy.mode
         self.app = Teller(app, gate) if tell is Tell.ALWAYS and mode is Mode.ENFORCE else app
@@ -104,10 +106,10 @@ class Middleware:
         self._ledger = gate.ledger
         self._maze = maze
         self._check = check
+        self._inspection = inspection
         #: Kinds of what may be asked of us.
-        self._ours = frozenset(
-            kind for kind, there in ((Kind.API, check), (Kind.TRAP, check or maze)) if there is not None
-        )
+        there = ((Kind.API, check), (Kind.TRAP, check or maze), (_EXEMPT, inspection))
+        self._ours = frozenset(kind for kind, desk in there if desk is not None)
         self._partners = partners or None
         self._tools = Tools(gate, renderer, long_side, rewriters, accounts, takers, marker)
         self._preferences = preferences
@@ -162,7 +164,7 @@ class Middleware:
         if verdict.action is not _ADMIT and not verdict.shadowed:
             await self._refuse(send, passage)
             return
-        if passage.resource.kind in self._ours and await self._answered(passage, receive, send):
+        if passage.resource.kind in self._ours and await self._answered(passage, scope, receive, send):
             return
         if self._partners is not None:
             scope = _without_key(scope, self._partners)
@@ -199,10 +201,14 @@ class Middleware:
         await preferences.serve(self.app, scope, receive, send)
         self._recorder.record(passage, 200)
 
-    async def _answered(self, passage: Passage, receive: Receive, send: Send) -> bool:
-        """Answer what is asked of us and not of the site, the trap or the browser check; tell whether it was."""
+    async def _answered(self, passage: Passage, scope: Scope, receive: Receive, send: Send) -> bool:
+        """Answer what is asked of us and not of the site: the browser check, the trap, the doctor; tell whether it was."""
         if self._check is not None and self._check.owns(passage):
             status = await self._check.answer(passage, receive, send)
+        elif self._inspection is not None and passage.resource.kind is _EXEMPT:
+            status = await self._inspection.answer(passage, scope, send)
+            if not status:
+                return False
         elif self._maze is not None and answers_itself(passage):
             status = await send_trap(send, passage, self._maze, self._gate.clock())
         else:

@@ -13,6 +13,7 @@ from antiscrape.version import __version__
 COMMANDS = (
     "check",
     "demo",
+    "doctor",
     "explain",
     "key",
     "keys",

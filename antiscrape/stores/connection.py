@@ -225,6 +225,21 @@ async def try_out(address: StoreAddress, prefix: bytes, *, seconds: float = 2.0)
     return None
 
 
+_TIME: Final = Script(b"return redis.call('TIME')[1]")
+
+
+async def tell_time(address: StoreAddress, *, seconds: float = 2.0) -> float:
+    """Return the store's clock in whole seconds since 1970; raise ``StoreError`` where it cannot be asked."""
+    connection = Connection(address, timeout=seconds)
+    try:
+        reply = await connection.run(_TIME, [b"{time}"], [])
+    finally:
+        await connection.aclose()
+    if not isinstance(reply, bytes) or not reply.isdigit():
+        raise StoreError("the store tells no time", fault="nonsense", away=False)
+    return float(reply)
+
+
 async def _heard(wire: Wire) -> bytes | None:
     """Return the next message, or None where the other side has nothing to say to a PING either."""
     asked = False

@@ -6,7 +6,7 @@ import asyncio
 import sys
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import uvicorn
 
@@ -260,10 +260,11 @@ def site_policy() -> Policy:
 
 
 @asynccontextmanager
-async def uvicorned(app: ASGIApp) -> AsyncIterator[int]:
+async def uvicorned(app: ASGIApp, *, http: Literal["auto", "h11"] = "auto") -> AsyncIterator[int]:
     """Serve ``app`` by uvicorn itself, as a site's own server would, on a free port of loopback."""
     config = uvicorn.Config(
         app,
+        http=http,
         host="127.0.0.1",
         port=0,
         log_config=None,
