@@ -1,27 +1,31 @@
-# The reverse proxy as a container: no shell is needed, no root, and nothing is written to its file system.
+# The reverse proxy as a container: no shell is needed, no root, and nothing is written to its file system. Several
+# workers share figures and counts in /tmp.
 #
 #   docker build -t antiscrape .
-#   docker run --read-only --cap-drop ALL -p 8080:8080 \
-#     -e ANTISCRAPE_UPSTREAM=http://site:8000 -e ANTISCRAPE_SECRET_FILE=/run/secrets/antiscrape antiscrape
+#   docker run --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges -p 8080:8080 \
+#     -e ANTISCRAPE_UPSTREAM=http://site:8000 \
+#     -e ANTISCRAPE_SECRET_FILE=/run/secrets/antiscrape -v ./secret:/run/secrets/antiscrape:ro antiscrape
 
-FROM python:3.11-slim-bookworm AS build
+# The slim one's elder sister: the same Python on the same Debian, and the compiler that the accelerator needs.
+FROM python:3.11-bookworm AS build
 
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /build
 
-# What builds the wheel, and what runs, are two environments: no build tool ships.
+# What builds the wheel, and what runs, are two environments: no build tool ships, and no installer.
 COPY locks/build.txt locks/serve.txt locks/
 RUN python -m venv /build/tools \
  && /build/tools/bin/pip install --require-hashes --only-binary :all: -r locks/build.txt
-RUN python -m venv /opt/antiscrape \
- && /opt/antiscrape/bin/pip install --require-hashes --only-binary :all: -r locks/serve.txt
+RUN python -m venv --without-pip /opt/antiscrape \
+ && /build/tools/bin/pip --python /opt/antiscrape/bin/python install \
+      --require-hashes --only-binary :all: -r locks/serve.txt
 
 COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY antiscrape antiscrape
 COPY config/crawlers config/crawlers
 RUN /build/tools/bin/pip wheel --no-deps --no-index --no-build-isolation --wheel-dir dist .
-RUN /opt/antiscrape/bin/pip install --no-deps --no-index --compile dist/*.whl \
- && /opt/antiscrape/bin/pip check
+RUN /build/tools/bin/pip --python /opt/antiscrape/bin/python install --no-deps --no-index --compile dist/*.whl \
+ && /build/tools/bin/pip --python /opt/antiscrape/bin/python check
 
 
 FROM python:3.11-slim-bookworm
@@ -38,7 +42,8 @@ ENV PATH=/opt/antiscrape/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     ANTISCRAPE_LISTEN=0.0.0.0:8080
 
-RUN antiscrape --version
+# An image without the accelerator would serve, and cost more: it is not built.
+RUN antiscrape version && python -c "from antiscrape.asgi import swift; assert swift.module, swift.STATE"
 
 # Numeric, so that an orchestrator can see that it is not root without reading /etc/passwd.
 USER 10001:10001

@@ -124,15 +124,28 @@ def deployed(folder: Path, upstream: str) -> Iterator[Deployment]:
     )
     admin = free_ports(1)[0]
     arguments = ("--upstream", upstream, "--config", str(config), "--listen", "127.0.0.1:0")
-    process = start(*arguments, "--admin", f"127.0.0.1:{admin}", secret=None)
+    certificate = certify(folder)
+    with (
+        served(*arguments, "--admin", f"127.0.0.1:{admin}") as direct,
+        edge(folder, direct, f"http://127.0.0.1:{admin}") as ports,
+    ):
+        yield Deployment(direct + "/", ports, config, secret, certificate)
+
+
+@contextmanager
+def served(*arguments: str, secret: str | None = None, **environ: str) -> Iterator[str]:
+    """Start ``antiscrape serve``, and give the URL that it says it is ready at; what it warns of before is no matter."""
+    process = start(*arguments, secret=secret, **environ)
     assert process.stderr is not None
     try:
-        line = process.stderr.readline()
-        found = re.match(r"antiscrape: ready on (http://127\.0\.0\.1:\d+), ", line)
-        assert found, line
-        certificate = certify(folder)
-        with edge(folder, found[1], f"http://127.0.0.1:{admin}") as ports:
-            yield Deployment(found[1] + "/", ports, config, secret, certificate)
+        said: list[str] = []
+        for line in process.stderr:
+            said.append(line)
+            if found := re.match(r"antiscrape: ready on (http://127\.0\.0\.1:\d+), ", line):
+                break
+        else:
+            raise AssertionError("".join(said))
+        yield found[1]
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=PATIENCE)
     finally:
