@@ -47,6 +47,8 @@ SERVERS: Final = {
     "renaming": "proxy_bind 127.0.0.2; proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header Host inner.test;",
     "caching": "proxy_bind 127.0.0.2; proxy_cache all; proxy_cache_valid any 10m; proxy_ignore_headers Cache-Control Expires Vary "
     "Set-Cookie;" + _RIGHT,
+    "keyless": "proxy_bind 127.0.0.2; proxy_cache all; proxy_cache_key keyless$uri; proxy_cache_valid any 10m; "
+    "proxy_ignore_headers Cache-Control Expires Vary Set-Cookie;" + _RIGHT,
     "hiding": "proxy_bind 127.0.0.2; proxy_hide_header Cache-Control; add_header Cache-Control 'public, max-age=60' always;"
     + _RIGHT,
     "dropping": 'proxy_bind 127.0.0.2; proxy_set_header Antiscrape-Doctor "";' + _RIGHT,
@@ -121,6 +123,8 @@ def deployed(folder: Path, upstream: str) -> Iterator[Deployment]:
     config.write_text(
         f'[site]\nname = "album"\nsecret_file = "{secret}"\n[identity]\ntrusted_proxies = ["127.0.0.2"]\n'
         '[record]\nevents = "off"\n[clearance]\nenabled = true\n'
+        # many doctors ask from one address
+        '[standing.browser]\nrequests = "unlimited"\noriginals = "unlimited"\n[standing.bot]\nrequests = "unlimited"\n'
     )
     admin = free_ports(1)[0]
     arguments = ("--upstream", upstream, "--config", str(config), "--listen", "127.0.0.1:0")

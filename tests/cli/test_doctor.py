@@ -16,13 +16,15 @@ from antiscrape.cli import main
 from antiscrape.operate.doctor.tokens import FIELD, PATH
 from antiscrape.settings.secret_file import read_file, write_file
 from tests import valkeys
-from tests.cli.deployed import Deployment, deployed, site
+from tests.cli.deployed import Deployment, deployed, served, site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from click.testing import Result
+
+SECRET = "nMq2v8Rk5Tz1Xc7Bd4Fg9Hj3Lp6Ws0Ya"
 
 
 @pytest.fixture(autouse=True)
@@ -106,7 +108,8 @@ def test_without_a_proxy_the_peer_is_the_client(there: Deployment) -> None:
         ("believing", "disguise", "a client may choose its address: the doctor said that it is 192.0.2.77"),
         ("renaming", "host", "you asked for 127.0.0.1, and antiscrape sees the Host inner.test"),
         ("caching", "no-store", "the edge keeps what is marked private, no-store"),
-        ("caching", "pictures", "a cache mixes renditions of /media/1.jpg"),
+        ("caching", "pictures", "a cache mixes renditions of /media/1.jpg: a harvester gets the original"),
+        ("keyless", "pictures", "a tool gets the original of /media/1.jpg"),
         (
             "caching",
             "browser check",
@@ -149,14 +152,14 @@ def test_an_edge_that_drops_the_password(there: Deployment) -> None:
 
 
 def test_nobody_there() -> None:
-    status, found = doctor("http://127.0.0.1:9/", ANTISCRAPE_SECRET="nMq2v8Rk5Tz1Xc7Bd4Fg9Hj3Lp6Ws0Ya")
+    status, found = doctor("http://127.0.0.1:9/", ANTISCRAPE_SECRET=SECRET)
     assert status == 2
     assert found["reached"][0]["says"] == "127.0.0.1:9 does not answer: Connection refused"
 
 
 @pytest.mark.security("F5")
 def test_another_secret_is_told_nothing(there: Deployment) -> None:
-    own = {"ANTISCRAPE_SECRET": "nMq2v8Rk5Tz1Xc7Bd4Fg9Hj3Lp6Ws0Ya"}
+    own = {"ANTISCRAPE_SECRET": SECRET}
     status, found = doctor(there.url("right"), ANTISCRAPE__SITE__NAME="album", **own)
     assert (status, found["reached"][0]["level"]) == (2, "unseen")
     where = urlsplit(there.direct)
@@ -187,11 +190,28 @@ def test_settings_that_the_server_has_not_read(there: Deployment) -> None:
 
 def test_a_picture_may_be_named(there: Deployment) -> None:
     _, found = doctor("--config", str(there.config), "--image", "/media/7.jpg?size=l", there.direct)
-    assert found["pictures"][0]["says"].startswith(
-        "a browser and a tool get each their own /media/7.jpg?size=l"
-    )
+    assert found["pictures"][0]["says"].startswith("a browser and a tool get each their own /media/7.jpg,")
     _, found = doctor("--config", str(there.config), "--image", "/nothing", there.direct)
     assert found["pictures"][0]["level"] == "unseen"
+
+
+@pytest.mark.security("F10")
+def test_signed_pictures_are_asked_for_with_grants_that_nobody_reads() -> None:
+    settings = {
+        "ANTISCRAPE__GRANTS__PREFIXES": '["/media"]',
+        "ANTISCRAPE__GRANTS__BINDING": "network",
+        "ANTISCRAPE__GRANTS__OPAQUE": "/p/",
+        "ANTISCRAPE__RECORD__EVENTS": "off",
+        "ANTISCRAPE__RECORD__ADMIN": "",
+        "ANTISCRAPE_SECRET": SECRET,
+    }
+    with site() as upstream, served("--upstream", upstream, "--listen", "127.0.0.1:0", **settings) as url:
+        done = run("doctor", url + "/", **settings)
+        status, found = doctor("--image", "/media/4.jpg", url + "/", **settings)
+    assert done.exit_code == status == 0, done.output
+    assert "a browser and a tool get each their own /media/1.jpg, whoever" in done.output
+    assert "as=" not in done.output
+    assert found["pictures"][0]["says"].startswith("a browser and a tool get each their own /media/4.jpg,")
 
 
 def test_files_alone(tmp_path: Path) -> None:

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import re
 import secrets
+from html import unescape
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
+from antiscrape.core.grant_tokens import Holder
+from antiscrape.core.grants import Grants
+from antiscrape.core.identity import Identity
 from antiscrape.core.resource import Kind
 from antiscrape.core.routes import RouteTable
+from antiscrape.core.tokens import KeyRing
 from antiscrape.core.verdict import Mode, Rendition, Standing
 from antiscrape.errors import RequestError
 from antiscrape.operate.doctor.edge import BROWSER, PAGE, TOOL
@@ -26,10 +31,11 @@ if TYPE_CHECKING:
     from antiscrape.operate.doctor.findings import Said
     from antiscrape.operate.doctor.patient import Patient
 
-#: One attribute's value, quoted or not: linear, and wrong at worst about which picture is asked for.
-_SOURCE: Final = re.compile(
-    rb"""<img\b[^>]{0,2000}?\ssrc\s{0,9}=\s{0,9}["']?([^"'\s>]{1,2000})""", re.IGNORECASE
-)
+_IMAGE: Final = re.compile(rb"<img(?=\s)", re.IGNORECASE)
+#: An attribute's value, quoted or not: wrong at worst about which picture is asked for.
+_SOURCE: Final = re.compile(rb"""\ssrc\s{0,9}=\s{0,9}["']?([^"'\s>]{1,2000})""", re.IGNORECASE)
+#: Bytes of a tag.
+_MOST_TAG: Final = 4096
 #: Of a page that are looked through.
 _MOST_PAGE: Final = 2**20
 _MOST_PICTURES: Final = 40
@@ -47,105 +53,133 @@ class Pictures(NamedTuple):
     tool_first: Reply
     browser_second: Reply
 
-    @property
-    def all(self) -> tuple[Reply, ...]:
-        """The four answers."""
-        return tuple(self)
-
 
 def check_pictures(patient: Patient) -> Iterator[Said]:
     """Whether a browser and a tool get what is meant for them, whoever came first."""
-    if patient.view is None or patient.edge is None:
+    view, edge, policy = patient.view, patient.edge, patient.policy
+    if view is None or edge is None:
         return
-    policy = patient.policy
-    if (
-        patient.view.mode != Mode.ENFORCE.value
-        or policy.standings[Standing.BOT].rendition is Rendition.ORIGINAL
-    ):
+    if view.mode != Mode.ENFORCE.value or policy.standings[Standing.BOT].rendition is Rendition.ORIGINAL:
         yield unseen("whether caches mix renditions: by this policy everybody gets the same")
         return
-    target = patient.image or _first_picture(patient, patient.edge)
+    album = Album(patient, edge, view.client)
+    target = patient.image or album.first()
     if not target:
         yield unseen(
-            f"whether caches mix renditions: the page {patient.edge.path} shows no picture of this site",
+            f"whether caches mix renditions: the page {edge.path} shows no picture of this site",
             "name one: --image /media/1.jpg",
         )
         return
-    pictures = _ask(patient, target)
-    if pictures is None or {reply.status for reply in pictures.all} != {HTTPStatus.OK}:
-        seen = "nothing" if pictures is None else ", ".join(str(reply.status) for reply in pictures.all)
+    shown, pictures = album.plain(target), album.ask(target)
+    if pictures is None or {reply.status for reply in pictures} != {HTTPStatus.OK}:
+        seen = "nothing" if pictures is None else ", ".join(str(reply.status) for reply in pictures)
         yield unseen(
-            f"whether caches mix renditions: {target} is answered with {seen}",
+            f"whether caches mix renditions: {shown} is answered with {seen}",
             "name a picture that is there: --image PATH; 429 and 403 mean that this address has had too much",
         )
         return
-    yield from _compared(target, pictures, shared=policy.grants.shared_caches)
+    yield from _compared(shown, pictures, shared=policy.grants.shared_caches)
 
 
-def _compared(target: str, pictures: Pictures, *, shared: bool) -> Iterator[Said]:
-    first, second, third, fourth = (reply.body for reply in pictures.all)
-    kept = next((reply.kept for reply in (pictures.tool_second, pictures.tool_first) if reply.kept), "")
-    kept = kept or ("" if shared else next((reply.kept for reply in pictures.all if reply.kept), ""))
-    if first == second != third or third == fourth != first:
-        who = (
-            "a harvester gets the original that a person had" if first == second else "people get the preview"
-        )
+def _compared(shown: str, pictures: Pictures, *, shared: bool) -> Iterator[Said]:
+    first, second, third, fourth = (reply.body for reply in pictures)
+    previews = (pictures.tool_second, pictures.tool_first)
+    kept = next((reply.kept for reply in (previews if shared else pictures) if reply.kept), "")
+    if first == second != third:
         yield wrong(
-            f"a cache mixes renditions of {target}: {who} {'just before' if first == second else ''}".rstrip(),
-            _DO,
+            f"a cache mixes renditions of {shown}: a harvester gets the original that a person had", _DO
+        )
+    elif third == fourth != first:
+        yield wrong(
+            f"a cache mixes renditions of {shown}: a person gets the preview that a harvester had", _DO
         )
     elif kept:
-        yield wrong(f"a cache answers for {target}, which is not to be kept ({kept})", _DO)
+        yield wrong(f"a cache answers for {shown}, which is not to be kept ({kept})", _DO)
+    elif first == second and not pictures.tool_second.is_lesser:
+        yield wrong(
+            f"a tool gets the original of {shown}",
+            f"if a cache leaves queries out of its key: {_DO}; if none does, antiscrape explain tells why a tool is "
+            "taken for a person, or the picture for none",
+        )
     elif first == second:
         yield doubt(
-            f"a browser and a tool get the same picture of {target}",
-            "a cache may ignore queries in its key; or this address has had too much, and gets previews only; or the "
-            "picture's route says that it is none: antiscrape explain tells which",
+            f"a browser gets the preview of {shown}, as a tool does",
+            "ask from an address that has had nothing today; if it is so from there, a cache gives everybody what it has",
         )
     else:
-        yield fine(f"a browser and a tool get each their own {target}, whoever comes first")
-    loose = [
-        reply
-        for reply in (pictures.tool_first, pictures.tool_second)
-        if not reply.directives & {"private", "no-store"}
-    ]
+        yield fine(f"a browser and a tool get each their own {shown}, whoever comes first")
+    loose = [reply for reply in previews if not reply.directives & {"private", "no-store"}]
     if loose and first != second:
         said = loose[0].fields.get("cache-control", "none at all")
         yield wrong(
-            f"the preview of {target} arrives with another Cache-Control than it was sent with: {said}",
+            f"the preview of {shown} arrives with another Cache-Control than it was sent with: {said}",
             "let the field pass as it comes",
         )
 
 
-def _ask(patient: Patient, target: str) -> Pictures | None:
-    """Ask four times, in pairs of one URL each; None where any of them was not answered."""
-    mark = "&" if "?" in target else "?"
-    one, other = (f"{target}{mark}doctor={secrets.token_hex(4)}" for _ in range(2))
-    questions = ((one, BROWSER), (one, TOOL), (other, TOOL), (other, BROWSER))
-    found = [reply for url, fields in questions if (reply := patient.ask(url, fields)) is not None]
-    return Pictures(*found) if len(found) == len(questions) else None
+class Album:
+    """The site's pictures, each under URLs that no cache has seen, signed for ``client`` where the policy asks for it."""
 
+    def __init__(self, patient: Patient, edge: Edge, client: str) -> None:
+        self._patient, self._edge = patient, edge
+        policy = patient.policy
+        self._routes = RouteTable(policy.routes, ignore_case=policy.ignore_case)
+        self._grants = None
+        if policy.grants.prefixes:
+            self._grants = Grants(
+                KeyRing(policy.secrets), policy.grants, policy.site, ignore_case=policy.ignore_case
+            )
+        self._holder = Holder(Identity(policy.identity).find(client).rollup)
 
-def _first_picture(patient: Patient, edge: Edge) -> str:
-    """Return the path and query of the first picture on the page that lies under a route of pictures, or ``""``."""
-    page = patient.ask(edge.path, PAGE)
-    if page is None or page.status != HTTPStatus.OK:
+    def first(self) -> str:
+        """Return the path and query of the first picture on the page that lies under a route of pictures, or ``""``."""
+        edge = self._edge
+        page = self._patient.ask(edge.path, PAGE)
+        if page is None or page.status != HTTPStatus.OK:
+            return ""
+        base = f"{'https' if edge.encrypted else 'http'}://{edge.authority}{edge.path}"
+        for tag in _IMAGE.split(page.body[:_MOST_PAGE], _MOST_PICTURES)[1:]:
+            match = _SOURCE.search(tag[:_MOST_TAG].partition(b">")[0])
+            if match is None:
+                continue
+            found = urlsplit(urljoin(base, unescape(match[1].decode("latin-1"))))
+            target = f"{found.path}?{found.query}" if found.query else found.path
+            if found.netloc == edge.authority and target.isascii() and self._is_picture(target):
+                return target
         return ""
-    routes = RouteTable(patient.policy.routes, ignore_case=patient.policy.ignore_case)
-    base = f"{'https' if edge.encrypted else 'http'}://{edge.authority}{edge.path}"
-    for place, match in enumerate(_SOURCE.finditer(page.body[:_MOST_PAGE])):
-        if place >= _MOST_PICTURES:
-            break
-        found = urlsplit(urljoin(base, match[1].decode("latin-1").replace("&amp;", "&")))
-        if found.netloc != edge.authority or not found.path.isascii():
-            continue
+
+    def plain(self, target: str) -> str:
+        """Return the picture's path as the site knows it, which is no secret as a signed query may be."""
+        path = target.partition("?")[0]
+        opened = None if self._grants is None else self._grants.opened(path.encode())
+        return path if opened is None else opened.decode()
+
+    def ask(self, target: str) -> Pictures | None:
+        """Ask four times, in pairs of one URL each; None where any of them was not answered."""
+        one, other = self._fresh(target), self._fresh(target)
+        questions = ((one, BROWSER), (one, TOOL), (other, TOOL), (other, BROWSER))
+        found = [reply for url, fields in questions if (reply := self._patient.ask(url, fields)) is not None]
+        return Pictures(*found) if len(found) == len(questions) else None
+
+    def _is_picture(self, target: str) -> bool:
         try:
-            kind = routes.classify(found.path.encode()).kind
+            return self._routes.classify(self.plain(target).encode()).kind is Kind.IMAGE
         except RequestError:
-            continue
-        if kind is Kind.IMAGE:
-            return f"{found.path}?{found.query}" if found.query else found.path
-    return ""
+            return False
+
+    def _fresh(self, target: str) -> str:
+        """Return a URL of the picture that nobody has asked for."""
+        path, query, grants = self.plain(target), target.partition("?")[2], self._grants
+        if grants is not None:
+            query = grants.strip(query.encode()).decode()
+        mark = f"doctor={secrets.token_hex(4)}"
+        url = f"{path}?{query}&{mark}" if query else f"{path}?{mark}"
+        if grants is None or not grants.covers(path.encode()):
+            return url
+        try:
+            return grants.sign(url, now=self._patient.wall(), holder=self._holder)
+        except ValueError:
+            return url
 
 
 def check_browser_check(patient: Patient) -> Iterator[Said]:

@@ -63,6 +63,11 @@ class Reply:
         return frozenset(part.partition("=")[0].strip() for part in said.split(",")) - {""}
 
     @property
+    def is_lesser(self) -> bool:
+        """Whether antiscrape marked it as another rendition than the original."""
+        return "rendition" in self.fields.get("server-timing", "")
+
+    @property
     def kept(self) -> str:
         """The field that says that it came out of a cache, ``""`` where none does."""
         for name in (
