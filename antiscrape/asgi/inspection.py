@@ -111,7 +111,9 @@ def what_serves() -> Served:
     frame = getattr(coroutine, "cr_frame", None)
     if frame is None:
         return Served("unknown", limits=False)
-    cycle = frame.f_locals.get("self")
-    transport = getattr(cycle, "transport", None)
-    protocol = type(transport.get_protocol()).__module__ if transport is not None else ""
-    return Served(str(frame.f_globals.get("__name__", "unknown")), limits=protocol.startswith("antiscrape."))
+    transport = getattr(frame.f_locals.get("self"), "transport", None)
+    find = getattr(
+        transport, "get_protocol", None
+    )  # asyncio's transports have it, other servers' own may not
+    limits = find is not None and type(find()).__module__.startswith("antiscrape.")
+    return Served(str(frame.f_globals.get("__name__", "unknown")), limits=limits)
