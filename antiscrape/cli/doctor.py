@@ -113,11 +113,12 @@ def _store(policy: Policy) -> Store | None:
     need_client()
     from antiscrape.stores.connection import tell_time  # noqa: PLC0415  it needs the client
 
+    asked = clock.wall()
     try:
         told = asyncio.run(tell_time(address))
     except StoreError as error:
         return Store(problem=str(error))
-    return Store(ahead=told - clock.wall())
+    return Store(ahead=min(0.0, told + 1 - asked) + max(0.0, told - clock.wall()))
 
 
 def _plain(finding: Finding) -> dict[str, str]:

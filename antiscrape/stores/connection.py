@@ -228,7 +228,7 @@ async def try_out(address: StoreAddress, prefix: bytes, *, seconds: float = 2.0)
 _TIME: Final = Script(b"return redis.call('TIME')[1]")
 
 
-async def tell_time(address: StoreAddress, *, seconds: float = 2.0) -> float:
+async def tell_time(address: StoreAddress, *, seconds: float = 10.0) -> float:
     """Return the store's clock in whole seconds since 1970; raise ``StoreError`` where it cannot be asked."""
     connection = Connection(address, timeout=seconds)
     try:

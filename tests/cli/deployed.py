@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PATIENCE: Final = 60.0
+PATIENCE: Final = 120.0
 PAGE: Final = (
     b'<!doctype html><title>Album</title><img alt="" src="/logo.png"><img alt="" src="/media/1.jpg">'
 )

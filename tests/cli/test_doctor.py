@@ -48,7 +48,7 @@ def run(*arguments: str, **environ: str) -> Result:
 
 def doctor(*arguments: str, **environ: str) -> tuple[int, dict[str, list[dict[str, Any]]]]:
     """Return the exit status, and the findings by check."""
-    done = run("doctor", "--json", *arguments, **environ)
+    done = run("doctor", "--json", "--timeout", "120", *arguments, **environ)
     assert done.exception is None or isinstance(done.exception, SystemExit), done.output
     told = json.loads(done.output)
     assert told["status"] == done.exit_code
@@ -80,7 +80,7 @@ def test_a_deployment_that_is_right(there: Deployment) -> None:
 
 
 def test_a_person_reads_it(there: Deployment) -> None:
-    done = run("doctor", "--config", str(there.config), there.url("untrusted"))
+    done = run("doctor", "--timeout", "120", "--config", str(there.config), there.url("untrusted"))
     assert done.exit_code == 1
     lines = done.output.splitlines()
     assert max(map(len, lines)) <= 110
@@ -206,7 +206,7 @@ def test_signed_pictures_are_asked_for_with_grants_that_nobody_reads() -> None:
         "ANTISCRAPE_SECRET": SECRET,
     }
     with site() as upstream, served("--upstream", upstream, "--listen", "127.0.0.1:0", **settings) as url:
-        done = run("doctor", url + "/", **settings)
+        done = run("doctor", "--timeout", "120", url + "/", **settings)
         status, found = doctor("--image", "/media/4.jpg", url + "/", **settings)
     assert done.exit_code == status == 0, done.output
     assert "a browser and a tool get each their own /media/1.jpg, whoever" in done.output

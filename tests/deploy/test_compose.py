@@ -124,7 +124,9 @@ def test_the_store_starts_and_asks_for_the_password(
     try:
         assert any("Ready to accept connections" in line for line in process.stdout)
         assert PASSWORD not in " ".join(process.args)  # type: ignore[arg-type]  # a list of words
-        told = asyncio.run(tell_time(read_store_address(f"unix://:{PASSWORD.replace('/', '%2F')}@{path}")))
+        told = asyncio.run(
+            tell_time(read_store_address(f"unix://:{PASSWORD.replace('/', '%2F')}@{path}"), seconds=PATIENCE)
+        )
         assert told > 1_700_000_000
         with pytest.raises(StoreError):
             asyncio.run(tell_time(read_store_address(f"unix://{path}")))

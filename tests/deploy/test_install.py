@@ -109,7 +109,7 @@ def test_the_service_that_was_installed_serves(system: tuple[Path, dict[str, str
         assert told["ANTISCRAPE_UPSTREAM"] == "http://127.0.0.1:8000"
         with served(**told | {"ANTISCRAPE_UPSTREAM": upstream}) as url:
             (look,) = [command for command in COMMANDS if " doctor " in command]
-            said = run(look.replace("https://photos.example", url), folder, env)
+            said = run(look.replace("https://photos.example", f"--timeout 120 {url}"), folder, env)
     assert "ok     reached" in said
     assert "ok     keys" in said
     assert "WRONG" not in said

@@ -46,6 +46,12 @@ class Asked(NamedTuple):
     view: View | None
     nonce: str
     key: int  # which secret it took, counted back from the newest
+    sent: float  # when it was asked and when it was answered, seconds since 1970 on our clock
+    answered: float
+
+    def ahead(self, time: float) -> float:
+        """Return by how many seconds a clock that said ``time`` meanwhile is surely ahead of ours; below 0: behind."""
+        return min(0.0, time - self.sent) + max(0.0, time - self.answered)
 
 
 @dataclass
@@ -116,8 +122,8 @@ class Questions:
         """Ask with the newest secret, and while it is not known with former ones: a site may not have read it yet."""
         first = self.ask(0)
         date = first.reply.date
-        if first.view is None and date is not None and abs(date - self._wall()) > _STEP:
-            self._ahead = date - self._wall()
+        if first.view is None and date is not None and abs(first.ahead(date)) > _STEP:
+            self._ahead = first.ahead(date)
             first = self.ask(0)
         asked = first
         for key in range(1, self._count):
@@ -133,8 +139,9 @@ class Questions:
         """
         nonce = secrets.token_bytes(NONCE)
         password = self._passwords.make(nonce, now=self._wall() + self._ahead, key=key)
+        sent = self._wall()
         reply = self._edge.ask(
             target or f"{PATH}?{nonce.hex()[:8]}", {**TOOL, FIELD: password, **(fields or {})}
         )
         view = read_view(reply.body) if reply.status == HTTPStatus.OK else None
-        return Asked(reply, view, nonce.hex(), key)
+        return Asked(reply, view, nonce.hex(), key, sent, self._wall())

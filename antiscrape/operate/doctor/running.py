@@ -145,11 +145,13 @@ def check_running_store(patient: Patient) -> Iterator[Said]:
 
 def check_clock(patient: Patient) -> Iterator[Said]:
     """Whether the site, its edge and this machine agree on the time."""
-    view, asked, now = patient.view, patient.plain, patient.wall()
-    clocks = [] if view is None else [("the server's clock", view.time)]
-    if asked is not None and asked.reply.date is not None:
-        clocks.append(("the edge's Date", asked.reply.date))
-    apart = [(name, time - now) for name, time in clocks if abs(time - now) > APART]
+    view, asked = patient.view, patient.plain
+    if asked is None:
+        return
+    clocks = [] if view is None else [("the server's clock", asked.ahead(view.time))]
+    if asked.reply.date is not None:
+        clocks.append(("the edge's Date", asked.ahead(asked.reply.date)))
+    apart = [(name, ahead) for name, ahead in clocks if abs(ahead) > APART]
     for name, ahead in apart:
         told = f"{name} is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} this machine's clock"
         if abs(ahead) > FAR_APART:

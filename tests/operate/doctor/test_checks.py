@@ -53,7 +53,7 @@ REPLY = Reply(200, {"cache-control": "private, no-store"}, b"", 40_000)
 def patient(view: View | None = None, **changes: Any) -> Patient:
     """Return a patient whose site saw ``view``; it is never asked anything."""
     edge = None if view is None else Edge("https://photos.example/")
-    asked = None if view is None else Asked(REPLY, view, view.nonce, 0)
+    asked = None if view is None else Asked(REPLY, view, view.nonce, 0, NOW - 1, NOW)
     settings: dict[str, Any] = {"policy": POLICY, "secrets": [Secret("aa", NOW)], "plain": asked} | changes
     made = Patient(edge=edge, wall=lambda: NOW, **settings)
     made.unreachable = made.unreachable or "not asked in this test"
@@ -145,6 +145,12 @@ def test_clocks(ahead: float, expected: Level) -> None:
     assert level("clock", patient(replace(VIEW, time=NOW + ahead))) is expected
 
 
+def test_a_slow_answer_is_no_slow_clock() -> None:
+    asked = Asked(REPLY, VIEW, "00", 0, NOW - 40, NOW)
+    assert [asked.ahead(NOW + seconds) for seconds in (-50, -40, -20, 0, 7)] == [-10, 0, 0, 0, 7]
+    assert level("clock", patient(replace(VIEW, time=NOW - 30), plain=asked)) is Level.FINE
+
+
 def test_policies_and_modes() -> None:
     said = of("policy", patient(VIEW))
     assert [finding.level for finding in said] == [Level.FINE, Level.DOUBT]
@@ -186,10 +192,10 @@ def test_a_doctor_who_is_trusted_cannot_tell_whether_strangers_are() -> None:
     policy = replace(POLICY, identity=IdentityRules(trusted_proxies=(ip_network("127.0.0.0/8"),)))
     view = replace(VIEW, client="127.0.0.1", peer="127.0.0.2")
     lied = replace(view, client="192.0.2.77", fields={"x-forwarded-for": "192.0.2.77, 127.0.0.1"})
-    who = patient(view, policy=policy, disguised=Asked(REPLY, lied, "00", 0))
+    who = patient(view, policy=policy, disguised=Asked(REPLY, lied, "00", 0, NOW, NOW))
     assert level("disguise", who) is Level.UNSEEN
     lied = replace(lied, fields={"x-forwarded-for": "192.0.2.77"})  # the proxy wrote nothing itself
-    who = patient(view, policy=policy, disguised=Asked(REPLY, lied, "00", 0))
+    who = patient(view, policy=policy, disguised=Asked(REPLY, lied, "00", 0, NOW, NOW))
     assert level("disguise", who) is Level.WRONG
 
 
