@@ -1,18 +1,23 @@
 """The files that a browser is given: ours and BotD, compressed once at the start, named by their content.
 
-BotD is FingerprintJS's own released file, byte for byte (``vendor.py``), and its licence is served beside it.
+Ours go without their lines of comment, which are for whoever reads them here. BotD is FingerprintJS's own released
+file, byte for byte (``vendor.py``), and its licence is served beside it.
 """
 
 from __future__ import annotations
 
 import gzip
+import re
 from hashlib import blake2b
 from importlib.resources import files
 from typing import Final, NamedTuple
 
 #: What the page loads, and what that loads in turn.
 ENTRY: Final = "check.js"
-_NAMES: Final = (ENTRY, "work.js", "botd.js", "botd.LICENSE")
+_OURS: Final = (ENTRY, "work.js")
+_NAMES: Final = (*_OURS, "botd.js", "botd.LICENSE")
+#: A line of nothing but comment, or what a line begins with: no string and no template of ours goes over lines.
+_UNSAID: Final = re.compile(rb"^[ \t]*(?://[^\n]*\n|\n)|^[ \t]+", re.MULTILINE)
 
 
 class Part(NamedTuple):
@@ -29,7 +34,7 @@ class Parts:
 
     def __init__(self) -> None:
         folder = files("antiscrape.browser").joinpath("script")
-        self._files = {name: _part(name, folder.joinpath(name).read_bytes()) for name in _NAMES}
+        self._files = {name: _part(name, _sent(name, folder.joinpath(name).read_bytes())) for name in _NAMES}
         digest = blake2b(digest_size=6)
         for part in self._files.values():
             digest.update(part.etag)
@@ -38,6 +43,10 @@ class Parts:
     def get(self, name: str) -> Part | None:
         """Return the file of that name."""
         return self._files.get(name)
+
+
+def _sent(name: str, body: bytes) -> bytes:
+    return _UNSAID.sub(b"", body) if name in _OURS else body
 
 
 def _part(name: str, body: bytes) -> Part:

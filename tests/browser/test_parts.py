@@ -44,9 +44,18 @@ def test_a_file_is_named_by_what_it_is() -> None:
     parts = Parts()
     part = parts.get("work.js")
     assert part is not None
-    assert gzip.decompress(part.packed) == part.plain == (SCRIPT / "work.js").read_bytes()
+    assert gzip.decompress(part.packed) == part.plain
     assert Parts().version == parts.version
     assert parts.get("../room.py") is None
+
+
+@pytest.mark.parametrize("name", ["check.js", "work.js"])
+def test_ours_go_without_their_comments_and_nothing_else(name: str) -> None:
+    part, written = Parts().get(name), (SCRIPT / name).read_text()
+    assert part is not None
+    said = [line.strip() for line in written.splitlines()]
+    assert part.plain.decode().splitlines() == [line for line in said if line and not line.startswith("//")]
+    assert all(line.count("`") % 2 == 0 for line in said), "no template goes over lines"
 
 
 def test_vendoring_copies_and_nothing_else(tmp_path: Path) -> None:
@@ -64,7 +73,8 @@ def test_vendoring_copies_and_nothing_else(tmp_path: Path) -> None:
         unpack(package, tmp_path)
 
 
-def test_the_work_is_what_the_server_verifies(tmp_path: Path) -> None:
+@pytest.mark.parametrize("vectors", [True, False])
+def test_the_work_is_what_the_server_verifies(tmp_path: Path, *, vectors: bool) -> None:
     """The script's scrypt against OpenSSL's, in node where that is installed; browsers do it in test_browsers.py."""
     import hashlib
 
@@ -72,17 +82,22 @@ def test_the_work_is_what_the_server_verifies(tmp_path: Path) -> None:
     if node is None:
         pytest.skip("no node is installed")
     shutil.copy(SCRIPT / "work.js", tmp_path / "work.mjs")
+    kept = "const kept = WebAssembly; let made = 0; globalThis.WebAssembly = { Module: kept.Module, Instance: class {\n"
+    kept += "  constructor(module) { made++; return new kept.Instance(module); } } };\n"
     (tmp_path / "run.mjs").write_text(
-        "globalThis.document = {}; const { solve } = await import('./work.mjs');\n"
+        (kept if vectors else "let made = 0; globalThis.WebAssembly = undefined;\n")
+        + "globalThis.document = {}; const { solve } = await import('./work.mjs');\n"
         "for (const [cost, memoryCost, keyLength] of [[16, 1, 32], [64, 8, 32], [1024, 8, 64], [2, 3, 16]])\n"
         "  console.log(cost, memoryCost, keyLength, JSON.stringify(await solve(\n"
         "    { nonce: '00ff'.repeat(8), salt: 'a5'.repeat(16), cost, memoryCost, keyLength, keyPrefix: '0' })));\n"
+        "console.log(made);\n"
     )
     done = subprocess.run(
         [node, "run.mjs"], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True
     )
-    lines = done.stdout.splitlines()
+    *lines, made = done.stdout.splitlines()
     assert len(lines) == 4
+    assert int(made) == (4 if vectors else 0)
     for line in lines:
         cost, block, length, rest = line.split(" ", 3)
         counter, key = re.findall(r'"counter":(\d+),"derivedKey":"(0[0-9a-f]+)"', rest)[0]

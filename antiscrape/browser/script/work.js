@@ -107,20 +107,119 @@ function mix(block, other, r) {
   block.set(other);
 }
 
-function scrypt(password, salt, cost, r, length, memory) {
-  const words = 32 * r, bytes = stretch(password, salt, 128 * r);
-  const block = new Int32Array(words), other = new Int32Array(words), view = new DataView(bytes.buffer);
-  for (let i = 0; i < words; i++) block[i] = view.getInt32(i * 4, true);
-  for (let i = 0; i < cost; i++) {
-    memory.set(block, i * words);
-    mix(block, other, r);
+function plain(cost, r) {
+  const words = 32 * r, memory = new Int32Array(words * cost), other = new Int32Array(words);
+  return (block) => {
+    for (let i = 0; i < cost; i++) {
+      memory.set(block, i * words);
+      mix(block, other, r);
+    }
+    for (let i = 0; i < cost; i++) {
+      const at = (block[words - 16] & cost - 1) * words;
+      for (let k = 0; k < words; k++) block[k] ^= memory[at + k];
+      mix(block, other, r);
+    }
+  };
+}
+
+// The same for a processor's vectors (WebAssembly SIMD): each block in the order of its diagonals, four words at once.
+// An engine runs this fast from the first round on, where it has to come to know the words above for longer than most
+// checks take. It is put together here, so that it can be read; where a policy or an old browser has none, plain() does it.
+const leb = (n) => (n < 128 ? [n] : [n & 127 | 128, ...leb(n >>> 7)]);
+const list = (...parts) => [...leb(parts.length), ...parts.flat()];
+const section = (id, body) => [id, ...leb(body.length), ...body];
+const get = (local) => [0x20, local], set = (local) => [0x21, local], vector = (code) => [0xfd, ...leb(code)];
+const [I32, V128, SUM] = [0x7f, 0x7b, 0x6a];
+
+// BlockMix of what lies at src and at other, one xor the other, to dst; "half" and "last" are bytes from their beginnings.
+function mixing() {
+  const [src, other, dst, half, last, end, t] = [0, 1, 2, 3, 4, 5, 6], x = [7, 8, 9, 10], was = [11, 12, 13, 14];
+  const code = [];
+  const xored = (k, offset, ...from) => {
+    for (const base of [src, other]) {
+      code.push(...get(base), ...from, ...vector(0x00), 4, ...leb(offset + 16 * k));
+      if (base === other) code.push(...vector(0x51));
+    }
+  };
+  const step = (to, a, b, by) => code.push(
+    ...get(a), ...get(b), ...vector(0xae), ...set(t), // i32x4.add
+    ...get(to), ...get(t), 0x41, by, ...vector(0xab), ...vector(0x51), // xor of t << by
+    ...get(t), 0x41, 32 - by, ...vector(0xad), ...vector(0x51), ...set(to), // and of t >>> 32 - by
+  );
+  const turn = (local, by) => {
+    const bytes = Array.from({ length: 16 }, (_, i) => (i + 4 * by) % 16);
+    code.push(...get(local), ...get(local), ...vector(0x0d), ...bytes, ...set(local));
+  };
+  const round = (a, b, c, d) => {
+    step(b, a, d, 7); step(c, b, a, 9); step(d, c, b, 13); step(a, d, c, 18);
+    turn(b, 3); turn(c, 2); turn(d, 1);
+  };
+  const salsa = (offset, ...to) => {
+    x.forEach((local, k) => {
+      xored(k, offset);
+      code.push(...get(local), ...vector(0x51), ...set(local), ...get(local), ...set(was[k]));
+    });
+    for (let i = 0; i < 4; i++) {
+      round(x[0], x[1], x[2], x[3]);
+      round(x[0], x[3], x[2], x[1]);
+    }
+    x.forEach((local, k) => code.push(
+      ...get(local), ...get(was[k]), ...vector(0xae), ...set(local),
+      ...get(dst), ...to, ...get(local), ...vector(0x0b), 4, ...leb(16 * k),
+    ));
+  };
+  code.push(...get(src), ...get(half), SUM, ...get(half), SUM, ...set(end));
+  x.forEach((local, k) => {
+    xored(k, 0, ...get(last), SUM);
+    code.push(...set(local));
+  });
+  code.push(0x03, 0x40); // loop: a block to the first half, one to the second
+  salsa(0);
+  salsa(64, ...get(half), SUM);
+  for (const [local, by] of [[src, [0x80, 1]], [other, [0x80, 1]], [dst, [0xc0, 0]]]) {
+    code.push(...get(local), 0x41, ...by, SUM, ...set(local)); // by 128, 128 and 64 (signed LEB128)
   }
-  for (let i = 0; i < cost; i++) {
-    const at = (block[words - 16] & cost - 1) * words;
-    for (let k = 0; k < words; k++) block[k] ^= memory[at + k];
-    mix(block, other, r);
+  code.push(...get(src), ...get(end), 0x49, 0x0d, 0, 0x0b, 0x0b); // again while src < end
+  return [...list([1, I32], [9, V128]), ...code];
+}
+
+function vectors(cost, r) {
+  const bytes = 128 * r, pages = Math.ceil((cost + 3) * bytes / 65536), body = mixing();
+  const module = [
+    0, 0x61, 0x73, 0x6d, 1, 0, 0, 0,
+    ...section(1, list([0x60, 5, I32, I32, I32, I32, I32, 0])),
+    ...section(3, list([0])),
+    ...section(5, list([0, ...leb(pages)])),
+    ...section(7, list([1, 0x6d, 2, 0], [1, 0x66, 0, 0])), // the memory as "m", the function as "f"
+    ...section(10, list([...leb(body.length), ...body])),
+  ];
+  const { m, f } = new WebAssembly.Instance(new WebAssembly.Module(Uint8Array.from(module))).exports;
+  const memory = new Int32Array(m.buffer), place = (i) => (i & ~15) + (i * 5 & 15);
+  return (block) => { // the memory, then two blocks that take turns, then one of zeros
+    block.forEach((_, i) => { memory[i] = block[place(i)]; });
+    for (let i = 0; i < cost; i++) f(i * bytes, (cost + 2) * bytes, (i + 1) * bytes, bytes / 2, bytes - 64);
+    let at = cost * bytes, to = at + bytes;
+    for (let i = 0; i < cost; i++) {
+      f(at, (memory[(at + bytes - 64) / 4] & cost - 1) * bytes, to, bytes / 2, bytes - 64);
+      [at, to] = [to, at];
+    }
+    block.forEach((_, i) => { block[place(i)] = memory[at / 4 + i]; });
+  };
+}
+
+function romix(cost, r) {
+  try {
+    return vectors(cost, r);
+  } catch {
+    return plain(cost, r);
   }
-  for (let i = 0; i < words; i++) view.setInt32(i * 4, block[i], true);
+}
+
+function scrypt(password, salt, r, length, mixed) {
+  const bytes = stretch(password, salt, 128 * r), block = new Int32Array(32 * r), view = new DataView(bytes.buffer);
+  block.forEach((_, i) => { block[i] = view.getInt32(i * 4, true); });
+  mixed(block);
+  block.forEach((word, i) => view.setInt32(i * 4, word, true));
   return stretch(password, bytes, length);
 }
 
@@ -129,10 +228,10 @@ const hex = (bytes) => Array.from(bytes, (byte) => byte.toString(16).padStart(2,
 
 // ALTCHA's challenge, version 2: the password is the nonce and a counter of 32 bits.
 export async function solve({ nonce, salt, cost, memoryCost, keyLength, keyPrefix }, rest = () => {}) {
-  const memory = new Int32Array(32 * memoryCost * cost), password = joined(unhex(nonce), [0, 0, 0, 0]);
+  const mixed = romix(cost, memoryCost), password = joined(unhex(nonce), [0, 0, 0, 0]);
   for (let counter = 0; ; counter++) {
     new DataView(password.buffer).setUint32(password.length - 4, counter);
-    const key = hex(scrypt(password, unhex(salt), cost, memoryCost, keyLength, memory));
+    const key = hex(scrypt(password, unhex(salt), memoryCost, keyLength, mixed));
     if (key.startsWith(keyPrefix)) return { counter, derivedKey: key };
     await rest();
   }
