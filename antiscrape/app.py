@@ -151,7 +151,7 @@ class AntiscrapeMiddleware(Middleware):
         if self._grants is not None:
             self._grants.rekey(ring)
         if self._check is not None:
-            self._check.holders.rekey(ring)
+            self._check.rekey(ring)
         self._looks.rekey(ring)
         self._tell("keys", [f"signing with {ring.ids[-1]}, {len(ring.ids) - 1} more verify"])
         return ring.ids

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from antiscrape.asgi.types import Headers, Receive, Scope, Send
     from antiscrape.browser.parts import Part
     from antiscrape.browser.room import Room
+    from antiscrape.core.tokens import KeyRing
     from antiscrape.gate import Passage
 
 #: Of a header line; a name is found among them without a step of the interpreter.
@@ -76,6 +77,10 @@ class Desk:
         self.counts = dict.fromkeys(
             ("asked", "proven", "browser", "denied", "stale", "wrong", "spent", "rationed", "busy"), 0
         )
+
+    def rekey(self, keys: KeyRing) -> None:
+        """Go on with other secrets: clearances, challenges and forms of one that was taken off end at once."""
+        self._room.rekey(keys)
 
     def beside(self, begin: Callable[[Scope, Send], Relay | None]) -> Callable[[Scope, Send], Relay | None]:
         """Return the shorter way ``begin`` for all requests but those for the check, or with a clearance."""

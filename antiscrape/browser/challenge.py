@@ -22,6 +22,8 @@ from antiscrape.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from antiscrape.core.tokens import KeyRing
+
 #: Seconds for which a challenge may be answered (SECURITY G4 allows five minutes).
 LASTS: Final = 240
 #: Seconds that the clocks of two workers may differ.
@@ -49,15 +51,19 @@ class Answer(NamedTuple):
 
 
 class Challenges:
-    """Makes challenges and verifies answers. ``key`` are 32 secret bytes; ``wall`` gives seconds since 1970.
+    """Makes challenges and verifies answers; the newest secret seals, all verify. ``wall`` gives seconds since 1970.
 
     Raise ``ConfigurationError`` where ALTCHA's library is not installed.
     """
 
-    def __init__(self, key: bytes, *, wall: Callable[[], float]) -> None:
+    def __init__(self, keys: KeyRing, *, wall: Callable[[], float]) -> None:
         self._altcha = _need()
-        self._key = key
         self._wall = wall
+        self.rekey(keys)
+
+    def rekey(self, keys: KeyRing) -> None:
+        """Seal and verify with other secrets from now on: whoever has one that was taken off makes no challenge more."""
+        self._keys = keys.derive_all("challenge")
 
     def issue(self, holder: str, work: int) -> dict[str, Any]:
         """Return a challenge for ``holder``, ``work`` doublings harder than the least, as what JSON can hold."""
@@ -68,8 +74,8 @@ class Challenges:
             memory_cost=_BLOCK,
             parallelism=1,
             key_prefix="0" * (1 + more),
-            data={"at": int(self._wall()), "to": self._named(holder)},
-            hmac_secret=self._key,
+            data={"at": int(self._wall()), "to": _named(self._keys[0], holder)},
+            hmac_secret=self._keys[0],
         )
         made: dict[str, Any] = challenge.to_dict()
         return made
@@ -84,25 +90,29 @@ class Challenges:
             claimed = bytes.fromhex(payload.solution.derived_key)
         except (AttributeError, KeyError, TypeError, ValueError):
             return Outcome.WRONG
-        # The seal and the prefix, with the key that is claimed in place of the one that takes work to derive.
-        looked = self._altcha.verify_solution(payload, self._key, lambda *_: claimed)
-        if looked.invalid_signature:
-            return Outcome.STALE
-        data = payload.challenge.parameters.data
-        if data["to"] != self._named(holder) or not -_SKEW <= self._wall() - data["at"] <= LASTS:
-            return Outcome.STALE
-        if not looked.verified:
-            return Outcome.WRONG
-        return Answer(bytes.fromhex(payload.challenge.parameters.nonce), payload)
+        for key in self._keys:
+            # The seal and the prefix, with the key that is claimed in place of the one that takes work to derive.
+            looked = self._altcha.verify_solution(payload, key, lambda *_: claimed)
+            if looked.invalid_signature:
+                continue
+            data = payload.challenge.parameters.data
+            if data["to"] != _named(key, holder) or not -_SKEW <= self._wall() - data["at"] <= LASTS:
+                return Outcome.STALE
+            if not looked.verified:
+                return Outcome.WRONG
+            return Answer(bytes.fromhex(payload.challenge.parameters.nonce), payload)
+        return Outcome.STALE
 
     def verify(self, answer: Answer) -> bool:
         """Do one try of the work and tell whether it is the answer's: some milliseconds, for a thread of its own."""
-        return bool(self._altcha.verify_solution(answer.payload, self._key).verified)
+        # under any key but the one that sealed it, this ends before the work
+        return any(self._altcha.verify_solution(answer.payload, key).verified for key in self._keys)
 
-    def _named(self, holder: str) -> str:
-        return blake2b(
-            holder.encode("utf-8", "replace"), digest_size=12, key=self._key, person=b"challenge for"
-        ).hexdigest()
+
+def _named(key: bytes, holder: str) -> str:
+    return blake2b(
+        holder.encode("utf-8", "replace"), digest_size=12, key=key, person=b"challenge for"
+    ).hexdigest()
 
 
 def _need() -> Any:

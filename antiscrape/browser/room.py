@@ -44,6 +44,11 @@ class Room(NamedTuple):
     clock: Callable[[], float]
     wall: Callable[[], float]
 
+    def rekey(self, keys: KeyRing) -> None:
+        """Go on with other secrets: what only one that was taken off had sealed ends at once."""
+        for part in (self.holders, self.challenges, self.steps):
+            part.rekey(keys)
+
 
 def open_room(
     rules: ClearanceRules,
@@ -62,8 +67,8 @@ def open_room(
         rules=rules,
         holders=holders,
         once=once,
-        challenges=Challenges(keys.derive("challenge"), wall=wall),
-        steps=Steps(keys.derive("step"), wait=rules.wait, wall=wall),
+        challenges=Challenges(keys, wall=wall),
+        steps=Steps(keys, wait=rules.wait, wall=wall),
         languages=languages,
         pages=pages,
         parts=parts,

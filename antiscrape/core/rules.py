@@ -164,7 +164,7 @@ class GrantRules:
     rewrite: bool = True  # sign the URLs found in bodies and Link fields
     bodies: tuple[Literal["html", "json", "css", "xml"], ...] = ("html", "json", "css", "xml")
     body_bytes: int = 16 * 2**20  # of one body that are searched for URLs
-    binding: Literal["none", "network", "account"] = "none"  # whom a page's grants are made for
+    binding: Literal["none", "network", "account", "clearance"] = "none"  # whom a page's grants are made for
     ceiling: Rendition = Rendition.ORIGINAL  # the best that a page's grants open
     # What the grants in cards (og:image) and in feeds open; None: their URLs are not signed.
     cards: Rendition | None = Rendition.MARKED

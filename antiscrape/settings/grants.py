@@ -64,10 +64,11 @@ class Grants(Table):
         default=16 * 2**20,
         description="Of one body, how much is searched for URLs; what comes after that passes as it is.",
     )
-    binding: Literal["none", "network", "account"] = Field(
+    binding: Literal["none", "network", "account", "clearance"] = Field(
         default="none",
         description="Whom the grants of a page are made for. none: whoever has the URL. network: the network around the "
-        "visitor's address, as wide as its roll-up. account: the account, and the network where nobody is signed in.",
+        "visitor's address, as wide as its roll-up. account: the account, and the network where nobody is signed in. clearance: the "
+        "browser that earned one ([clearance]), and the network until then.",
     )
     ceiling: Ceiling = Field(
         default=Rendition.ORIGINAL,

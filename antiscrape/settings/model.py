@@ -339,10 +339,12 @@ class Settings(Table):
     record: Record = Record()
 
     def contradictions(self) -> Iterator[Remark]:
-        """Yield originals that are to name one taker each, and to be kept for all of them."""
+        """Yield originals that name one taker each and are kept for all of them, and grants bound to what nobody has."""
         if self.trace.originals and self.grants.shared_caches:
             words = "cannot be had with grants.shared_caches: a copy that a CDN keeps would name another than its taker"
             yield ("trace", "originals"), words
+        if self.grants.binding == "clearance" and not self.clearance.enabled:
+            yield ("grants", "binding"), "binds to clearances, which nobody has without clearance.enabled"
 
     def doubts(self) -> Iterator[Remark]:
         """Yield the doubts of every table, and the signals of which one alone bans."""

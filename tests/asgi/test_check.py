@@ -322,9 +322,9 @@ def test_a_secret_that_is_taken_off_ends_what_it_sealed() -> None:
             cookie = await cleared(home)
             assert home.app._check is not None
             other = b"Yq2-other-secret-of-32-bytes-and-more-0xZ"
-            home.app._check.holders.rekey(KeyRing([SECRET.encode(), other]))
+            home.app._check.rekey(KeyRing([SECRET.encode(), other]))
             assert await standing(home, cookie) is Standing.PROVEN
-            home.app._check.holders.rekey(KeyRing([other]))
+            home.app._check.rekey(KeyRing([other]))
             assert await standing(home, cookie) is Standing.BROWSER
 
     asyncio.run(run())

@@ -10,9 +10,10 @@ from urllib.parse import quote
 import pytest
 
 from antiscrape.core.budgets import Limit
+from antiscrape.core.tokens import KeyRing
 from tests.asgi.checked import BASE, checking, fields, form
 from tests.core.test_returning import HOSTILE
-from tests.house import answers, changed, house, photo
+from tests.house import SECRET, answers, changed, house, photo
 
 if TYPE_CHECKING:
     from tests.house import Answer, House
@@ -62,6 +63,22 @@ def test_it_counts_after_its_wait_and_once() -> None:
             assert taken.get(b"set-cookie").startswith(b"clearance=")
             again = await sent(home, token)
             assert (again.status, again.get(b"set-cookie")) == (422, b"")
+
+    asyncio.run(run())
+
+
+@pytest.mark.security("F3")
+def test_a_form_of_a_secret_that_was_taken_off_is_given_a_fresh_one() -> None:
+    async def run() -> None:
+        async with house(PHOTOS, checking()) as home:
+            tokens = [token_of(await shown(home)) for _ in range(2)]
+            home.clock.tick(6.0)
+            assert home.app._check is not None
+            other = b"Yq2-other-secret-of-32-bytes-and-more-0xZ"
+            home.app._check.rekey(KeyRing([SECRET.encode(), other]))
+            assert (await sent(home, tokens[0])).status == 303
+            home.app._check.rekey(KeyRing([other]))
+            assert (await sent(home, tokens[1])).status == 422
 
     asyncio.run(run())
 

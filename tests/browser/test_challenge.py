@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from antiscrape.core.tokens import KeyRing
 from tests.house import Clock
 
 altcha = pytest.importorskip("altcha", reason="ALTCHA's library is not installed (antiscrape[browser])")
@@ -19,7 +20,9 @@ from antiscrape.browser.challenge import LASTS, MOST_WORK, Answer, Challenges, O
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-KEY = b"k" * 32
+SECRET = b"kJ8s2Lx0Qm4vT7yBn3Rz6WcE1pUaHdFg9iOt"
+KEYS = KeyRing([SECRET])
+OTHER = b"Yq2-other-secret-of-32-bytes-and-more-0xZ"
 HOLDER = "photos.example 203.0.113.0/24 browser/gecko/Linux/"
 
 
@@ -30,7 +33,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def challenges(clock: Clock) -> Challenges:
-    return Challenges(KEY, wall=clock.wall)
+    return Challenges(KEYS, wall=clock.wall)
 
 
 def solved(challenge: dict[str, Any]) -> dict[str, Any]:
@@ -105,8 +108,20 @@ def test_an_answer_is_its_holders(challenges: Challenges, holder: str) -> None:
 
 @pytest.mark.security("G4")
 def test_another_instances_challenge_is_refused(challenges: Challenges, clock: Clock) -> None:
-    other = Challenges(b"o" * 32, wall=clock.wall)
+    other = Challenges(KeyRing([OTHER]), wall=clock.wall)
     assert challenges.open(solved(other.issue(HOLDER, 0)), HOLDER) is Outcome.STALE
+
+
+@pytest.mark.security("F3", "G4")
+def test_a_challenge_of_a_secret_that_was_taken_off_is_nobodys(challenges: Challenges) -> None:
+    """Whoever has stolen it would otherwise make challenges as easy as he likes, until the next start."""
+    answer = solved(challenges.issue(HOLDER, 0))
+    assert taken(challenges, answer)
+    challenges.rekey(KeyRing([SECRET, OTHER]))
+    assert taken(challenges, answer)
+    assert taken(challenges, solved(challenges.issue(HOLDER, 0)))
+    challenges.rekey(KeyRing([OTHER]))
+    assert challenges.open(answer, HOLDER) is Outcome.STALE
 
 
 def _less(parameters: dict[str, Any]) -> None:

@@ -107,7 +107,7 @@ def test_no_forged_clearance_is_taken() -> None:
 def test_no_forged_step_is_taken() -> None:
     dice = random.Random(SEED + 1)
     clock = Clock()
-    steps, other = (Steps(key * 32, wait=5.0, wall=clock.wall) for key in (b"k", b"o"))
+    steps, other = (Steps(KeyRing([key]), wait=5.0, wall=clock.wall) for key in (SECRET.encode(), OTHER))
     genuine = [steps.issue("me") for _ in range(50)]
     foreign = [steps.issue(f"them {number}") for number in range(20)] + [other.issue("me") for _ in range(20)]
     clock.tick(6.0)
@@ -162,7 +162,7 @@ def test_no_forged_challenge_is_taken() -> None:
     from antiscrape.browser.challenge import Answer, Challenges
 
     dice, clock = random.Random(SEED + 2), Clock()
-    challenges = Challenges(b"k" * 32, wall=clock.wall)
+    challenges = Challenges(KeyRing([SECRET.encode()]), wall=clock.wall)
     genuine = [challenges.issue("me", 0) for _ in range(50)]
     changes = _changes()
     taken = []

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from antiscrape.core.verdict import Rendition
 from antiscrape.settings.grants import Grants
+from antiscrape.settings.model import Settings
 
 
 @pytest.mark.parametrize(
@@ -22,7 +23,7 @@ from antiscrape.settings.grants import Grants
         ({"opaque": "/p"}, "opaque"),
         ({"opaque": "/"}, "opaque"),
         ({"opaque": "/media/p/", "prefixes": ["/media/"]}, "opaque"),
-        ({"binding": "clearance"}, "binding"),
+        ({"binding": "cookie"}, "binding"),
         ({"bodies": ["svg"]}, "bodies"),
         ({"cards": "refused"}, "cards"),
         ({"outside": "100d"}, "outside"),
@@ -45,3 +46,9 @@ def test_a_cache_that_has_nothing_to_keep_is_doubted() -> None:
         ("shared_caches",)
     ]
     assert not [*Grants(shared_caches=True).doubts()]
+
+
+def test_to_be_bound_to_clearances_they_have_to_be_given() -> None:
+    with pytest.raises(ValidationError, match=r"clearance\.enabled"):
+        Settings.model_validate({"grants": {"binding": "clearance"}})
+    Settings.model_validate({"grants": {"binding": "clearance"}, "clearance": {"enabled": True}})
