@@ -53,7 +53,7 @@ from antiscrape.stores.shared import SharedStore
 _LOG = logging.getLogger("antiscrape")
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from antiscrape.asgi.accounts import AskAccount, AskOwner
     from antiscrape.asgi.middleware import Keeper
@@ -137,6 +137,11 @@ class AntiscrapeMiddleware(Middleware):
         #: The courier carries what workers tell each other; None where each counts for itself.
         self.policy, self.store, self.courier = policy, opened.store, opened.courier
         self.meter = _meter(loaded, recorder, sink, opened, renderer, check, marker)
+
+    @property
+    def checks(self) -> Mapping[str, int]:
+        """Count what became of browser checks here, by outcome (``asked``, ``proven``, ``denied`` ...); empty where there is none."""
+        return {} if self._check is None else dict(self._check.counts)
 
     def reload_keys(self, secrets: Sequence[bytes] | None = None) -> tuple[str, ...]:
         """Sign and verify with other secrets from the next request on; return their ids, oldest to newest.

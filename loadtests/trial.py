@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -37,12 +38,15 @@ if TYPE_CHECKING:
 
 MOST: Final = 30
 _SECONDS: Final = 25.0
+#: Seconds until a browser has begun to ask, and without a request after which it has drawn its page.
+_BEGINS, _QUIET = 45.0, 3.0
 #: Photo pages that a person's browser opens, not in the order of the list.
 _PLACES: Final = (3, 0, 7, 5)
 #: No updates, no synchronising, no QUIC: the browser talks to the site and to nobody else.
 _CHROMIUM: Final = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--disable-blink-features=AutomationControlled",
 )  # fmt: skip
 _FIREFOX_PREFERENCES: Final = (
     'user_pref("browser.shell.checkDefaultBrowser", false);\n'
@@ -59,13 +63,13 @@ _FIREFOX_PREFERENCES: Final = (
 class Visitor(NamedTuple):
     """One visitor: what it is called, why it is missing here, how it visits, whether it is a person's browser.
 
-    ``visit`` is given the site's URL (a slash at its end), the ids of its photos and a folder, and
-    returns what went wrong.
+    ``visit`` is given the site's URL (a slash at its end), the ids of its photos, a folder and the account of
+    what was asked, and returns what went wrong.
     """
 
     name: str
     absent: Callable[[], str]
-    visit: Callable[[str, list[int], Path], str]
+    visit: Callable[[str, list[int], Path, Ledger], str]
     person: bool = False
 
 
@@ -105,13 +109,13 @@ def _run(command: list[str], *, seconds: float, folder: Path = ROOT, home: Path 
 def _demo(key: str) -> Visitor:
     harvester = next(row for row in HARVESTERS if row.key == key)
 
-    def visit(base: str, ids: list[int], folder: Path) -> str:
+    def visit(base: str, ids: list[int], folder: Path, _ledger: Ledger) -> str:
         return harvester.run(Order(base, folder, "", ids, MOST, _SECONDS))
 
     return Visitor(key, harvester.absent, visit)
 
 
-def _wget(base: str, _ids: list[int], folder: Path) -> str:
+def _wget(base: str, _ids: list[int], folder: Path, _ledger: Ledger) -> str:
     command = [
         "wget",
         "--no-config",
@@ -128,20 +132,24 @@ def _wget(base: str, _ids: list[int], folder: Path) -> str:
 
 
 def _library(name: str) -> Visitor:
-    def visit(base: str, _ids: list[int], _folder: Path) -> str:
+    def visit(base: str, _ids: list[int], _folder: Path, _ledger: Ledger) -> str:
         command = [sys.executable, "-m", "loadtests.harvest", name, base, "--most", str(MOST)]
         return _run([*command, "--seconds", str(_SECONDS - 5)], seconds=_SECONDS + 10)
 
     return Visitor(name, lambda: "" if find_spec(name) else f"{name} is not installed", visit)
 
 
-def _chromium(base: str, ids: list[int], _folder: Path) -> str:
-    """Look around by clicking. Headless Chromium says so in its name; a person's does not."""
+def _chromium(base: str, ids: list[int], _folder: Path, _ledger: Ledger) -> str:
+    """Look around by clicking. A driven Chromium without a window says both of itself; a person's has nothing to say."""
     from playwright.sync_api import Error, sync_playwright  # noqa: PLC0415  it may be missing
 
     try:
         with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=find_chromium(), args=list(_CHROMIUM))
+            browser = playwright.chromium.launch(
+                executable_path=find_chromium(),
+                args=list(_CHROMIUM),
+                ignore_default_args=["--enable-automation"],
+            )
             context = browser.new_context(viewport={"width": 1280, "height": 860})
             page = context.new_page()
             major = browser.version.partition(".")[0]
@@ -169,18 +177,41 @@ def _no_chromium() -> str:
     return "" if find_spec("playwright") else "playwright is not installed"
 
 
-def _firefox(base: str, ids: list[int], folder: Path) -> str:
-    """Have Firefox draw a few pages, one after the other, with one profile."""
+def _firefox(base: str, ids: list[int], folder: Path, ledger: Ledger) -> str:
+    """Have Firefox draw a few pages, one after the other, with one profile; for a picture it would have no window."""
     profile = folder / "profile"
     profile.mkdir()
     (profile / "user.js").write_text(_FIREFOX_PREFERENCES, encoding="ascii")
-    for place, path in enumerate(("", f"p/{ids[3]}", f"p/{ids[0]}")):
-        command = ["firefox", "--headless", "--no-remote", "--profile", str(profile)]
-        command += ["--screenshot", str(folder / f"{place}.png"), base + path]
-        fault = _run(command, seconds=45, folder=folder, home=folder)
-        if fault:
-            return fault
+    environment = {**os.environ, "HOME": str(folder)}
+    for path in ("", f"p/{ids[3]}", f"p/{ids[0]}"):
+        command = ["firefox", "--headless", "--no-remote", "--profile", str(profile), base + path]
+        before = ledger.requests
+        with subprocess.Popen(
+            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as process:
+            drawn = _drawn(ledger, before)
+            process.terminate()
+            try:
+                process.wait(_BEGINS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        if not drawn:
+            return "stopped by the clock"
     return ""
+
+
+def _drawn(ledger: Ledger, before: int) -> bool:
+    """Wait until a browser has asked for what it wants; tell whether it did in time."""
+    began, seen, since = time.monotonic(), before, time.monotonic()
+    while True:
+        now, count = time.monotonic(), ledger.requests
+        if count != seen:
+            seen, since = count, now
+        if seen > before and now - since > _QUIET:
+            return True
+        if now - began > _BEGINS:
+            return seen > before
+        time.sleep(0.1)
 
 
 def _found(program: str) -> Callable[[], str]:
@@ -234,7 +265,7 @@ def run(visitor: Visitor, library: Library, *, required: frozenset[str]) -> Resu
         with served(library, folder) as (base, ledger):
             home = folder / "home"
             home.mkdir()
-            fault = visitor.visit(base, ids, home)
+            fault = visitor.visit(base, ids, home, ledger)
     return judge(visitor, ledger, fault)
 
 

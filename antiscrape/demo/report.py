@@ -36,6 +36,8 @@ class Report:
     budgets: str
     screenshot: Path | None = None
     no_screenshot: str = ""
+    cleared: bool = False  # whether the browser that drew it earned a clearance
+    harvesters_cleared: int = 0
     notes: Sequence[str] = field(default_factory=tuple)
 
     @property

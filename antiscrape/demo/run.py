@@ -99,6 +99,7 @@ def _act(stage: Stage, began: datetime) -> Report:
     sources = addresses or ("",) * (1 + len(HARVESTERS))
     visits = [_send_person(stage, sources[0])]
     shot, why_not = _draw(stage)
+    drawn = stage.served.cleared
     visits += [_send_harvester(stage, *pair) for pair in zip(HARVESTERS, sources[1:], strict=True)]
     stage.terminal.progress("count", "comparing what they hold with the site's files")
     allowance = stage.served.policy.standings[Standing.BROWSER]
@@ -110,6 +111,8 @@ def _act(stage: Stage, began: datetime) -> Report:
         budgets=f"originals of a browser: {', '.join(limit.text for limit in allowance.originals) or 'unlimited'}",
         screenshot=shot,
         no_screenshot=why_not,
+        cleared=drawn > 0,
+        harvesters_cleared=stage.served.cleared - drawn,
         notes=notes,
     )
 
@@ -149,7 +152,9 @@ def _draw(stage: Stage) -> tuple[Path | None, str]:
     stage.terminal.progress("chromium", "draws the gallery")
     target = stage.work / "gallery.png"
     why_not = screenshot(chromium, stage.served.other_url or stage.served.url, target)
-    stage.terminal.step("chromium", why_not or "drew the gallery for the report")
+    done = "drew the gallery for the report"
+    cleared = f"{done}, and was cleared by the browser check meanwhile" if stage.served.cleared else done
+    stage.terminal.step("chromium", why_not or cleared)
     return (None, why_not) if why_not else (target, "")
 
 

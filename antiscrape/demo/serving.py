@@ -92,6 +92,11 @@ class Served:
         """Stop serving."""
         self._stop()
 
+    @property
+    def cleared(self) -> int:
+        """How many browsers the check has found in order."""
+        return self._app.checks.get("proven", 0)
+
     def wait(self) -> None:
         """Wait until the server ends, which it does by itself only when it fails."""
         while self._thread.is_alive():

@@ -46,7 +46,7 @@ class Clearance(Table):
     """The browser check: a script does a little work unseen, and its browser has the budget of [standing.proven].
 
     Off until you turn it on, because it adds a script to your pages and sets a cookie, which your privacy notice has
-    to name (docs/privacy-notice.md has the text).
+    to name first (docs/privacy-notice.md has the text). The policies photo and social turn it on.
     """
 
     enabled: bool = Field(

@@ -59,6 +59,7 @@ def test_people_get_originals_and_harvesters_none(cached: Path) -> None:
     html = report.read_text()
     assert "the original, byte for byte" in html
     assert "agent-is-a-tool" in html
+    assert "none to the harvesters" in html
     assert done.stderr == ""
 
 

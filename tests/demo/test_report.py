@@ -173,6 +173,17 @@ def test_the_report_loads_nothing_and_shows_both_sides(library: Library, tmp_pat
     assert all(' alt="' in tag for tag in re.findall(r"<img [^>]*>", html))
 
 
+def test_the_report_says_who_earned_a_clearance(library: Library, tmp_path: Path) -> None:
+    shot = tmp_path / "shot.png"
+    shot.write_bytes(b"drawn")
+    report = replace(report_of(library), screenshot=shot)
+    told = "earned a clearance"
+    assert told not in render(report)
+    assert told in render(replace(report, cleared=True))
+    assert "none to the harvesters" in render(report)
+    assert "2 to the harvesters" in render(replace(report, harvesters_cleared=2))
+
+
 def test_the_report_says_when_a_harvester_got_an_original(library: Library, tmp_path: Path) -> None:
     thief = replace(seen(library, tmp_path), key="curl", title="A curl loop", person=False)
     report = report_of(library, thief)

@@ -152,6 +152,13 @@ def test_observe_changes_nothing() -> None:
     assert policy_of("observe").mode is Mode.SHADOW
 
 
+@pytest.mark.parametrize("name", ["photo", "social"])
+def test_the_check_is_on_where_it_is_expected_and_its_notice_is_named(name: str) -> None:
+    assert policy_of(name).clearance.enabled
+    assert "docs/privacy-notice.md" in (CONFIG / "policies" / f"{name}.toml").read_text("utf-8")
+    assert not policy_of("observe").clearance.enabled
+
+
 def test_photo_signs_its_pictures_and_sets_traps() -> None:
     policy, defaults = policy_of("photo"), load_policy(environ={}, require_secret=False)
     assert policy.grants.prefixes == ("/media/",)
