@@ -144,7 +144,7 @@ class Desk:
         self.counts["asked"] += 1
         if held is not None and held.home and held.level is Level.PROVEN:
             return {"seconds": max(0, held.until - int(room.wall()))}
-        standing, client = passage.verdict.standing, passage.client
+        standing, client = passage.verdict.standing, passage.principal.key
         work = room.rules.work + _SUSPICION.get(standing, 0) + self._waiting.bit_length()
         work += room.book.doublings(client, room.rules.issues, room.clock())
         return room.challenges.issue(self._holder(passage), work)
@@ -190,7 +190,7 @@ class Desk:
             self.counts["denied"] += 1
             return None
         limit = room.rules.issues if level is Level.PROVEN else room.rules.steps
-        if room.book.issue(passage.client, limit, room.clock()):
+        if room.book.issue(passage.principal.key, limit, room.clock()):
             self.counts["rationed"] += 1
             return None
         self.counts["proven" if level is Level.PROVEN else "browser"] += 1

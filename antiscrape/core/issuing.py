@@ -21,7 +21,10 @@ _ADDRESSES: Final = 65_536
 
 
 class IssueBook:
-    """What was issued to whom: one arrival time for each address and limit (``core.gcra``)."""
+    """What was issued to whom: one arrival time for each address and limit (``core.gcra``).
+
+    An address is a principal's key: of IPv6 it is the /64, of which whoever rents one machine has 2^64 addresses.
+    """
 
     def __init__(self) -> None:
         self._tats: Memo[tuple[str, str], float] = Memo(_ADDRESSES)

@@ -5,8 +5,8 @@ comparisons. A clearance is its holder's own record, under the budget of the net
 thousand of them behind one network are no thousand budgets.
 
 Two things end it before its time. Another network may use it for a while (``roaming``), in which the browser
-quietly earns a new one. And one that comes from more addresses within ten minutes than a person has, was passed on:
-it is revoked, which all workers hear of as they hear of a ban (SECURITY G6).
+quietly earns a new one. And one that comes from more addresses within ten minutes than a person has, was passed on
+(of IPv6 a /64 is one, for a person's browser takes a new address of it as it likes): it is revoked, which all workers hear of as they hear of a ban (SECURITY G6).
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ class Holders:
         use = self._uses.get(clearance.name)
         if use is None:
             self._uses.put(clearance.name, use := Use())
-        if use.spread(principal.address, now, self._rules.addresses):
+        if use.spread(principal.key, now, self._rules.addresses):
             self.revoke(history)
             return None
         home = self._clearances.is_of(clearance, network_of(principal))

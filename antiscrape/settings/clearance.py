@@ -79,11 +79,11 @@ class Clearance(Table):
         default=8,
         ge=1,
         le=1000,
-        description="From how many addresses one cookie may come within ten minutes; with one more it is revoked.",
+        description="From how many addresses (of IPv6: /64) one cookie may come within ten minutes; with one more it is revoked.",
     )
     issues: OneLimit = Field(
         default="30/hour",
-        description="Clearances that one address may earn. The nearer it comes, the harder the work.",
+        description="Clearances that one address (of IPv6: one /64) may earn. The nearer it comes, the harder the work.",
     )
     steps: OneLimit = Field(
         default="6/hour",

@@ -234,6 +234,35 @@ def test_an_address_earns_so_many() -> None:
     asyncio.run(run())
 
 
+@pytest.mark.security("A11", "G5")
+def test_a_machines_addresses_of_one_ipv6_network_earn_as_one() -> None:
+    async def run() -> None:
+        async with house(PAGE, checking(issues=Limit(3, 3600, "3/hour"))) as home:
+            got = [bool(await cleared(home, peer=f"2001:db8::{number:x}")) for number in range(1, 7)]
+            assert got == [True] * 3 + [False] * 3
+            assert await cleared(home, peer="2001:db8:0:1::1"), "and the next network has its own"
+
+    asyncio.run(run())
+
+
+@pytest.mark.security("G6")
+def test_a_browser_that_changes_its_ipv6_address_is_one_browser() -> None:
+    """Temporary addresses (RFC 8981) are of the same /64, and a privacy-minded system takes many of them."""
+
+    async def run() -> None:
+        async with house(PHOTOS, checking()) as home:
+            cookie = await cleared(home, peer="2001:db8::1")
+            for number in range(1, 20):
+                assert await standing(home, cookie, peer=f"2001:db8::{number:x}") is Standing.PROVEN
+            for number in range(1, 9):
+                await standing(home, cookie, peer=f"2001:db8:0:{number:x}::1")
+            assert await standing(home, cookie, peer="2001:db8::1") is Standing.BROWSER, (
+                "and nine networks are nine"
+            )
+
+    asyncio.run(run())
+
+
 def test_suspicion_makes_it_harder_and_a_bot_is_given_none() -> None:
     async def run() -> None:
         async with house(PHOTOS, checking()) as home:
