@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from antiscrape.asgi.head import HeadReader
 from antiscrape.asgi.media import KINDS, Media, read_media
+from antiscrape.core.probes import judge_probes
 from antiscrape.core.resource import Kind, Size
 from antiscrape.core.verdict import Action, Rendition, Standing
 from antiscrape.errors import RequestError
@@ -36,6 +37,7 @@ from antiscrape.stores.memory import MemoryStore
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from antiscrape.core.probes import Probes
     from antiscrape.core.rules import Policy
     from antiscrape.gate import Passage
 
@@ -136,8 +138,13 @@ def scope_of(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def replay(recording: Recording, policy: Policy, agents: AgentBook) -> Outcome:
-    """Judge every request of a recording at its own time, on an empty store."""
+def replay(
+    recording: Recording, policy: Policy, agents: AgentBook, *, probes: Probes | None = None
+) -> Outcome:
+    """Judge every request of a recording at its own time, on an empty store.
+
+    ``probes``: what the browser check's script, which the recorded site had not, would have told after the first page.
+    """
     now = _EPOCH
     store = MemoryStore(max_principals=1000, rollup_factor=policy.identity.rollup_factor)
     gate = Gate(
@@ -160,6 +167,10 @@ def replay(recording: Recording, policy: Policy, agents: AgentBook) -> Outcome:
             continue
         _answer(gate, passage, row)
         outcome.take(passage)
+        if probes is not None and read_media((row.get("ctype") or "").encode("latin-1")) is Media.HTML:
+            agent = agents.read(passage.value(b"user-agent"))
+            passage.habits.note_probes(judge_probes(probes, agent))
+            probes = None
     return outcome
 
 
