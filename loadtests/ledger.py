@@ -33,6 +33,7 @@ class Ledger:
     previews: int = 0
     refused: int = 0
     standing: Standing | None = None
+    proven: bool = False  # whether it was ever taken for a browser that passed the check
     agent: str = ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,6 +59,7 @@ class Ledger:
         self.refused += status in {403, 429}
         self.agent = dict(scope["headers"]).get(b"user-agent", b"").decode("latin-1")
         passage = scope.get("state", {}).get("antiscrape")
+        self.proven = self.proven or (passage is not None and passage.verdict.standing is Standing.PROVEN)
         if passage is not None and passage.verdict.standing in _LADDER:
             standing = passage.verdict.standing
             if self.standing is None or _LADDER.index(standing) < _LADDER.index(self.standing):

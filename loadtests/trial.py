@@ -131,12 +131,15 @@ def _wget(base: str, _ids: list[int], folder: Path, _ledger: Ledger) -> str:
     return "" if fault.startswith(("exit 8", "stopped")) else fault
 
 
-def _library(name: str) -> Visitor:
+def _library(name: str, *needs: str) -> Visitor:
     def visit(base: str, _ids: list[int], _folder: Path, _ledger: Ledger) -> str:
         command = [sys.executable, "-m", "loadtests.harvest", name, base, "--most", str(MOST)]
         return _run([*command, "--seconds", str(_SECONDS - 5)], seconds=_SECONDS + 10)
 
-    return Visitor(name, lambda: "" if find_spec(name) else f"{name} is not installed", visit)
+    def absent() -> str:
+        return next((f"{need} is not installed" for need in needs or (name,) if not find_spec(need)), "")
+
+    return Visitor(name, absent, visit)
 
 
 def _chromium(base: str, ids: list[int], _folder: Path, _ledger: Ledger) -> str:
@@ -224,6 +227,7 @@ VISITORS: Final = (
     _demo("requests"),
     _library("httpx"),
     _library("aiohttp"),
+    _library("solver", "altcha", "httpx"),
     _demo("scrapy"),
     Visitor("chromium", _no_chromium, _chromium, person=True),
     Visitor("firefox", _found("firefox"), _firefox, person=True),
@@ -250,6 +254,8 @@ def judge(visitor: Visitor, ledger: Ledger, fault: str) -> Result:
             wrong = f"a person lost {lost} originals, saw {ledger.previews} previews, was refused {ledger.refused} times"
     elif ledger.originals:
         wrong = f"a harvester obtained {len(ledger.originals)} originals"
+    elif ledger.proven:
+        wrong = "a harvester was taken for proven"
     return Result(visitor, ledger, fault, wrong)
 
 

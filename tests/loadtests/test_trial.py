@@ -92,6 +92,11 @@ def test_a_visit_is_judged(
     assert bool(judge(visitor, ledger, "").wrong) is bool(wrong)
 
 
+def test_a_harvester_that_is_taken_for_proven_has_won(photos: Path) -> None:
+    ledger = Ledger(_answering(200), photos, asked={"1.jpg"}, proven=True)
+    assert judge(_HARVESTER, ledger, "").wrong == "a harvester was taken for proven"
+
+
 def test_a_missing_visitor_is_skipped_with_its_reason_unless_it_is_required(tmp_path: Path) -> None:
     library = Library(tmp_path, (), (), (), 0.0)
     gone = _PERSON._replace(absent=lambda: "not installed")
@@ -103,5 +108,15 @@ def test_a_missing_visitor_is_skipped_with_its_reason_unless_it_is_required(tmp_
 
 def test_naive_harvesters_of_every_kind_and_two_browsers_take_part() -> None:
     names = {visitor.name for visitor in VISITORS}
-    assert names == {"curl", "wget -r", "requests", "httpx", "aiohttp", "scrapy", "chromium", "firefox"}
+    assert names == {
+        "curl",
+        "wget -r",
+        "requests",
+        "httpx",
+        "aiohttp",
+        "solver",
+        "scrapy",
+        "chromium",
+        "firefox",
+    }
     assert {visitor.name for visitor in VISITORS if visitor.person} == {"chromium", "firefox"}
