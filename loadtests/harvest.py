@@ -107,6 +107,8 @@ async def by_solver(base: str, *, most: int, seconds: float) -> None:
         await fetch(base)
         challenge = await post("challenge", {})
         solution = altcha.solve_challenge(altcha.Challenge.from_dict(challenge))
+        if solution is None:
+            raise RuntimeError("the challenge has no solution")
         solved = {"counter": solution.counter, "derivedKey": solution.derived_key}
         await post("answer", {"challenge": challenge, "solution": solved})
         await harvest(fetch, base, most=most, seconds=seconds)

@@ -97,7 +97,7 @@ class Clearance(Table):
         default=0,
         ge=0,
         le=6,
-        description="Doublings of the work that everybody does. 0 takes a desktop about 0.1 s and a slow phone 1 s.",
+        description="Doublings of the work that everybody does. 0 takes a desktop about 0.05 s and a slow phone half a second.",
     )
 
     def contradictions(self) -> Iterator[Remark]:

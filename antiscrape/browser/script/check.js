@@ -75,9 +75,9 @@ function engine() {
   return has("-webkit-app-region: none") || "chrome" in window ? "chromium" : "none";
 }
 
-async function probe() {
+async function probe(botd) {
   try {
-    const { load } = await import("./botd.js"); // its monitoring would tell its makers of every visit
+    const { load } = await botd; // its monitoring would tell its makers of every visit
     const found = (await load({ monitoring: false })).detect();
     return {
       bot: found.bot ? found.botKind : "",
@@ -104,10 +104,7 @@ function work(worker, parameters) {
   return new Promise((done, failed) => {
     if (!worker) here().then(done, failed);
     else {
-      worker.onmessage = ({ data }) => {
-        worker.terminate();
-        done(data);
-      };
+      worker.onmessage = ({ data }) => done(data);
       worker.onerror = () => here().then(done, failed); // a policy of the page may keep workers out
       worker.postMessage(parameters);
     }
@@ -135,18 +132,23 @@ async function check() {
   if (until > now + 60_000 && !(lesser.size && now - asked > AGAIN)) return;
   if (!write({ until, asked })) return;
   running = true;
+  let worker = null;
   try {
-    const worker = begin(), probing = probe();
-    let told = await ask("challenge", {});
+    // All are under way at once, and the probes, which keep the page's own thread busy, begin when the work has.
+    const asking = ask("challenge", {}), botd = import("./botd.js");
+    worker = begin();
+    botd.catch(() => {});
+    let told = await asking;
     if (told.parameters) {
-      const [solution, probes] = await Promise.all([work(worker, told.parameters), probing]);
+      const [solution, probes] = await Promise.all([work(worker, told.parameters), probe(botd)]);
       told = await ask("answer", { challenge: told, solution, probes });
-    } else if (worker) worker.terminate();
+    }
     const left = told.seconds > 0 ? told.seconds * 1000 : 0;
     // Where none is given it is asked for again later, not at every page.
     write({ until: left && Date.now() + left, asked: Date.now() });
     if (left) arrive();
   } finally {
+    worker?.terminate();
     running = false;
   }
 }
