@@ -6,7 +6,8 @@
     ├── ConfigurationError      the operator must change something; the start stops
     │   └── SecretError         the secret is missing, too short, or the documented example
     ├── RequestError            the client sent what cannot be judged; answered 4xx
-    │   └── MisdirectedError    the request is for a host that is not served here
+    │   ├── MisdirectedError    the request is for a host that is not served here
+    │   └── EdgeError           who asks for a verdict may not, or not for this
     ├── UpstreamError           the site behind the proxy failed; answered 502 or 504
     ├── StoreError              the shared store failed; no client hears of it, the worker counts for itself
     └── EdgeError               the doctor could not ask the site through its edge
@@ -49,6 +50,13 @@ class MisdirectedError(RequestError):
 
     status = HTTPStatus.MISDIRECTED_REQUEST
     public = "This host is not served here."
+
+
+class EdgeError(RequestError):
+    """A verdict was asked for by a peer that is no proxy of the site, or on what no client may ask for."""
+
+    status = HTTPStatus.FORBIDDEN
+    public = "This is not for you to ask."
 
 
 class UpstreamError(AntiscrapeError):

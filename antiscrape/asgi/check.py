@@ -69,7 +69,8 @@ class Desk:
         #: What pages are given, None for nothing.
         self.tag = room.tag
         self._base = room.rules.path.encode()
-        self._below = self._base + b"/"
+        #: Where the paths of the check begin.
+        self.below = self._base + b"/"
         self._mention = room.rules.cookie.encode() + b"="
         self._threads = ThreadPoolExecutor(_THREADS, "antiscrape-check")
         self._waiting = 0
@@ -98,11 +99,11 @@ class Desk:
 
     def owns(self, passage: Passage) -> bool:
         """Tell whether a request is to be answered here."""
-        return passage.raw_path.startswith(self._below)
+        return passage.raw_path.startswith(self.below)
 
     async def answer(self, passage: Passage, receive: Receive, send: Send) -> int:
         """Answer one request, and return the status."""
-        path = passage.raw_path[len(self._below) :].decode("latin-1")
+        path = passage.raw_path[len(self.below) :].decode("latin-1")
         method = passage.method
         if method == "POST" and path in {"challenge", "answer", "step"}:
             return await self._posted(path, passage, receive, send)

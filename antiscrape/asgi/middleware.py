@@ -10,6 +10,7 @@ from antiscrape.asgi.answers import send_error
 from antiscrape.asgi.caching import PARTIAL
 from antiscrape.asgi.collecting import asking
 from antiscrape.asgi.head import HeadReader
+from antiscrape.asgi.inner import asks_for_style, unconditioned, without_key, without_shortcuts
 from antiscrape.asgi.marking import marking_of
 from antiscrape.asgi.opaque import opening
 from antiscrape.asgi.preferences import Speaker
@@ -18,9 +19,7 @@ from antiscrape.asgi.refusals import send_verdict
 from antiscrape.asgi.responder import Tools, responder_of
 from antiscrape.asgi.swift import ways_through
 from antiscrape.asgi.traps import answers_itself, send_trap
-from antiscrape.asgi.types import SHORTCUTS
 from antiscrape.core.judge import PLAIN
-from antiscrape.core.partner import keys_within
 from antiscrape.core.quota import Tell
 from antiscrape.core.resource import Kind
 from antiscrape.core.verdict import Action, Mode, Rendition, Standing
@@ -55,11 +54,11 @@ _ADMIT: Final = Action.ADMIT
 _ORIGINAL: Final = Rendition.ORIGINAL
 _EXEMPT: Final = Kind.EXEMPT
 _ASSET: Final = Kind.ASSET
+_TRAP: Final = Kind.TRAP
 _BROWSER: Final = Standing.BROWSER
 #: Kinds whose answer may be a picture that is not for this client.
 _PICTURES: Final = frozenset({Kind.IMAGE, Kind.UNTOLD})
 
-_CONDITIONS = frozenset({b"if-none-match", b"if-modified-since", b"accept-encoding"})
 #: Kinds whose bodies are never rewritten.
 _AS_THEY_ARE = frozenset({Kind.IMAGE, Kind.ASSET, Kind.EXEMPT})
 #: RFC 6455 §7.4.1: the endpoint received what violates its policy.
@@ -91,9 +90,9 @@ class Middleware:
         tell, mode = gate.policy.tell, gate.policy.mode
         self.app = Teller(app, gate) if tell is Tell.ALWAYS and mode is Mode.ENFORCE else app
         self._tells = tell is not Tell.NEVER
-        self._gate = gate
+        self.gate = self._gate = gate
         self._renderer = renderer
-        self._recorder = recorder
+        self.recorder = self._recorder = recorder
         self._rewriters = rewriters
         #: Whether what the site is asked may have to differ from what was asked here.
         self._changes = (rewriters is not None and rewriters.signs) or marker is not None
@@ -118,6 +117,12 @@ class Middleware:
         reader = HeadReader(gate.policy.hosts, chain=gate.policy.identity.header)
         self._read, self._judge, begin, relay = ways_through(reader, gate, self._tools, plain=self._plain)
         sealed = gate.grants is not None and gate.grants.opaque != ""
+        below = [] if check is None else [check.below]
+        if gate.grants is not None and sealed:
+            below.append(gate.grants.opaque.encode())
+        self._below = tuple(below)
+        #: Whether originals are changed on their way.
+        self.marks = marker is not None
         if gate.grants is not None and sealed:
             self._read = opening(self._read, gate.grants)
         #: Where all that is done to a plain request is to let it pass.
@@ -162,12 +167,13 @@ class Middleware:
             scope["state"] = {"antiscrape": passage}
         verdict = passage.verdict
         if verdict.action is not _ADMIT and not verdict.shadowed:
-            await self._refuse(send, passage)
+            self.note_refusal(passage)
+            await self.tell_refusal(send, passage)
             return
         if passage.resource.kind in self._ours and await self._answered(passage, scope, receive, send):
             return
         if self._partners is not None:
-            scope = _without_key(scope, self._partners)
+            scope = without_key(scope, self._partners)
         if self._preferences is not None:
             if passage.raw_path in self._documents:
                 await self._serve_document(scope, receive, send, passage, self._preferences)
@@ -180,7 +186,7 @@ class Middleware:
             if self._changes or passage.query:
                 scope = self._inner(scope, passage)
         if "extensions" in scope:
-            scope = _without_shortcuts(scope)
+            scope = without_shortcuts(scope)
         try:
             await self.app(scope, receive, to)
         finally:
@@ -216,12 +222,59 @@ class Middleware:
         self._recorder.record(passage, status)
         return True
 
-    async def _refuse(self, send: Send, passage: Passage) -> None:
-        verdict, resource = passage.verdict, passage.resource
-        passage.habits.note_refused(resource)
-        self._recorder.record(passage, 429 if verdict.action is Action.LIMIT else 403)
+    async def judge(self, scope: Scope) -> tuple[Scope, Passage]:
+        """Read, judge and charge one request; return it, and the scope without what is between the site and us.
+
+        Raise ``RequestError`` where it has no single reading.
+        """
+        passage = self._read(scope)
+        if self._accounts is None and (self._check is None or not passage.shape.cookie):
+            self._judge(passage)
+        else:
+            scope = self._judge_told(scope, passage)
+        if self._ledger is not None:
+            await self._gate.settle(passage, self._ledger)
+        return scope, passage
+
+    def is_ours(self, raw_path: bytes, kind: Kind) -> bool:
+        """Tell whether the site itself has no answer to what is asked at a path: the check, a trap, a sealed picture."""
+        if raw_path.startswith(self._below) or raw_path in self._documents:
+            return True
+        return kind is _TRAP and self._maze is not None
+
+    def read(self, scope: Scope) -> Passage:
+        """Read one request; raise ``RequestError`` where it has no single reading."""
+        return self._read(scope)
+
+    def note_refusal(self, passage: Passage) -> None:
+        """Take note of a request that is not admitted."""
+        passage.habits.note_refused(passage.resource)
+        self._recorder.record(passage, 429 if passage.verdict.action is Action.LIMIT else 403)
+
+    def note_lesser(self, passage: Passage) -> None:
+        """Take note of a picture that will be answered with less than the original, and of whose copy it will be."""
+        takers = self._tools.takers
+        if takers is not None:
+            passage.taker = takers.of(passage)
+        self._recorder.record(passage, 200)
+
+    async def tell_refusal(self, send: Send, passage: Passage) -> None:
+        """Answer a request that is not admitted."""
         quotas = self._gate.quotas(passage) if self._tells else ()
-        await send_verdict(send, verdict, passage, resource.kind, quotas)
+        await send_verdict(send, passage.verdict, passage, passage.resource.kind, quotas)
+
+    async def carry_out(self, scope: Scope, receive: Receive, send: Send, passage: Passage) -> None:
+        """Answer a request that was judged, charged and noted before, as its verdict says."""
+        scope["state"] = {**scope.get("state", {}), "antiscrape": passage}
+        if passage.verdict.action is not _ADMIT:
+            await self.tell_refusal(send, passage)
+            return
+        if self._partners is not None:
+            scope = without_key(scope, self._partners)
+        if self._preferences is not None:
+            send = Speaker(self._preferences, passage, send).send
+        _, scope, to = self._give_less(scope, passage, send)
+        await self.app(without_shortcuts(scope), receive, to)
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._off:
@@ -238,7 +291,7 @@ class Middleware:
         accounts = self._accounts
         if scope["type"] in {"http", "websocket"}:
             if self._partners is not None:
-                scope = _without_key(scope, self._partners)
+                scope = without_key(scope, self._partners)
             if accounts is not None:
                 scope, to = {**scope, "headers": accounts.without(scope["headers"])}, send
 
@@ -263,34 +316,14 @@ class Middleware:
             if passage.method == "HEAD":
                 changed["method"] = "GET"
         elif self._rewriters is not None and self._rewriters.signs:
-            style = kind is _ASSET and self._rewriters.signs_styles and _asks_for_style(passage)
+            style = kind is _ASSET and self._rewriters.signs_styles and asks_for_style(passage)
             if style or kind not in _AS_THEY_ARE:
-                changed["headers"] = self._unconditioned(scope, self._rewriters, passage, style=style)
+                changed["headers"] = unconditioned(scope, self._rewriters, passage, style=style)
         return {**scope, **changed} if changed else scope
 
     def _marked_scope(self, marker: Marker, scope: Scope, passage: Passage) -> Scope:
         """Return the scope that the site is given where originals are marked."""
         return self._inner_scope(marker.asked(scope, passage), passage)
-
-    @staticmethod
-    def _unconditioned(
-        scope: Scope, rewriters: Rewriters, passage: Passage, *, style: bool
-    ) -> list[tuple[bytes, bytes]]:
-        """Return a request's fields such that the site's answer can be signed: uncompressed, and of this window.
-
-        Most style sheets are not changed, so they may come compressed, in a coding that can be looked into.
-        """
-        kept = []
-        for name, value in scope["headers"]:
-            if name not in _CONDITIONS:
-                kept.append((name, value))
-            elif name == b"if-none-match":
-                tags = rewriters.condition(value, passage)
-                if tags:
-                    kept.append((name, tags))
-            elif style and name == b"accept-encoding" and b"gzip" in value:
-                kept.append((name, b"gzip"))
-        return kept
 
     def _judge_told(self, scope: Scope, passage: Passage) -> Scope:
         """Judge a request of which the site may say whose it is, or a cookie; return the scope without what is ours."""
@@ -309,13 +342,7 @@ class Middleware:
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            passage = self._read(scope)
-            if self._accounts is None and (self._check is None or not passage.shape.cookie):
-                self._judge(passage)
-            else:
-                scope = self._judge_told(scope, passage)
-            if self._ledger is not None:
-                await self._gate.settle(passage, self._ledger)
+            scope, passage = await self.judge(scope)
         except RequestError as error:
             self._recorder.refuse(error)
             await receive()
@@ -326,7 +353,7 @@ class Middleware:
         if verdict.action is _ADMIT or verdict.shadowed:
             self._recorder.record(passage, 101)
             if self._partners is not None:
-                scope = _without_key(scope, self._partners)
+                scope = without_key(scope, self._partners)
             await self.app(scope, receive, send)
             return
         self._recorder.record(passage, 429 if verdict.action is Action.LIMIT else 403)
@@ -362,23 +389,3 @@ class Middleware:
 
         # An app that knows no lifespan (Django's) raises here, and is served all the same.
         await self.app(scope, receive, last)
-
-
-def _asks_for_style(passage: Passage) -> bool:
-    """Tell whether a browser fetches a style sheet: all of them say so (Fetch §4.1, "style")."""
-    return (passage.value(b"accept") or b"").startswith(b"text/css")
-
-
-def _without_key(scope: Scope, partners: PartnerBook) -> Scope:
-    """Return the scope without a partner's key, which is between the partner and us."""
-    headers = scope["headers"]
-    kept = [pair for pair in headers if not any(partners.holds(key) for key in keys_within(*pair))]
-    return scope if len(kept) == len(headers) else {**scope, "headers": kept}
-
-
-def _without_shortcuts(scope: Scope) -> Scope:
-    """Return the scope without the extensions by which a body goes around us."""
-    extensions = scope["extensions"] or {}
-    if SHORTCUTS.isdisjoint(extensions):
-        return scope
-    return {**scope, "extensions": {name: extensions[name] for name in extensions if name not in SHORTCUTS}}

@@ -23,6 +23,7 @@ COMMANDS = (
     "serve",
     "sign",
     "trace",
+    "verdict",
     "version",
 )
 

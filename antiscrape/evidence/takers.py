@@ -32,5 +32,6 @@ class Takers:
         self._wall = wall
 
     def of(self, passage: Passage) -> int:
-        """Return the payload for who pays for this request, now."""
-        return self._pack(self._name(passage.history.key), self._wall())
+        """Return the payload for who pays for this request, now; the one it came with, where it was judged before."""
+        known: int = getattr(passage, "taker", 0)
+        return known or self._pack(self._name(passage.history.key), self._wall())

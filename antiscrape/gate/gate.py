@@ -91,19 +91,19 @@ class Gate:
         self._spread = spread
         self._springs = Springs(store, trap_tags, spread, wall)
         self._robots = robots
-        self._place, self._learn = (places := Places(policy)).find, places.learn
+        self.place, self._learn = (places := Places(policy)).find, places.learn
         self._places, self._proven = places.known, (proven := ProvenPlaces(policy))
         #: By the level of a clearance, and by kind: see ``Places.asked``.
         self._asked = {None: places.asked, Level.BROWSER: places.asked, Level.PROVEN: proven.asked}
         met = None if networks is None else self._place_in_network
-        self._clients = clients = Clients(policy.identity, store, met)
+        self.clients = clients = Clients(policy.identity, store, met)
         self._believes, self._find, self._history = clients.believes, clients.principal, clients.history
         # Who is behind a peer, and, by trusted peer, behind what it forwards.
         self._direct, self._relayed = clients.direct, clients.relayed
         self._charge = store.charge
         self._charge_request = store.charge_request
         self._panel = Panel(policy.signals)
-        self._visit_of = Visits(self._review).find
+        self.visit_of = Visits(self._review).find
         self._members = Members(policy, self._panel, store=store, key=account_key, wall=wall)
         self._face = Faces(self._panel, agents, roles).find
         self._consequences = Consequences(policy, store)
@@ -123,7 +123,7 @@ class Gate:
         passage.find = self._find
         passage.account, passage.held = account, held
         shape = passage.shape
-        place = self._places.young.get(passage.raw_path) or self._place(passage.raw_path)
+        place = self._places.young.get(passage.raw_path) or self.place(passage.raw_path)
         passage.resource = resource = place.resource
         if shape.chain < 0 or not self._believes:
             history = self._direct.young.get(passage.peer)
@@ -154,7 +154,7 @@ class Gate:
         passage.profile = face.profile
         passage.role = face.role
         passage.look = look = face.look
-        passage.habits = habits = history if look == history.look else self._visit_of(history, look, now)
+        passage.habits = habits = history if look == history.look else self.visit_of(history, look, now)
         if kind is _TRAP:
             self._springs.spring(passage, history, habits, now)
         habits.note_request(resource, passage, now)
@@ -186,7 +186,7 @@ class Gate:
         """Take note that a visit went into a trap elsewhere."""
         habits = history
         if look and history.look != look:
-            habits = self._visit_of(history, look, self._clock())
+            habits = self.visit_of(history, look, self._clock())
         habits.own_oddities().traps += 1
         self._review(habits)
 
@@ -203,7 +203,7 @@ class Gate:
 
     def forget_networks(self) -> None:
         """Look every address up anew at its next request: the lists have changed."""
-        self._clients.forget()
+        self.clients.forget()
 
     def judge_image(self, passage: Passage, size: Size) -> Verdict:
         """Judge again, now that the answer turned out to be an image of ``size``; charge only the image."""
