@@ -78,7 +78,7 @@ def command(
     with ExitStack() as stack:
         app: ASGIApp | str = "antiscrape.cli.verdict:application"
         hang_up: Callable[[], None] | None = None
-        said = list(_remarks(policy, upstream))
+        said = list(remarks(policy, upstream))
         if workers > 1:
             os.environ.update(stack.enter_context(for_workers(policy.record.admin)))
             said.append(serve.share_counts(stack, policy, workers))
@@ -141,7 +141,7 @@ def _policy() -> Policy:
     return policy
 
 
-def _remarks(policy: Policy, upstream: str) -> Iterator[str]:
+def remarks(policy: Policy, upstream: str) -> Iterator[str]:
     """Yield what an operator has to know of this mode."""
     if not upstream:
         yield (

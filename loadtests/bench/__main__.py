@@ -19,6 +19,7 @@ from typing import Any
 from loadtests.bench import peers
 from loadtests.bench.figures import judge, machine, read_budgets
 from loadtests.bench.flat import flatness
+from loadtests.bench.forwarded import forwarded
 from loadtests.bench.generator import Generator
 from loadtests.bench.inprocess import InProcess, added
 from loadtests.bench.paths import costs
@@ -28,7 +29,7 @@ from loadtests.bench.tracked import CONTENDERS, weigh
 from loadtests.bench.variants import VARIANTS
 from loadtests.bench.visitors import API, IMAGE
 
-PARTS = ("served", "inprocess", "paths", "tracked", "flat")
+PARTS = ("served", "inprocess", "paths", "tracked", "flat", "forwarded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,8 @@ def _measure(options: argparse.Namespace, size: Size, report: Report) -> None:
         _flat(size, report)
     if "served" in options.parts:
         _served(size, report, wrk="" if options.own_generator else None)
+    if "forwarded" in options.parts:
+        _forwarded(size, report)
 
 
 def _options() -> argparse.ArgumentParser:
@@ -176,6 +179,20 @@ def _flat(size: Size, report: Report) -> None:
         print(f"  {row.clients:10,d} clients{row.cost:9.1f} µs{row.ratio:7.2f} x{row.lookup:9,.0f} ns")
         report.figures[f"flat_{row.clients}_ratio"] = row.ratio
     report.tables["flat"] = [row._asdict() for row in rows]
+
+
+def _forwarded(size: Size, report: Report) -> None:
+    print("\nBeside nginx, by config/edge/nginx.conf (one process each; load by wrk)")
+    try:
+        found = forwarded(rounds=2 * size.rounds, seconds=1)
+    except FileNotFoundError as error:
+        report.skipped["forwarded"] = str(error)
+        print(f"  skipped: {error}")
+        return
+    for cost in found:
+        print(f"  {cost.title:64s} {cost.value:12,.2f} {cost.unit}")
+        report.figures[cost.name] = cost.value
+    report.tables["forwarded"] = [cost._asdict() for cost in found]
 
 
 def _served(size: Size, report: Report, *, wrk: str | None) -> None:

@@ -163,7 +163,11 @@ def _nginx(folder: Path, address: str, verdicts: int, origin: int, spare: str) -
         + f" include {folder}/nginx.conf;\n}}\n"
     )  # fmt: skip
     command = [find("nginx", "nginx"), "-p", str(folder), "-c", str(folder / "main.conf"), "-e", str(folder / "error.log")]  # fmt: skip
-    changes = {"127.0.0.1:8079": f"127.0.0.1:{verdicts}", "listen 80;": f"listen {address};", "127.0.0.1:8078": spare}
+    changes = {
+        "127.0.0.1:8079": f"127.0.0.1:{verdicts}",
+        "listen 80;": f"listen {address};",
+        "127.0.0.1:8078": spare,
+    }
     changes |= {"/srv/site": f"{folder}/www", "/var/cache/nginx": str(folder)}
     return Made(command, "nginx.conf", changes)
 
@@ -191,7 +195,9 @@ def _haproxy(folder: Path, address: str, verdicts: int, origin: int, spare: str)
         "127.0.0.1:8079": f"127.0.0.1:{verdicts}",
         "127.0.0.1:8000": f"127.0.0.1:{origin}",
     }
-    return Made([find("haproxy", "haproxy"), "-db", "-f", str(folder / "haproxy.cfg")], "haproxy.cfg", changes)
+    return Made(
+        [find("haproxy", "haproxy"), "-db", "-f", str(folder / "haproxy.cfg")], "haproxy.cfg", changes
+    )
 
 
 def _varnish(folder: Path, address: str, verdicts: int, origin: int, spare: str) -> Made:

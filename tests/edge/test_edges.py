@@ -31,6 +31,7 @@ def policy() -> Policy:
     settings = {
         "ANTISCRAPE__IDENTITY__TRUSTED_PROXIES": '["127.0.0.1"]',
         "ANTISCRAPE__STANDING__BOT__REQUESTS": "4/min",
+        "ANTISCRAPE__IMAGES__FACES": "off",
     }
     base = policy_of(settings)
     routes = (
@@ -133,7 +134,9 @@ async def what_no_picture_is_comes_from_the_site(stand: Stand, name: str) -> Non
     assert (got.status, got.body) == (200, b"body { margin: 0 }")
     assert b"private" not in got.fields.get(b"cache-control", b"")
     if name not in FROM_FILES:
-        got = await stand.ask("/api/echo", person(kind="page"), client="127.1.6.1", method="POST", body=b"hello")
+        got = await stand.ask(
+            "/api/echo", person(kind="page"), client="127.1.6.1", method="POST", body=b"hello"
+        )
         assert (got.status, got.body) == (200, b"POST hello")
         assert not {field for field in stand.direct.fields[-1] if field.startswith(b"x-antiscrape")}
     assert stand.asked.asked == []
@@ -148,4 +151,3 @@ async def beyond_the_budget_there_is_a_wait(stand: Stand) -> None:
     assert b"no-store" in answers[-1].fields[b"cache-control"]
     stand.house.clock.tick(float(answers[-1].fields[b"retry-after"]))
     assert (await stand.ask("/style/site.css?7", tool(), client="127.1.7.1")).status == 200
-
