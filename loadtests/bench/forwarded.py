@@ -40,7 +40,7 @@ _CONNECTIONS: Final = 16
 _PATIENCE: Final = 60.0
 #: The load comes from one address, and says of whom each request is.
 _CLIENTS: Final = "set_real_ip_from 127.0.0.1; real_ip_header X-Forwarded-For;"
-_SECRET: Final = "the-bench-signs-nothing-that-anybody-keeps-0123456789"  # noqa: S105  of this bench alone
+_SECRET: Final = "the-bench-signs-nothing-that-anybody-keeps-0123456789"
 
 
 class Stand(NamedTuple):

@@ -52,7 +52,7 @@ def answering(*arguments: str, **env: str) -> Iterator[tuple[int, list[str]]]:
     process = start("--listen", "127.0.0.1:0", *arguments, **TRUSTED, **env)
     assert process.stderr is not None
     try:
-        said = []
+        said: list[str] = []
         while not (
             found := re.search(r"ready on http://127\.0\.0\.1:(\d+)", line := process.stderr.readline())
         ):
