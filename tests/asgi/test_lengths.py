@@ -42,7 +42,7 @@ class Stand:
         routes = (Route("/photos/**", Kind.IMAGE, Size.ORIGINAL),)
         self.clock, self.charged = Clock(), list[int]()
         self.gate = gate_of(policy_of(routes=routes, spread=False), self.clock)
-        self.gate.note_bytes = lambda passage, amount: self.charged.append(amount)  # type: ignore[method-assign]  # noqa: ARG005  the name is the gate's
+        self.gate.note_bytes = lambda passage, amount: self.charged.append(amount)  # type: ignore[method-assign]
         self.lengths = Lengths(site, self.gate, clock=self.clock.monotonic)
 
     def ask(
