@@ -167,11 +167,12 @@ async def house(
     accounts: Accounts | None = None,
     traced: bool = False,
     spread: Spread | None = None,
+    patience: float = PATIENCE,
 ) -> AsyncIterator[House]:
     """Put ``app`` behind every room that the site would run, with the test's clock and ledger; end its workers.
 
     ``networks``, ``roles``, ``accounts`` and ``spread`` are those of the test, which the site would make of files, DNS and keys.
-    ``traced``: put traces into what the policy says, which takes workers of their own.
+    ``patience`` is how many seconds all of it may take. ``traced``: put traces into what the policy says, which takes workers of their own.
     """
     policy, clock, ledger = policy or policy_of(), clock or Clock(), Ledger()
     keys = KeyRing(policy.secrets)
@@ -219,7 +220,7 @@ async def house(
         marker=marker_of(policy, keys, takers),
     )
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(patience):
             yield House(middleware, gate, recorder, ledger, clock, renderer)
     finally:
         await renderer.aclose()

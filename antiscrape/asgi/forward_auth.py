@@ -45,7 +45,7 @@ _UNTOLD: Final = Kind.UNTOLD
 _UNSIZED: Final = Size.UNTOLD
 _EMPTY: Final = (b"content-length", b"0")
 # The edge may keep a verdict for a second, by a rule of its own; nobody else keeps it at all.
-_NO_STORE: Final = (b"cache-control", b"no-store")
+_NO_STORE: Final = (b"cache-control", b"private, no-store")
 _BODY: Final[Message] = {"type": "http.response.body", "body": b"", "more_body": False}
 _ALLOWED: Final[Headers] = [_EMPTY, _NO_STORE]
 #: ``Vary`` cannot say "by standing": what the edge serves to one client is nobody else's (SECURITY J1).

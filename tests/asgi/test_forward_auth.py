@@ -189,7 +189,7 @@ def test_an_original_is_allowed_and_nobody_elses() -> None:
                     b"private",
                     b"",
                 )
-                assert told.get(b"cache-control") == b"no-store"
+                assert told.get(b"cache-control") == b"private, no-store"
                 page = await edge.verdict("/p/1", person(kind="page"), edge=kind)
                 assert (page.status, page.get(CACHE), page.get(TAKE)) == (200, b"", b"")
             assert edge.lengths is not None

@@ -220,7 +220,7 @@ async def behind(name: str, folder: Path, policy: Policy) -> AsyncIterator[Stand
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(body)
     asked, direct = Site(), Site()
-    async with house(asked, policy) as protected:
+    async with house(asked, policy, patience=3 * PATIENCE) as protected:
         forward = forward_auth(protected, asked)
         async with serving(forward) as verdicts, serving(direct) as origin:
             address, spare = free(), free()

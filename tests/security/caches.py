@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tests.asgi.proxied import serving
 from tests.conftest import missing
+from tests.fuzz import FACTOR
 from tests.house import PATIENCE, House, house, policy_of
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 CONNECTIONS: Final = 6
 #: A cache that never starts has failed; Varnish compiles its rules first.
 _STARTS: Final = 3 * PATIENCE
+#: So long may all take: a busy machine answers a few hundred requests a second.
+_LASTS: Final = 6 * PATIENCE * FACTOR
 
 #: As the handbooks have it: nothing of what we say is ignored, and what says nothing is kept for a minute. The second
 #: server shares the first one's cache and hands conditions, ranges and HEAD on, for which the first asks GET.
@@ -156,7 +159,7 @@ async def cached(
     make, sockets = CACHES[name]
     trusted = {"ANTISCRAPE__IDENTITY__TRUSTED_PROXIES": '["127.0.0.1"]', "ANTISCRAPE__IMAGES__FACES": "off"}
     policy = replace(policy_of({**trusted, **settings}), spread=False)
-    async with house(site, policy) as protected, serving(protected.app) as port:
+    async with house(site, policy, patience=_LASTS) as protected, serving(protected.app) as port:
         with (folder / "log").open("wb") as log:
             process = await asyncio.create_subprocess_exec(
                 *make(folder, port), stdout=log, stderr=log, start_new_session=True
