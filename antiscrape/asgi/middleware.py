@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from antiscrape.asgi.swift import Relay
     from antiscrape.asgi.traps import Maze
     from antiscrape.asgi.types import ASGIApp, Message, Receive, Scope, Send
+    from antiscrape.core.grants import Grants
     from antiscrape.core.partner import PartnerBook
     from antiscrape.evidence.recorder import Recorder
     from antiscrape.evidence.takers import Takers
@@ -117,12 +118,7 @@ class Middleware:
         reader = HeadReader(gate.policy.hosts, chain=gate.policy.identity.header)
         self._read, self._judge, begin, relay = ways_through(reader, gate, self._tools, plain=self._plain)
         sealed = gate.grants is not None and gate.grants.opaque != ""
-        below = [] if check is None else [check.below]
-        if gate.grants is not None and sealed:
-            below.append(gate.grants.opaque.encode())
-        self._below = tuple(below)
-        #: Whether originals are changed on their way.
-        self.marks = marker is not None
+        self._below = _below(check, gate.grants)
         if gate.grants is not None and sealed:
             self._read = opening(self._read, gate.grants)
         #: Where all that is done to a plain request is to let it pass.
@@ -235,6 +231,11 @@ class Middleware:
         if self._ledger is not None:
             await self._gate.settle(passage, self._ledger)
         return scope, passage
+
+    @property
+    def marks(self) -> bool:
+        """Whether originals are changed on their way."""
+        return self._tools.marker is not None
 
     def is_ours(self, raw_path: bytes, kind: Kind) -> bool:
         """Tell whether the site itself has no answer to what is asked at a path: the check, a trap, a sealed picture."""
@@ -389,3 +390,9 @@ class Middleware:
 
         # An app that knows no lifespan (Django's) raises here, and is served all the same.
         await self.app(scope, receive, last)
+
+
+def _below(check: Desk | None, grants: Grants | None) -> tuple[bytes, ...]:
+    """Return where the paths begin that the site itself knows nothing of."""
+    sealed = b"" if grants is None else grants.opaque.encode()
+    return tuple(filter(None, (b"" if check is None else check.below, sealed)))
