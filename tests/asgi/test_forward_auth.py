@@ -354,10 +354,13 @@ def test_the_copy_names_whom_the_event_names() -> None:
 
     async def main() -> None:
         async with stand(rules(), traced=True) as edge:
-            got = await edge.ask(PICTURE, tool())
+            edge.house.clock.tick(3600 - edge.house.clock.wall() % 3600 - 5)
+            told = await edge.verdict(PICTURE, tool())
+            edge.house.clock.tick(10)  # another hour, which would be another copy
+            got = await edge.take(PICTURE, tool(), told.get(TAKE))
             (found,) = find_tokens(got.body, trace_keys(KeyRing(edge.house.gate.policy.secrets)))
-            told = str(edge.house.ledger.events[-1]["trace"])
-            assert found.payload == unpack(int(told, 16))
+            (event,) = edge.house.ledger.events
+            assert found.payload == unpack(int(str(event["trace"]), 16))
 
     asyncio.run(main())
 

@@ -33,7 +33,7 @@ _NGINX: Final = """\
 daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log warn;
 events {{ worker_connections 128; }}
 http {{
-    access_log off;
+    access_log off; keepalive_requests 100000;
     client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
     proxy_cache_path {folder}/cache keys_zone=photos:1m inactive=5m;

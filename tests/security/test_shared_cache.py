@@ -38,7 +38,7 @@ ETAGS: Final = {path: f'"{number}-original"'.encode() for number, path in enumer
 STYLE: Final = b"body { margin: 0 }"
 PAGE: Final = b"<!doctype html><title>Photos</title>"
 #: In all; under ANTISCRAPE_FUZZ, as many as the requirement names.
-REQUESTS: Final = 600 if FACTOR == 1 else 10_000
+REQUESTS: Final = CONNECTIONS * (100 if FACTOR == 1 else 1667)
 
 
 async def site(scope: Scope, receive: Receive, send: Send) -> None:
