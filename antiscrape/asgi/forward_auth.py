@@ -21,20 +21,21 @@ from typing import TYPE_CHECKING, Final, Protocol
 from antiscrape.asgi.answers import send_error
 from antiscrape.asgi.edges import CACHE, PREFIX, TAKE, asked_of, edge_of, taken_of
 from antiscrape.core.handover import NAME, Bound, Handover
-from antiscrape.core.identity import Identity
 from antiscrape.core.resource import Kind, Size
 from antiscrape.core.verdict import Action, Mode, Rendition
 from antiscrape.errors import EdgeError, RequestError
 from antiscrape.gate.adoption import adopt
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from antiscrape.asgi.edges import Edge
     from antiscrape.asgi.lengths import Lengths
     from antiscrape.asgi.middleware import Middleware
-    from antiscrape.asgi.types import Headers, Message, Receive, Scope, Send
+    from antiscrape.asgi.types import ASGIApp, Headers, Message, Receive, Scope, Send
     from antiscrape.core.handover import Handovers
     from antiscrape.core.resource import Resource
-    from antiscrape.gate import Passage
+    from antiscrape.gate import Gate, Passage
 
 #: What an edge hands over where nothing was judged.
 ANEW: Final = b"anew"
@@ -42,6 +43,7 @@ _ADMIT: Final = Action.ADMIT
 _ORIGINAL: Final = Rendition.ORIGINAL
 _IMAGE: Final = Kind.IMAGE
 _UNTOLD: Final = Kind.UNTOLD
+_OFF: Final = Mode.OFF
 _UNSIZED: Final = Size.UNTOLD
 _EMPTY: Final = (b"content-length", b"0")
 # The edge may keep a verdict for a second, by a rule of its own; nobody else keeps it at all.
@@ -63,55 +65,60 @@ class Spends(Protocol):
 class ForwardAuth:
     """Answers edges' questions, and the clients that they send here.
 
-    ``site`` is the middleware with the site behind it. Without ``lengths`` there is no site to ask: then what only
+    ``app`` is the site behind its middleware, and ``house`` gives the middleware that stands there at the moment.
+    Without ``lengths`` there is no site to ask: then what only
     an answer tells is judged by the request alone, and lesser renditions are placeholders.
     """
 
     def __init__(
-        self, site: Middleware, *, handovers: Handovers, once: Spends, lengths: Lengths | None
+        self,
+        app: ASGIApp,
+        house: Callable[[], Middleware],
+        *,
+        handovers: Handovers,
+        once: Spends,
+        lengths: Lengths | None,
     ) -> None:
-        self._site = site
-        self._gate = gate = site.gate
-        self._identity = Identity(gate.policy.identity)
-        self._places = gate.shortcuts.places
+        self._app = app
+        self._house = house
         self._handovers = handovers
         self._once = once
         self._lengths = lengths
-        self._off = gate.policy.mode is Mode.OFF
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
         if scope["type"] != "http":
             await self._other(scope, receive, send)
             return
-        client, raw_path = scope.get("client"), scope["raw_path"]
-        if not self._identity.trusts(client[0] if client else ""):
-            await self._turn_away(scope, send, EdgeError("a peer that is none of identity.trusted_proxies"))
+        house, client, raw_path = self._house(), scope.get("client"), scope["raw_path"]
+        if not house.gate.clients.trusts(client[0] if client else ""):
+            error = EdgeError("a peer that is none of identity.trusted_proxies")
+            await _turn_away(house, scope, send, error)
         elif not raw_path.startswith(PREFIX):
-            await self._take(scope, receive, send)
+            await self._take(house, scope, receive, send)
         elif (edge := edge_of(raw_path)) is None:
-            await self._turn_away(scope, send, EdgeError("no kind of edge asks here"))
+            await _turn_away(house, scope, send, EdgeError("no kind of edge asks here"))
         else:
-            await self._answer(edge, scope, send)
+            await self._answer(house, edge, scope, send)
 
-    async def _answer(self, edge: Edge, scope: Scope, send: Send) -> None:
+    async def _answer(self, house: Middleware, edge: Edge, scope: Scope, send: Send) -> None:
         """Answer an edge's question."""
-        site = self._site
-        if self._off:
+        gate = house.gate
+        if gate.policy.mode is _OFF:
             await _allow(send, _ALLOWED)
             return
         try:
             asked = asked_of(edge, scope)
             path: bytes = asked["raw_path"]
-            place = self._places.young.get(path) or self._gate.place(path)
+            place = gate.shortcuts.places.young.get(path) or gate.place(path)
             if place.resource.path.startswith("/.antiscrape/"):
                 raise EdgeError("a client asks for what only edges ask for")
-            if self._is_to_be_seen(path, place.resource):
+            if self._is_to_be_seen(house, path, place.resource):
                 await _send_on(edge, send, ANEW)
                 return
-            asked, passage = await site.judge(asked)
+            asked, passage = await house.judge(asked)
         except RequestError as error:
-            site.recorder.refuse(error)
+            house.recorder.refuse(error)
             await _refuse_malformed(edge, send, error)
             return
         verdict = passage.verdict
@@ -119,52 +126,53 @@ class ForwardAuth:
         if verdict.shadowed or (
             verdict.action is _ADMIT and not (picture and verdict.rendition is not _ORIGINAL)
         ):
-            site.recorder.record(passage, 200)
+            house.recorder.record(passage, 200)
             if picture and self._lengths is not None:
-                self._lengths.charge(passage, asked)
+                self._lengths.charge(gate, passage, asked)
             await _allow(send, _ALLOWED_PICTURE if picture and not verdict.shadowed else _ALLOWED)
         elif verdict.action is _ADMIT:
-            site.note_lesser(passage)
-            await _send_on(edge, send, self._hand_over(passage, asked))
+            house.note_lesser(passage)
+            await _send_on(edge, send, self._hand_over(gate, passage, asked))
         else:
-            site.note_refusal(passage)
+            house.note_refusal(passage)
             if edge.by_field:
-                await site.tell_refusal(send, passage)
+                await house.tell_refusal(send, passage)
             else:
-                await _send_on(edge, send, self._hand_over(passage, asked))
+                await _send_on(edge, send, self._hand_over(gate, passage, asked))
 
-    def _is_to_be_seen(self, raw_path: bytes, resource: Resource) -> bool:
+    def _is_to_be_seen(self, house: Middleware, raw_path: bytes, resource: Resource) -> bool:
         """Tell whether the middleware has to see the answer, or gives it itself, whoever asks."""
         kind = resource.kind
-        if self._site.is_ours(raw_path, kind):
+        if house.is_ours(raw_path, kind):
             return True
         if self._lengths is None:
             return False
-        return kind is _UNTOLD or (kind is _IMAGE and (resource.size is _UNSIZED or self._site.marks))
+        return kind is _UNTOLD or (kind is _IMAGE and (resource.size is _UNSIZED or house.marks))
 
-    def _hand_over(self, passage: Passage, asked: Scope) -> bytes:
+    def _hand_over(self, gate: Gate, passage: Passage, asked: Scope) -> bytes:
         handover = Handover(passage.verdict, getattr(passage, "taker", 0), secrets.token_bytes(NAME))
-        return self._handovers.seal(handover, _bound(passage, asked), now=self._gate.wall())
+        return self._handovers.seal(handover, _bound(passage, asked), now=gate.wall())
 
-    async def _take(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _take(self, house: Middleware, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a client that an edge sent here: as it was judged, or judging it now."""
         scope, brought = taken_of(scope)
-        if brought and brought != ANEW and not self._off:
-            passage = await self._adopted(scope, brought)
+        if brought and brought != ANEW and house.gate.policy.mode is not _OFF:
+            passage = await self._adopted(house, scope, brought)
             if passage is not None:
-                await self._site.carry_out(scope, receive, send, passage)
+                await house.carry_out(scope, receive, send, passage)
                 return
-        await self._site(scope, receive, send)
+        await self._app(scope, receive, send)
 
-    async def _adopted(self, scope: Scope, brought: bytes) -> Passage | None:
+    async def _adopted(self, house: Middleware, scope: Scope, brought: bytes) -> Passage | None:
         """Return the passage of a request whose verdict was handed over, None where it has to be judged."""
+        gate = house.gate
         try:
-            passage = self._site.read(scope)
-            passage.find = self._gate.shortcuts.find
-            known = self._handovers.open(brought, _bound(passage, scope), now=self._gate.wall())
+            passage = house.read(scope)
+            passage.find = gate.shortcuts.find
+            known = self._handovers.open(brought, _bound(passage, scope), now=gate.wall())
             if known is None or not await self._once.spend_once(known.name):
                 return None
-            adopt(self._gate, passage, known.verdict)
+            adopt(gate, passage, known.verdict)
         except RequestError:  # the middleware meets it again, and says so
             return None
         passage.taker = known.taker
@@ -174,11 +182,12 @@ class ForwardAuth:
         """Serve what is no request: websockets that an edge sent here, and the server's own start and end."""
         if scope["type"] == "lifespan" and self._lengths is not None:
             receive = _at_the_end(receive, self._lengths)
-        await self._site(scope, receive, send)
+        await self._app(scope, receive, send)
 
-    async def _turn_away(self, scope: Scope, send: Send, error: RequestError) -> None:
-        self._site.recorder.refuse(error)
-        await send_error(send, error, http_version=scope.get("http_version", "1.1"))
+
+async def _turn_away(house: Middleware, scope: Scope, send: Send, error: RequestError) -> None:
+    house.recorder.refuse(error)
+    await send_error(send, error, http_version=scope.get("http_version", "1.1"))
 
 
 def _bound(passage: Passage, scope: Scope) -> Bound:

@@ -35,39 +35,38 @@ class _Known(NamedTuple):
 
 
 class Lengths:
-    """Charges the bytes of originals that an edge serves. ``site`` is asked for heads, ``clock`` never steps.
+    """Charges the bytes of originals that an edge serves. ``site`` is asked for heads; ``clock`` never steps.
 
     ``uncharged`` counts originals whose length could not be had.
     """
 
-    def __init__(self, site: ASGIApp, gate: Gate, *, clock: Callable[[], float]) -> None:
+    def __init__(self, site: ASGIApp, *, clock: Callable[[], float]) -> None:
         self._site = site
-        self._gate = gate
         self._clock = clock
         self._known: Memo[bytes, _Known] = Memo(_PICTURES)
-        self._waiting: dict[bytes, list[Passage]] = {}
+        self._waiting: dict[bytes, list[tuple[Gate, Passage]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._count = 0
         self.uncharged = 0
 
-    def charge(self, passage: Passage, scope: Scope) -> None:
+    def charge(self, gate: Gate, passage: Passage, scope: Scope) -> None:
         """Charge what the edge will send in answer to a request for an original, now or once it is known."""
         if not passage.allowance.bytes or passage.method == "HEAD":
             return
-        query = self._gate.site_query(passage)
+        query = gate.site_query(passage)
         name = b"%b %b?%b" % (passage.host.encode("latin-1"), passage.raw_path, query)
         known = self._known.young.get(name) or self._known.get(name)
         if known is not None and known.until > self._clock():
-            self._settle(passage, known)
+            self._settle(gate, passage, known)
         elif name in self._waiting:
             if self._count < _WAITING:
                 self._count += 1
-                self._waiting[name].append(passage)
+                self._waiting[name].append((gate, passage))
             else:
                 self.uncharged += 1
         elif len(self._tasks) < _ASKING:
             self._count += 1
-            self._waiting[name] = [passage]
+            self._waiting[name] = [(gate, passage)]
             task = asyncio.create_task(self._ask(name, scope, query))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -90,10 +89,10 @@ class Lengths:
             self._known.put(name, known)
             waiting = self._waiting.pop(name)
             self._count -= len(waiting)
-            for passage in waiting:
-                self._settle(passage, known)
+            for gate, passage in waiting:
+                self._settle(gate, passage, known)
 
-    def _settle(self, passage: Passage, known: _Known) -> None:
+    def _settle(self, gate: Gate, passage: Passage, known: _Known) -> None:
         """Charge one answer, as the proxy would have read it off: the whole, a part, or nothing where nothing is new."""
         if known.length < 0:
             self.uncharged += 1
@@ -105,7 +104,7 @@ class Lengths:
         if part is False:
             return
         length = part[1] - part[0] + 1 if isinstance(part, tuple) else known.length
-        self._gate.note_bytes(passage, length)
+        gate.note_bytes(passage, length)
 
 
 async def _head_of(site: ASGIApp, scope: Scope, query: bytes) -> tuple[int, bytes]:

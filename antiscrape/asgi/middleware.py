@@ -163,8 +163,7 @@ class Middleware:
             scope["state"] = {"antiscrape": passage}
         verdict = passage.verdict
         if verdict.action is not _ADMIT and not verdict.shadowed:
-            self.note_refusal(passage)
-            await self.tell_refusal(send, passage)
+            await self._refuse(send, passage)
             return
         if passage.resource.kind in self._ours and await self._answered(passage, scope, receive, send):
             return
@@ -246,6 +245,10 @@ class Middleware:
     def read(self, scope: Scope) -> Passage:
         """Read one request; raise ``RequestError`` where it has no single reading."""
         return self._read(scope)
+
+    async def _refuse(self, send: Send, passage: Passage) -> None:
+        self.note_refusal(passage)
+        await self.tell_refusal(send, passage)
 
     def note_refusal(self, passage: Passage) -> None:
         """Take note of a request that is not admitted."""

@@ -66,7 +66,7 @@ def command(
         os.environ.pop(name, None)
         if value is not None:
             os.environ[name] = value
-    need_extras()
+    _need_extras()
     from antiscrape.asgi.neighbours import KNOWN  # noqa: PLC0415
     from antiscrape.serving.admin_server import FOLDER, for_workers  # noqa: PLC0415
     from antiscrape.serving.logs import LOGGING  # noqa: PLC0415  `antiscrape --help` needs no server
@@ -80,14 +80,14 @@ def command(
         if workers > 1:
             _, policy = _parts()  # what is wrong is said here, once, and not by every worker
             os.environ.update(stack.enter_context(for_workers(policy.record.admin)))
-            counting = share_counts(stack, policy, workers)
+            counting = _share(stack, policy, workers)
             os.environ[KNOWN] = "1"
             app = "antiscrape.cli.serve:application"
         else:
             os.environ.pop(FOLDER, None)
             site = _site()
             app = _with_admin(site)
-            hang_up = partial(reload_keys_of, site)
+            hang_up = partial(_reload, site)
         status = run(
             app,
             host=host,
@@ -103,7 +103,7 @@ def command(
     ctx.exit(status)
 
 
-def share_counts(stack: ExitStack, policy: Policy, workers: int) -> str:
+def _share(stack: ExitStack, policy: Policy, workers: int) -> str:
     """Have the workers count together, in the store that the policy names or in one of their own; say how they do."""
     from antiscrape.stores.extras import has_private, need_client  # noqa: PLC0415
     from antiscrape.stores.private import private_store  # noqa: PLC0415
@@ -150,7 +150,7 @@ def _with_admin(site: AntiscrapeMiddleware) -> ASGIApp:
     )
 
 
-def reload_keys_of(site: AntiscrapeMiddleware) -> None:
+def _reload(site: AntiscrapeMiddleware) -> None:
     """Read the secrets anew; where they are wrong, say so and go on with those that were."""
     try:
         ids = site.reload_keys()
@@ -184,8 +184,7 @@ def read_listen(text: str) -> tuple[str, int, str | None]:
     return host, int(port), None
 
 
-def need_extras() -> None:
-    """Raise ``ConfigurationError`` where what serves is not installed."""
+def _need_extras() -> None:
     missing = [name for name in ("aiohttp", "httptools", "uvicorn", "uvloop") if find_spec(name) is None]
     if missing:
         raise ConfigurationError(f"{', '.join(missing)} missing; install antiscrape[serve]")

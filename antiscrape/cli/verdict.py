@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from antiscrape.cli import serve
+from antiscrape.cli.serve import _need_extras, _reload, _share
 from antiscrape.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def command(
         os.environ.pop(name, None)
         if value:
             os.environ[name] = value
-    serve.need_extras()
+    _need_extras()
     from antiscrape.asgi.neighbours import KNOWN  # noqa: PLC0415
     from antiscrape.serving.admin_server import FOLDER, for_workers  # noqa: PLC0415
     from antiscrape.serving.logs import LOGGING  # noqa: PLC0415  `antiscrape --help` needs no server
@@ -81,12 +82,12 @@ def command(
         said = list(remarks(policy, upstream))
         if workers > 1:
             os.environ.update(stack.enter_context(for_workers(policy.record.admin)))
-            said.append(serve.share_counts(stack, policy, workers))
+            said.append(_share(stack, policy, workers))
             os.environ[KNOWN] = "1"
         else:
             os.environ.pop(FOLDER, None)
             parts = build(policy)
-            app, hang_up = _with_admin(parts), partial(serve.reload_keys_of, parts.site)
+            app, hang_up = _with_admin(parts), partial(_reload, parts.site)
         status = run(
             app,
             host=host,
@@ -123,10 +124,10 @@ def build(policy: Policy) -> Parts:
     if url:
         inner = ReverseProxy(Upstream(url), rewrite_host=os.environ.get(serve.REWRITE_HOST) == "1")
     site = protect(inner, policy)
-    lengths = Lengths(inner, site.gate, clock=clock.monotonic) if url else None
+    lengths = Lengths(inner, clock=clock.monotonic) if url else None
     once = Once(lasts=float(LASTS + SKEW), clock=clock.monotonic, courier=site.courier)
     handovers = Handovers(KeyRing(policy.secrets))
-    return Parts(site, ForwardAuth(site, handovers=handovers, once=once, lengths=lengths))
+    return Parts(site, ForwardAuth(site, lambda: site, handovers=handovers, once=once, lengths=lengths))
 
 
 def _policy() -> Policy:

@@ -23,5 +23,5 @@ def adopt(gate: Gate, passage: Passage, verdict: Verdict) -> None:
     face = known.face(passage, resource.kind, passage.shape.pick(passage.values))
     passage.profile, passage.role, passage.look = face.profile, face.role, face.look
     same = face.look == history.look
-    passage.habits = history if same else gate.visit_of(history, face.look, now)
+    passage.habits = history if same else gate.visits.find(history, face.look, now)
     passage.verdict = verdict

@@ -27,7 +27,7 @@ Named = TypeVar("Named", str, bytes)
 class Clients:
     """Finds principals and their histories. ``met`` is told of every history that is found anew, and whose it is.
 
-    ``believes`` tells whether anybody is trusted to speak for others. ``direct`` and, by trusted peer,
+    ``believes`` tells whether anybody is trusted to speak for others, ``trusts`` whether a peer is. ``direct`` and, by trusted peer,
     ``relayed`` hold who asked lately, for hot paths.
     """
 
@@ -39,6 +39,7 @@ class Clients:
         self._met = met
         self._chain = rules.header.lower().encode("latin-1")
         self.believes = self._identity.believes
+        self.trusts = self._identity.trusts
         self.direct: Memo[str, History] = Memo(_CLIENTS)
         self.relayed: dict[str, Memo[bytes, History]] = {}
 

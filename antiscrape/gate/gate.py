@@ -103,8 +103,8 @@ class Gate:
         self._charge = store.charge
         self._charge_request = store.charge_request
         self._panel = Panel(policy.signals)
-        self.visit_of = Visits(self._review).find
-        self._members = Members(policy, self._panel, store=store, key=account_key, wall=wall)
+        self._visit_of, self.visits = (visits := Visits(self._review)).find, visits
+        self.members = self._members = Members(policy, self._panel, store=store, key=account_key, wall=wall)
         self._face = Faces(self._panel, agents, roles).find
         self._consequences = Consequences(policy, store)
         known = Shortcuts(
@@ -154,7 +154,7 @@ class Gate:
         passage.profile = face.profile
         passage.role = face.role
         passage.look = look = face.look
-        passage.habits = habits = history if look == history.look else self.visit_of(history, look, now)
+        passage.habits = habits = history if look == history.look else self._visit_of(history, look, now)
         if kind is _TRAP:
             self._springs.spring(passage, history, habits, now)
         habits.note_request(resource, passage, now)
@@ -186,7 +186,7 @@ class Gate:
         """Take note that a visit went into a trap elsewhere."""
         habits = history
         if look and history.look != look:
-            habits = self.visit_of(history, look, self._clock())
+            habits = self._visit_of(history, look, self._clock())
         habits.own_oddities().traps += 1
         self._review(habits)
 

@@ -97,9 +97,10 @@ async def stand(policy: Policy, *, site: bool = True, traced: bool = False) -> A
     inner: ASGIApp = served if site else nowhere
     async with house(inner, policy, traced=traced) as protected:
         clock = protected.clock
-        lengths = Lengths(served, protected.gate, clock=clock.monotonic) if site else None
+        lengths = Lengths(served, clock=clock.monotonic) if site else None
         app = ForwardAuth(
             protected.app,
+            lambda: protected.app,
             handovers=Handovers(KeyRing(policy.secrets)),
             once=Once(lasts=60.0, clock=clock.monotonic),
             lengths=lengths,

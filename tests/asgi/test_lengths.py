@@ -43,14 +43,14 @@ class Stand:
         self.clock, self.charged = Clock(), list[int]()
         self.gate = gate_of(policy_of(routes=routes, spread=False), self.clock)
         self.gate.note_bytes = lambda passage, amount: self.charged.append(amount)  # type: ignore[method-assign]
-        self.lengths = Lengths(site, self.gate, clock=self.clock.monotonic)
+        self.lengths = Lengths(site, clock=self.clock.monotonic)
 
     def ask(
         self, path: str = PICTURE, *more: tuple[bytes, bytes], method: str = "GET", peer: str = "203.0.113.7"
     ) -> None:
         headers = person(*more)
         passage: Passage = self.gate.judge(head_of(path, headers, method=method, peer=peer))
-        self.lengths.charge(passage, scope_of(path, headers, method=method, peer=peer))
+        self.lengths.charge(self.gate, passage, scope_of(path, headers, method=method, peer=peer))
 
     async def settle(self) -> None:
         await asyncio.gather(*self.lengths._tasks)

@@ -241,9 +241,10 @@ def forward_auth(protected: House, site: Site) -> ForwardAuth:
     keys, clock = KeyRing(protected.gate.policy.secrets), protected.clock
     return ForwardAuth(
         protected.app,
+        lambda: protected.app,
         handovers=Handovers(keys),
         once=Once(lasts=60.0, clock=clock.monotonic),
-        lengths=Lengths(site, protected.gate, clock=clock.monotonic),
+        lengths=Lengths(site, clock=clock.monotonic),
     )
 
 
