@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 #: Visitors of the first figure: so few that nginx finds their verdicts kept, as it does for one that looks at a gallery.
-_FEW: Final = 64
+_FEW: Final = 8
 #: Visitors of the second: each is known before anything is measured.
 _MANY: Final = 2000
 #: Bytes of the pictures: a photograph as a camera of twelve megapixels makes it, and one of 1200 pixels.
@@ -127,18 +127,8 @@ def _stand(folder: Path, length: int, *, kept: bool) -> Iterator[Stand]:
     picture.parent.mkdir(parents=True)
     picture.write_bytes(b"\xff\xd8\xff\xe0" + os.urandom(length - 4))
     asking, bare, verdicts, origin = (_free() for _ in range(4))
-    shipped = (ROOT / "config" / "edge" / "nginx.conf").read_text(encoding="utf-8")
-    changes = {
-        "127.0.0.1:8079": f"127.0.0.1:{verdicts}", "127.0.0.1:8078": f"127.0.0.1:{origin}",
-        "listen 80;": f"listen 127.0.0.1:{asking}; {_CLIENTS}", "/srv/site": f"{folder}/www", "/var/cache/nginx": str(folder),
-    }  # fmt: skip
-    if not kept:
-        changes |= {"        proxy_cache antiscrape;\n": ""}
-    for old, new in changes.items():
-        if old not in shipped:
-            raise FileNotFoundError(f"config/edge/nginx.conf has no {old!r}")
-        shipped = shipped.replace(old, new)
-    (folder / "edge.conf").write_text(shipped)
+    edge = shipped(folder, asking=asking, verdicts=verdicts, origin=origin, kept=kept)
+    (folder / "edge.conf").write_text(edge)
     (folder / "nginx.conf").write_text(_main(folder, bare))
     command = [sys.executable, "-m", "antiscrape", "verdict", "--listen", f"127.0.0.1:{verdicts}"]
     command += ["--upstream", f"http://127.0.0.1:{origin}"]
@@ -155,6 +145,22 @@ def _stand(folder: Path, length: int, *, kept: bool) -> Iterator[Stand]:
             _process([str(shutil.which("nginx", path=_path())), "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "log")], bare, dict(os.environ))
         )  # fmt: skip
         yield Stand(asking, bare, asked, nginx)
+
+
+def shipped(folder: Path, *, asking: int, verdicts: int, origin: int, kept: bool) -> str:
+    """Return the shipped file for nginx, with the ports and folders of this run; raise ``OSError`` where it has become another."""
+    text = (ROOT / "config" / "edge" / "nginx.conf").read_text(encoding="utf-8")
+    changes = {
+        "127.0.0.1:8079": f"127.0.0.1:{verdicts}", "127.0.0.1:8078": f"127.0.0.1:{origin}",
+        "listen 80;": f"listen 127.0.0.1:{asking}; {_CLIENTS}", "/srv/site": f"{folder}/www", "/var/cache/nginx": str(folder),
+    }  # fmt: skip
+    if not kept:
+        changes["        proxy_cache antiscrape;\n"] = ""
+    for old, new in changes.items():
+        if old not in text:
+            raise FileNotFoundError(f"config/edge/nginx.conf has no {old!r}")
+        text = text.replace(old, new)
+    return text
 
 
 def _main(folder: Path, bare: int) -> str:
