@@ -27,7 +27,7 @@ from tests.house import house, photo
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from antiscrape.asgi.types import Receive, Scope, Send
+    from antiscrape.asgi.types import ASGIApp, Receive, Scope, Send
     from antiscrape.core.rules import Policy
     from tests.house import House, Pairs
 
@@ -82,6 +82,21 @@ class Reply(NamedTuple):
 
 
 @dataclass
+class Switch:
+    """Stands before an application, and takes it away."""
+
+    app: ASGIApp
+    off: bool = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.off and scope["type"] == "http":
+            await send({"type": "http.response.start", "status": 500, "headers": [(b"content-length", b"0")]})
+            await send({"type": "http.response.body", "body": b""})
+        else:
+            await self.app(scope, receive, send)
+
+
+@dataclass
 class Stand:
     """An edge in front of the site: ``house`` is who gives verdicts, ``asked`` the site as antiscrape asks it."""
 
@@ -89,7 +104,7 @@ class Stand:
     address: tuple[str, int]
     asked: Site
     direct: Site
-    forward: ForwardAuth
+    forward: Switch
     folder: Path
 
     async def ask(
@@ -172,6 +187,18 @@ def _nginx(folder: Path, address: str, verdicts: int, origin: int, spare: str) -
     return Made(command, "nginx.conf", changes)
 
 
+def _nginx_before_a_port(folder: Path, address: str, verdicts: int, origin: int, spare: str) -> Made:
+    """Run nginx as its file's comments have it for a site behind a port."""
+    made = _nginx(folder, address, verdicts, origin, spare)
+    changes = {
+        "        root /srv/site;\n\n": "",
+        "        add_header Cache-Control $antiscrape_cache;\n": "",
+        "        #   ": "        ",
+        "127.0.0.1:8000": f"127.0.0.1:{origin}",
+    }
+    return made._replace(changes={**changes, **made.changes})
+
+
 def _caddy(folder: Path, address: str, verdicts: int, origin: int, spare: str) -> Made:
     options = f"{{\n\tadmin off\n\tauto_https off\n\tstorage file_system {folder}\n}}\n\n(antiscrape) {{"
     changes = {
@@ -209,7 +236,13 @@ def _varnish(folder: Path, address: str, verdicts: int, origin: int, spare: str)
     return Made(command, "varnish.vcl", changes)
 
 
-MAKERS = {"nginx": _nginx, "caddy": _caddy, "haproxy": _haproxy, "varnish": _varnish}
+MAKERS = {
+    "nginx": _nginx,
+    "nginx-before-a-port": _nginx_before_a_port,
+    "caddy": _caddy,
+    "haproxy": _haproxy,
+    "varnish": _varnish,
+}
 
 
 @asynccontextmanager
@@ -221,7 +254,7 @@ async def behind(name: str, folder: Path, policy: Policy) -> AsyncIterator[Stand
         file.write_bytes(body)
     asked, direct = Site(), Site()
     async with house(asked, policy, patience=3 * PATIENCE) as protected:
-        forward = forward_auth(protected, asked)
+        forward = Switch(forward_auth(protected, asked))
         async with serving(forward) as verdicts, serving(direct) as origin:
             address, spare = free(), free()
             made = MAKERS[name](folder, "{}:{}".format(*address), verdicts, origin, "{}:{}".format(*spare))

@@ -68,6 +68,7 @@ def test_an_edge_serves_everybody_what_the_verdict_says(name: str, tmp_path: Pat
             await whoever_is_banned_is_refused(stand)
             await what_no_picture_is_comes_from_the_site(stand, name)
             await beyond_the_budget_there_is_a_wait(stand)
+            await without_a_verdict_nothing_is_served(stand)
 
     asyncio.run(main())
 
@@ -151,3 +152,11 @@ async def beyond_the_budget_there_is_a_wait(stand: Stand) -> None:
     assert b"no-store" in answers[-1].fields[b"cache-control"]
     stand.house.clock.tick(float(answers[-1].fields[b"retry-after"]))
     assert (await stand.ask("/style/site.css?7", tool(), client="127.1.7.1")).status == 200
+
+
+async def without_a_verdict_nothing_is_served(stand: Stand) -> None:
+    stand.forward.off = True
+    for path in (PICTURE, "/style/site.css"):
+        got = await stand.ask(path, person(), client="127.1.8.1")
+        assert got.status >= 500
+        assert got.body not in {ORIGINALS[PICTURE], b"body { margin: 0 }"}
