@@ -166,7 +166,8 @@ class Parts(Site):
         await super().__call__(scope, receive, partly)
 
 
-@pytest.mark.security("B9", "A3")
+@pytest.mark.security("B9")
+@pytest.mark.security("A3")
 def test_only_trusted_peers_ask_and_send() -> None:
     async def main() -> None:
         async with stand(rules()) as edge:
@@ -200,7 +201,8 @@ def test_an_original_is_allowed_and_nobody_elses() -> None:
     asyncio.run(main())
 
 
-@pytest.mark.security("F1", "F8")
+@pytest.mark.security("F1")
+@pytest.mark.security("F8")
 def test_a_handover_is_good_once_and_then_it_is_judged() -> None:
     async def main() -> None:
         async with stand(rules()) as edge:

@@ -57,7 +57,8 @@ def is_preview(got: Reply, original: bytes) -> bool:
 
 
 @pytest.mark.parametrize("name", MAKERS)
-@pytest.mark.security("J1", "B9")
+@pytest.mark.security("J1")
+@pytest.mark.security("B9")
 def test_an_edge_serves_everybody_what_the_verdict_says(name: str, tmp_path: Path) -> None:
     async def main() -> None:
         async with behind(name, tmp_path, policy()) as stand:

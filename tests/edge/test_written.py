@@ -60,7 +60,8 @@ def test_traefiks_file_names_options_that_traefik_has() -> None:
         assert re.fullmatch(r"PathPrefix\(`/`\)|HeaderRegexp\(`[A-Za-z-]+`, `\.`\)", router["rule"])
 
 
-@pytest.mark.security("A8", "B9")
+@pytest.mark.security("A8")
+@pytest.mark.security("B9")
 def test_traefik_asks_before_it_chooses_and_believes_no_client() -> None:
     http = read("traefik.yaml")["http"]
     asks = http["middlewares"]["antiscrape"]["forwardAuth"]
@@ -91,7 +92,8 @@ def test_envoys_file_names_fields_that_envoy_has() -> None:
     assert {route["route"]["cluster"] for route in host["routes"]} <= clusters
 
 
-@pytest.mark.security("A8", "B9")
+@pytest.mark.security("A8")
+@pytest.mark.security("B9")
 def test_envoy_asks_before_it_chooses_and_believes_no_client() -> None:
     config = manager()
     asks, router = (one["typed_config"] for one in config["http_filters"])
