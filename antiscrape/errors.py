@@ -7,7 +7,7 @@
     │   └── SecretError         the secret is missing, too short, or the documented example
     ├── RequestError            the client sent what cannot be judged; answered 4xx
     │   ├── MisdirectedError    the request is for a host that is not served here
-    │   └── EdgeError           who asks for a verdict may not, or not for this
+    │   └── StrangerError       who asks for a verdict may not, or not for this
     ├── UpstreamError           the site behind the proxy failed; answered 502 or 504
     ├── StoreError              the shared store failed; no client hears of it, the worker counts for itself
     └── EdgeError               the doctor could not ask the site through its edge
@@ -52,7 +52,7 @@ class MisdirectedError(RequestError):
     public = "This host is not served here."
 
 
-class EdgeError(RequestError):
+class StrangerError(RequestError):
     """A verdict was asked for by a peer that is no proxy of the site, or on what no client may ask for."""
 
     status = HTTPStatus.FORBIDDEN

@@ -23,7 +23,7 @@ from antiscrape.asgi.edges import CACHE, PREFIX, TAKE, asked_of, edge_of, taken_
 from antiscrape.core.handover import NAME, Bound, Handover
 from antiscrape.core.resource import Kind, Size
 from antiscrape.core.verdict import Action, Mode, Rendition
-from antiscrape.errors import EdgeError, RequestError
+from antiscrape.errors import RequestError, StrangerError
 from antiscrape.gate.adoption import adopt
 
 if TYPE_CHECKING:
@@ -92,12 +92,12 @@ class ForwardAuth:
             return
         house, client, raw_path = self._house(), scope.get("client"), scope["raw_path"]
         if not house.gate.clients.trusts(client[0] if client else ""):
-            error = EdgeError("a peer that is none of identity.trusted_proxies")
+            error = StrangerError("a peer that is none of identity.trusted_proxies")
             await _turn_away(house, scope, send, error)
         elif not raw_path.startswith(PREFIX):
             await self._take(house, scope, receive, send)
         elif (edge := edge_of(raw_path)) is None:
-            await _turn_away(house, scope, send, EdgeError("no kind of edge asks here"))
+            await _turn_away(house, scope, send, StrangerError("no kind of edge asks here"))
         else:
             await self._answer(house, edge, scope, send)
 
@@ -112,7 +112,7 @@ class ForwardAuth:
             path: bytes = asked["raw_path"]
             place = gate.shortcuts.places.young.get(path) or gate.place(path)
             if place.resource.path.startswith("/.antiscrape/"):
-                raise EdgeError("a client asks for what only edges ask for")
+                raise StrangerError("a client asks for what only edges ask for")
             if self._is_to_be_seen(house, path, place.resource):
                 await _send_on(edge, send, ANEW)
                 return

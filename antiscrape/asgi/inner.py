@@ -9,7 +9,10 @@ from antiscrape.core.partner import keys_within
 
 if TYPE_CHECKING:
     from antiscrape.asgi.bodies import Rewriters
+    from antiscrape.asgi.check import Desk
+    from antiscrape.asgi.inspection import Inspection
     from antiscrape.asgi.types import Headers, Scope
+    from antiscrape.core.grants import Grants
     from antiscrape.core.partner import PartnerBook
     from antiscrape.gate import Passage
 
@@ -52,3 +55,12 @@ def without_shortcuts(scope: Scope) -> Scope:
     if SHORTCUTS.isdisjoint(extensions):
         return scope
     return {**scope, "extensions": {name: extensions[name] for name in extensions if name not in SHORTCUTS}}
+
+
+def paths_of_ours(
+    check: Desk | None, grants: Grants | None, inspection: Inspection | None
+) -> tuple[bytes, ...]:
+    """Return where the paths begin of which the site itself knows nothing."""
+    sealed = b"" if grants is None else grants.opaque.encode()
+    told = b"" if inspection is None else inspection.path
+    return tuple(filter(None, (b"" if check is None else check.below, sealed, told)))

@@ -40,7 +40,9 @@ class Served(NamedTuple):
 
 
 class Inspection:
-    """Answers the doctor's questions. ``policy`` is the one that was loaded; ``store`` tells how the shared store stands."""
+    """Answers the doctor's questions, at ``path``. ``policy`` is the one that was loaded; ``store`` tells how the shared store stands."""
+
+    path: Final = _PATH
 
     def __init__(
         self,

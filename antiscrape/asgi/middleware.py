@@ -10,7 +10,13 @@ from antiscrape.asgi.answers import send_error
 from antiscrape.asgi.caching import PARTIAL
 from antiscrape.asgi.collecting import asking
 from antiscrape.asgi.head import HeadReader
-from antiscrape.asgi.inner import asks_for_style, unconditioned, without_key, without_shortcuts
+from antiscrape.asgi.inner import (
+    asks_for_style,
+    paths_of_ours,
+    unconditioned,
+    without_key,
+    without_shortcuts,
+)
 from antiscrape.asgi.marking import marking_of
 from antiscrape.asgi.opaque import opening
 from antiscrape.asgi.preferences import Speaker
@@ -38,7 +44,6 @@ if TYPE_CHECKING:
     from antiscrape.asgi.swift import Relay
     from antiscrape.asgi.traps import Maze
     from antiscrape.asgi.types import ASGIApp, Message, Receive, Scope, Send
-    from antiscrape.core.grants import Grants
     from antiscrape.core.partner import PartnerBook
     from antiscrape.evidence.recorder import Recorder
     from antiscrape.evidence.takers import Takers
@@ -118,7 +123,7 @@ class Middleware:
         reader = HeadReader(gate.policy.hosts, chain=gate.policy.identity.header)
         self._read, self._judge, begin, relay = ways_through(reader, gate, self._tools, plain=self._plain)
         sealed = gate.grants is not None and gate.grants.opaque != ""
-        self._below = _below(check, gate.grants)
+        self._below = paths_of_ours(check, gate.grants, inspection)
         if gate.grants is not None and sealed:
             self._read = opening(self._read, gate.grants)
         #: Where all that is done to a plain request is to let it pass.
@@ -393,9 +398,3 @@ class Middleware:
 
         # An app that knows no lifespan (Django's) raises here, and is served all the same.
         await self.app(scope, receive, last)
-
-
-def _below(check: Desk | None, grants: Grants | None) -> tuple[bytes, ...]:
-    """Return where the paths begin that the site itself knows nothing of."""
-    sealed = b"" if grants is None else grants.opaque.encode()
-    return tuple(filter(None, (b"" if check is None else check.below, sealed)))

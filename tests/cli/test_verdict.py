@@ -102,6 +102,8 @@ def test_an_edge_is_told_what_its_clients_may_have(site: tuple[str, list[object]
         assert told.status == 200
         told = ask(port, "/.antiscrape/verdict", about("/media/1.jpg", TOOL))
         assert (told.status, told.headers["X-Antiscrape-Take"]) == (401, "anew")
+        told = ask(port, "/.antiscrape/verdict", about("/.well-known/antiscrape-doctor", TOOL))
+        assert (told.status, told.headers["X-Antiscrape-Take"]) == (401, "anew")
         brought = {"X-Forwarded-For": "203.0.113.7", **TOOL, "X-Antiscrape-Take": "anew"}
         got = ask(port, "/media/1.jpg", brought)
         assert (got.status, got.headers["Cache-Control"]) == (200, "private, no-store")
