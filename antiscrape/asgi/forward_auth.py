@@ -66,8 +66,8 @@ class ForwardAuth:
     """Answers edges' questions, and the clients that they send here.
 
     ``app`` is the site behind its middleware, and ``house`` gives the middleware that stands there at the moment.
-    Without ``lengths`` there is no site to ask: then what only
-    an answer tells is judged by the request alone, and lesser renditions are placeholders.
+    Without ``lengths`` there is no site to ask: then what only an answer tells is judged by the request alone, and
+    lesser renditions are placeholders.
     """
 
     def __init__(
