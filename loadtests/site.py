@@ -21,7 +21,7 @@ from antiscrape.demo.photos import make_library
 from antiscrape.demo.site import create_site
 from antiscrape.serving.config import configure
 from antiscrape.serving.listening import listen
-from antiscrape.serving.supervisor import Server
+from antiscrape.serving.server import Server
 from loadtests.bench.figures import cpu_seconds
 from loadtests.bench.peers import ROOT
 

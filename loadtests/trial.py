@@ -29,7 +29,7 @@ from antiscrape.demo.site import create_site
 from antiscrape.demo.visitors import find_chromium
 from antiscrape.serving.config import configure
 from antiscrape.serving.listening import listen, url_of
-from antiscrape.serving.supervisor import Server
+from antiscrape.serving.server import Server
 from loadtests.bench.peers import ROOT
 from loadtests.ledger import Ledger
 

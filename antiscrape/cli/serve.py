@@ -15,8 +15,6 @@ import click
 from antiscrape.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from antiscrape.app import AntiscrapeMiddleware
     from antiscrape.asgi.types import ASGIApp
     from antiscrape.asgi.upstream import Upstream
@@ -56,9 +54,9 @@ def command(
 ) -> None:
     """Stand in front of a site, and serve people originals and harvesters previews.
 
-    SIGTERM lets running answers finish. SIGHUP reads the secrets anew; with several workers it replaces them, one
-    after the other, and so reads everything anew. Exit status: 0 after a drain, 2 for a setting that is
-    wrong, 3 for a start that failed.
+    SIGTERM lets running answers finish. SIGHUP reads the secrets anew, in every worker. SIGUSR1 replaces several workers
+    one by one, each when another serves in its place, so that no request is lost. Exit status: 0 after a drain, 2 for a
+    setting that is wrong, 3 for a start that failed.
     """
     host, port, uds = read_listen(listen)
     told = {UPSTREAM: upstream, CONFIG: config, ADMIN: admin, REWRITE_HOST: "1" if rewrite_host else None}
@@ -75,7 +73,6 @@ def command(
     dictConfig(LOGGING)
     with ExitStack() as stack:
         app: ASGIApp | str
-        hang_up: Callable[[], None] | None = None
         counting = ""
         if workers > 1:
             _, policy = _parts()  # what is wrong is said here, once, and not by every worker
@@ -85,9 +82,7 @@ def command(
             app = "antiscrape.cli.serve:application"
         else:
             os.environ.pop(FOLDER, None)
-            site = _site()
-            app = _with_admin(site)
-            hang_up = partial(_reload, site)
+            app = application()
         status = run(
             app,
             host=host,
@@ -98,7 +93,6 @@ def command(
             limit_concurrency=limit_concurrency,
             timeout_graceful_shutdown=drain,
             ready=lambda url: _say_ready(url, upstream, counting),
-            hang_up=hang_up,
         )
     ctx.exit(status)
 
@@ -145,9 +139,8 @@ def _with_admin(site: AntiscrapeMiddleware) -> ASGIApp:
     from antiscrape.serving.admin_server import FOLDER, AdminServer, WithAdmin  # noqa: PLC0415
 
     folder = os.environ.get(FOLDER)
-    return WithAdmin(
-        site, AdminServer(site.meter, site.policy.record.admin, folder=Path(folder) if folder else None)
-    )
+    admin = AdminServer(site.meter, site.policy.record.admin, folder=Path(folder) if folder else None)
+    return WithAdmin(site, admin, hang_up=partial(_reload, site))
 
 
 def _reload(site: AntiscrapeMiddleware) -> None:

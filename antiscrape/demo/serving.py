@@ -13,7 +13,7 @@ from antiscrape import AntiscrapeMiddleware, load_policy
 from antiscrape.errors import ConfigurationError
 from antiscrape.serving.config import configure
 from antiscrape.serving.listening import listen, url_of
-from antiscrape.serving.supervisor import Server
+from antiscrape.serving.server import Server
 
 if TYPE_CHECKING:
     from types import TracebackType

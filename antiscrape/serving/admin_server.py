@@ -2,7 +2,8 @@
 
 It starts before the site says that it is ready and ends after the site has drained, so that a load
 balancer sees the drain as long as there is one. It is never a reason for the site not to run: an
-address that is taken costs one line in the log, and is tried again every second.
+address that is taken costs one line in the log, and is tried again every second. Several workers accept from one
+socket, which the process that starts them has bound, so whoever is free answers for all.
 """
 
 from __future__ import annotations
@@ -19,18 +20,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import uvicorn
-
 from antiscrape.asgi.admin import app_of
 from antiscrape.errors import ConfigurationError
 from antiscrape.operate.ledger import Ledger
 from antiscrape.operate.metrics import Metrics
+from antiscrape.serving import inheritance
 from antiscrape.serving.config import configure
 from antiscrape.serving.listening import listen, url_of
-from antiscrape.serving.supervisor import Server
+from antiscrape.serving.server import Server
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
     from antiscrape.asgi.types import ASGIApp, Message, Receive, Scope, Send
     from antiscrape.operate.meter import Meter
@@ -41,6 +41,8 @@ _log = logging.getLogger("antiscrape.admin")
 ADMIN = "ANTISCRAPE__RECORD__ADMIN"
 #: Where the workers of one server find each other's figures; ``for_workers`` sets it.
 FOLDER = "ANTISCRAPE_METRICS_FOLDER"
+#: What the socket is called among those that workers inherit.
+SOCKET = "admin"
 #: Seconds between two looks at whether there is something to publish, or a socket to be had.
 TICK = 1.0
 #: Scrapers and load balancers keep a few connections; more are somebody's mistake.
@@ -57,11 +59,11 @@ class AdminServer:
     def __init__(self, meter: Meter, address: str, *, folder: Path | None = None) -> None:
         self.url = ""
         self._address = address
-        self._shared = folder is not None
         self._told = False
         self._ledger = _join(folder) if folder is not None and address else None
         self._metrics = Metrics(meter, self._ledger)
         self._app = app_of(self._metrics, ready=self._why_not)
+        self._file: Path | None = None  # that is ours to take away
         self._started = False
         self._server: Server | None = None
         self._running: asyncio.Task[None] | None = None
@@ -83,8 +85,9 @@ class AdminServer:
         if self._server is not None and self._running is not None:
             self._server.should_exit = True
             await asyncio.wait({self._running})
-            _take_away(self._address)
             self._server, self.url = None, ""
+            if self._file:
+                self._file.unlink(missing_ok=True)
         await self._publish()
         if self._ledger is not None:
             self._ledger.close()
@@ -94,7 +97,8 @@ class AdminServer:
         if not self._started:
             return "starting"
         server = _site_server()
-        return "draining" if server is not None and server.should_exit else ""
+        # One that is replaced drains, too, but the site is as ready as ever.
+        return "draining" if server is not None and server.should_exit and not server.replaced else ""
 
     async def _tick(self) -> None:
         while True:
@@ -112,7 +116,7 @@ class AdminServer:
 
     async def _open(self) -> None:
         try:
-            sock = _bind(self._address, shared=self._shared)
+            sock = inheritance.inherited(SOCKET) or self._bind()
         except (ConfigurationError, OSError) as error:
             self._tell(error)
             return
@@ -131,9 +135,15 @@ class AdminServer:
         self._server, self._running, self._told = server, running, False
         self.url = self._address if sock.family == socket.AF_UNIX else url_of(sock)
 
+    def _bind(self) -> socket.socket:
+        sock = _bind(self._address)
+        if sock.family == socket.AF_UNIX:
+            self._file = Path(sock.getsockname())
+        return sock
+
     def _tell(self, problem: object) -> None:
-        """Log once why there is no admin socket; a sibling's unix socket is as good as one's own."""
-        if not self._told and not (self._shared and self._address.startswith("unix:")):
+        """Log once why there is no admin socket."""
+        if not self._told:
             _log.error("the site runs without its admin socket: %s", problem)
         self._told = True
 
@@ -148,11 +158,14 @@ class _Second(Server):
 
 
 class WithAdmin:
-    """An application whose admin server starts and ends with it."""
+    """An application whose admin server starts and ends with it. ``hang_up`` is what to do at SIGHUP."""
 
-    def __init__(self, app: ASGIApp, server: AdminServer) -> None:
+    def __init__(
+        self, app: ASGIApp, server: AdminServer, *, hang_up: Callable[[], None] | None = None
+    ) -> None:
         self._app = app
         self._server = server
+        self.hang_up = hang_up
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve one scope; a request costs one call more, and no coroutine."""
@@ -175,66 +188,40 @@ class WithAdmin:
 def for_workers(address: str) -> Iterator[dict[str, str]]:
     """Prepare what several workers share; yield the environment variables that tell them.
 
-    The address is claimed here, once: sockets of one user may share a port by SO_REUSEPORT, so
-    without a claim two sites on one host would answer for each other. A port 0 becomes a real one.
-    The folder for their figures goes when the block ends.
+    The address is bound here, once, for all workers to accept from; a port 0 becomes a real one. It and the
+    folder for their figures go when the block ends.
     """
     if not address:
         yield {ADMIN: ""}
         return
     try:
-        claim, told = _claim(address)
+        sock = _bind(address)
         folder = tempfile.mkdtemp(prefix="antiscrape-")  # mode 0700
     except (ConfigurationError, OSError) as error:
         _log.error("the site runs without its admin socket: %s", error)
         yield {ADMIN: ""}
         return
+    told = address if sock.family == socket.AF_UNIX else url_of(sock).removeprefix("http://")
     # tmpfiles.d(5): what lies in a directory that somebody holds a lock of is not cleaned up for its age.
     lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     fcntl.flock(lock, fcntl.LOCK_SH)
-    with claim:
+    inheritance.leave(SOCKET, sock)
+    with sock:
         try:
             yield {ADMIN: told, FOLDER: folder}
         finally:
+            inheritance.forget(SOCKET)
             shutil.rmtree(folder, ignore_errors=True)
             os.close(lock)
+            if sock.family == socket.AF_UNIX:
+                Path(sock.getsockname()).unlink(missing_ok=True)
 
 
-def _claim(address: str) -> tuple[socket.socket, str]:
-    """Return a socket that keeps others off ``address`` and accepts nothing, and the address as it is bound."""
+def _bind(address: str) -> socket.socket:
     host, port, path = _read(address)
-    probe = listen(host=host, port=port, uds=path)
-    if path is not None:
-        _take_away(address)  # the workers take turns in binding it
-        return probe, address
-    with probe:
-        port = probe.getsockname()[1]
-    claim = _share(host, port)
-    return claim, url_of(claim).removeprefix("http://")
-
-
-def _bind(address: str, *, shared: bool) -> socket.socket:
-    host, port, path = _read(address)
-    if shared and path is None:
-        return _share(host, port)
     sock = listen(host=host, port=port, uds=path)
     if path is not None:
         Path(path).chmod(0o660)  # unlike the site's own socket, this is not for everybody
-    return sock
-
-
-def _share(host: str, port: int) -> socket.socket:
-    """Bind a port that siblings bind, too; the kernel deals connections out among those that listen."""
-    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        sock.bind((host, port))
-    except OSError as error:
-        sock.close()
-        raise ConfigurationError(
-            f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}"
-        ) from error
     return sock
 
 
@@ -248,11 +235,6 @@ def _read(address: str) -> tuple[str, int, str | None]:
     return host.removeprefix("[").removesuffix("]"), int(port), None
 
 
-def _take_away(address: str) -> None:
-    if address.startswith("unix:"):
-        Path(address.removeprefix("unix:")).unlink(missing_ok=True)
-
-
 def _join(folder: Path) -> Ledger | None:
     try:
         return Ledger(folder)
@@ -261,10 +243,10 @@ def _join(folder: Path) -> Ledger | None:
         return None
 
 
-def _site_server() -> uvicorn.Server | None:
+def _site_server() -> Server | None:
     """Return the server that this process is about, which minds its signals, or None where none does.
 
     It alone knows that the drain has begun: ASGI's lifespan is told only when the drain is over.
     """
     server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
-    return server if isinstance(server, uvicorn.Server) else None
+    return server if isinstance(server, Server) else None

@@ -82,27 +82,33 @@ class Config(uvicorn.Config):
 
 
 class Dated:
-    """Add a Date to responses that have none (RFC 9110 §6.6.1), and never a second one."""
+    """Add a Date to responses that have none (RFC 9110 §6.6.1), and never a second one.
+
+    While it is ``closing``, every response ends its connection.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+        self.app = app
+        self.closing = False
         self._second = 0
         self._date = (b"date", b"")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
 
         async def dated(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = message.get("headers") or ()
                 if not any(name == b"date" for name, _ in headers):
-                    message["headers"] = [*headers, self._now()]
+                    message["headers"] = headers = [*headers, self._now()]
+                if self.closing:
+                    message["headers"] = [*headers, (b"connection", b"close")]
             await send(message)
 
-        await self._app(scope, receive, dated)
+        await self.app(scope, receive, dated)
 
     def _now(self) -> tuple[bytes, bytes]:
         second = int(clock.wall())

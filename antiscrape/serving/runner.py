@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import signal
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,12 +12,13 @@ from uvicorn.config import STARTUP_FAILURE
 from antiscrape.errors import ConfigurationError
 from antiscrape.serving.config import configure
 from antiscrape.serving.listening import listen, url_of
-from antiscrape.serving.supervisor import Server, Supervisor
+from antiscrape.serving.server import Server
+from antiscrape.serving.supervisor import Supervisor
 from antiscrape.serving.versions import check_versions
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -39,7 +40,6 @@ def run(
     backlog: int = 2048,
     protocol: type[HttpToolsProtocol] | None = None,
     ready: Callable[[str], None] | None = None,
-    hang_up: Callable[[], None] | None = None,
 ) -> int:
     """Serve ``app`` until SIGTERM or SIGINT, and return the exit status: 0 after a drain, 3 for a failed start.
 
@@ -49,8 +49,8 @@ def run(
     first. ``ready`` is called once with the URL when connections are accepted. Raise
     ``ConfigurationError`` for an address that cannot be had and for parsers too old.
 
-    ``hang_up`` is called at SIGHUP where one process serves. Several workers are replaced then, one after the
-    other, and read everything anew.
+    At SIGHUP the application's ``hang_up`` is called, in each worker; the class that it is an instance of need not have
+    one. At SIGUSR1 several workers are replaced, each after its replacement serves; no request is lost by it.
     """
     check_versions()
     if workers > 1 and not isinstance(app, str):
@@ -77,8 +77,7 @@ def run(
             supervisor = Supervisor(config, sock, ready=announce)
             supervisor.run()
             return supervisor.status
-        with _signals_end_it(hang_up):
-            return _serve(config, sock, announce)
+        return _serve(config, sock, announce)
     finally:
         sock.close()
         if uds:
@@ -88,6 +87,7 @@ def run(
 def _serve(config: Config, sock: socket.socket, ready: Callable[[], None]) -> int:
     """Serve in this process; uvicorn ends it with SystemExit where the application fails to start."""
     server = Server(config, ready=ready)
+    signal.signal(signal.SIGUSR1, _decline)  # whose default would end us
     try:
         server.run(sockets=[sock])
     except SystemExit as failed:
@@ -95,14 +95,8 @@ def _serve(config: Config, sock: socket.socket, ready: Callable[[], None]) -> in
     return 0 if server.started else STARTUP_FAILURE
 
 
-@contextmanager
-def _signals_end_it(hang_up: Callable[[], None] | None = None) -> Iterator[None]:
-    """Take the signals that uvicorn raises again after its drain, which would end us with status -15; and SIGHUP."""
-    ours = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
-    if hang_up is not None:
-        ours[signal.SIGHUP] = signal.signal(signal.SIGHUP, lambda *_: hang_up())
-    try:
-        yield
-    finally:
-        for number, handler in ours.items():
-            signal.signal(number, handler)
+def _decline(*_: object) -> None:
+    logging.getLogger("antiscrape.runner").error(
+        "SIGUSR1 replaces workers one by one, and there is only this one: SIGHUP reads the policy anew, "
+        "and what needs a new start needs --workers 2"
+    )

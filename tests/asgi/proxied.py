@@ -12,7 +12,7 @@ from antiscrape.asgi.proxy import ReverseProxy
 from antiscrape.asgi.upstream import Upstream
 from antiscrape.serving.config import configure
 from antiscrape.serving.listening import listen
-from antiscrape.serving.supervisor import Server
+from antiscrape.serving.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

@@ -11,7 +11,7 @@ from antiscrape.demo.photos import Library, make_library
 from antiscrape.demo.site import create_site
 from antiscrape.serving.config import configure
 from antiscrape.serving.listening import listen, url_of
-from antiscrape.serving.supervisor import Server
+from antiscrape.serving.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

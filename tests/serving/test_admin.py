@@ -25,7 +25,7 @@ from antiscrape.serving import admin_server
 from antiscrape.serving.admin_server import ADMIN, FOLDER, AdminServer, WithAdmin, for_workers
 from antiscrape.serving.config import configure
 from antiscrape.serving.listening import listen
-from antiscrape.serving.supervisor import Server
+from antiscrape.serving.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
