@@ -1,70 +1,45 @@
-"""The composition root: the only module that knows every room."""
+"""The composition root: what a site is put behind, and how its policy is changed while it serves."""
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING
+from threading import Thread
+from typing import TYPE_CHECKING, Final
 
-from antiscrape import clock
-from antiscrape.asgi.accounts import Accounts
-from antiscrape.asgi.bodies import Rewriters
-from antiscrape.asgi.check import Desk
-from antiscrape.asgi.inspection import Inspection
-from antiscrape.asgi.marking import Marker
-from antiscrape.asgi.middleware import Middleware
-from antiscrape.asgi.neighbours import warn_of_neighbours
-from antiscrape.asgi.preferences import PreferenceWriter
-from antiscrape.asgi.traps import Maze
-from antiscrape.browser.challenge import LASTS as CHALLENGE_LASTS
-from antiscrape.browser.room import open_room
-from antiscrape.browser.steps import LASTS as STEP_LASTS
-from antiscrape.core.clearance import Clearances
+from antiscrape.asgi.lifetime import Changing, Lifetime
+from antiscrape.asgi.sources import Sources
 from antiscrape.core.obedience import RobotsBook
-from antiscrape.core.preferences import Statements
-from antiscrape.core.resource import Kind, Size
-from antiscrape.core.rules import Route
-from antiscrape.core.spread import Spread
 from antiscrape.core.tokens import KeyRing
-from antiscrape.core.trace import payload_for, trace_keys
-from antiscrape.core.traps import TrapLinks, TrapTags
-from antiscrape.core.verdict import Mode
 from antiscrape.evidence.events import open_sink
-from antiscrape.evidence.recorder import Recorder
-from antiscrape.evidence.takers import Takers
-from antiscrape.gate import Gate
-from antiscrape.gate.holders import Holders
-from antiscrape.images.dimensions import long_side
-from antiscrape.images.renderer import PillowRenderer
-from antiscrape.images.splice import LOOKED_AT, mark
 from antiscrape.lookups.agents import AgentBook
-from antiscrape.lookups.networks import NetworkBook, keep_fresh
-from antiscrape.lookups.roles import crawler_tokens, open_roles
-from antiscrape.operate.doctor.tokens import PATH as DOCTOR
-from antiscrape.operate.meter import Meter
+from antiscrape.parts import Estate, meter_of, put_together, recorder_of, renderer_of, store_of, takers_of
 from antiscrape.settings import load_policy
 from antiscrape.settings.load import load_secrets
-from antiscrape.signing import grants_of
-from antiscrape.stores.once import Once
-from antiscrape.stores.opening import Opened, open_store
 from antiscrape.stores.shared import SharedStore
 
-_LOG = logging.getLogger("antiscrape")
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from antiscrape.asgi.accounts import AskAccount, AskOwner
-    from antiscrape.asgi.middleware import Keeper
+    from antiscrape.asgi.lifetime import Keeper
+    from antiscrape.asgi.middleware import Middleware
     from antiscrape.asgi.types import ASGIApp
-    from antiscrape.core.grants import Grants
     from antiscrape.core.rules import Policy
-    from antiscrape.evidence.events import LineSink, NoSink
-    from antiscrape.ports import Agents, EventSink
+    from antiscrape.gate import Gate
+    from antiscrape.parts import Parts
+
+#: What lasts as long as the process, by its field of a policy, and as the settings call it: the store's
+#: connections, the image workers and their caches, the event log and the admin socket are opened once.
+LASTING: Final = {
+    "site": "site.name",
+    "store": "[store]",
+    "images": "[images]",
+    "trace": "[trace]",
+    "record": "[record]",
+}
 
 
-class AntiscrapeMiddleware(Middleware):
+class AntiscrapeMiddleware(Changing):
     """Keeps the images of an ASGI app open to people and worthless to harvesters.
 
     ::
@@ -81,6 +56,9 @@ class AntiscrapeMiddleware(Middleware):
     is recorded and means nobody.
     """
 
+    #: What requests go to at this moment.
+    house: Middleware
+
     def __init__(
         self,
         app: ASGIApp,
@@ -89,59 +67,78 @@ class AntiscrapeMiddleware(Middleware):
         account: AskAccount | None = None,
         owner: AskOwner | None = None,
     ) -> None:
-        # its version, in the metrics, must not depend on the secret
-        policy = loaded = load_policy() if policy is None else policy
-        keys = KeyRing(policy.secrets)
-        policy, trap = lay_trap(lay_check(lay_inspection(policy)), keys)
-        sink, renderer = open_sink(policy.record.events), _renderer(policy, keys)
-        recorder = _recorder(policy, keys, sink, networks := _networks(policy))
-        takers = takers_of(policy, keys, recorder)
-        marker = marker_of(policy, keys, takers)
-        opened = _open_store(policy, keys, recorder)
-        roles, keepers = open_roles(policy, clock=clock.monotonic, wall=clock.wall, tell=recorder.tell)
-        check = _check(policy, keys, opened, agents := AgentBook())
-        gate = Gate(
-            policy,
-            store=opened.store,
-            agents=agents,
-            grants=(grants := _grants(policy)),
-            clock=clock.monotonic,
-            wall=clock.wall,
-            networks=networks,
-            roles=roles,
-            account_key=keys.derive("account"),
-            trap_tags=None if trap is None else trap.tags,
-            robots=(robots := RobotsBook()),
-            ledger=opened.strict,
-            spread=Spread(key=keys.derive("spread"), started=clock.monotonic()) if policy.spread else None,
-        )
-        super().__init__(
-            app,
-            gate=gate,
-            renderer=renderer,
-            recorder=recorder,
-            long_side=long_side,
-            rewriters=_rewriters(policy, grants, trap, check),
-            preferences=preference_writer(policy, robots),
-            keepers=[*keepers, *_keepers(policy, opened, networks, gate, recorder)],
-            maze=None if trap is None else Maze(keys, trap.base),
-            partners=roles.partners,
-            takers=takers,
-            marker=marker,
-            accounts=_accounts(policy, keys, account, owner),
-            check=check,
-            inspection=(inspection := _inspection(loaded, keys, opened)),
-        )
-        self._looks = inspection
-        self._grants, self._tell = grants, recorder.tell
+        self.app = app
+        policy = load_policy() if policy is None else policy
+        keys, sink = KeyRing(policy.secrets), open_sink(policy.record.events)
+        recorder = recorder_of(policy, keys, sink)
+        opened, takers = store_of(policy, keys, recorder), takers_of(policy, keys, recorder)
+        self._estate = estate = Estate(
+            keys, recorder, renderer_of(policy, keys), opened, takers, account, owner,
+            self._forget_networks, AgentBook(), RobotsBook(), Sources(),
+        )  # fmt: skip
+        self._parts = parts = put_together(app, estate, policy)
+        self.meter = meter_of(estate, policy, sink)
         #: The courier carries what workers tell each other; None where each counts for itself.
-        self.policy, self.store, self.courier = policy, opened.store, opened.courier
-        self.meter = _meter(loaded, recorder, sink, opened, renderer, check, marker)
+        self.store, self.courier = opened.store, opened.courier
+        kept = [opened.keep] if isinstance(opened.store, SharedStore) else []
+        super().__init__(
+            parts.house,
+            lambda keepers: Lifetime(app, estate.renderer, [*kept, *keepers]),
+            _keepers(parts),
+        )
+        self._take_up(parts)
+
+    @property
+    def policy(self) -> Policy:
+        """The policy that is carried out, with the routes of its trap and its check."""
+        return self._parts.policy
 
     @property
     def checks(self) -> Mapping[str, int]:
         """Count what became of browser checks here, by outcome (``asked``, ``proven``, ``denied`` ...); empty where there is none."""
-        return {} if self._check is None else dict(self._check.counts)
+        check = self._parts.check
+        return {} if check is None else dict(check.counts)
+
+    def reload(self, policy: Policy | None = None) -> tuple[str, ...]:
+        """Carry out another policy from the next request on; return which settings of it need a new process.
+
+        Without ``policy`` it is read anew, as ``load_policy()`` reads it. No request is held up, and each is judged by
+        one policy wholly. What clients have spent, bans, standings and renditions are kept. The tables ``[store]``,
+        ``[images]``, ``[trace]`` and ``[record]`` and the site's name stay what they were until the process is
+        started anew; those that differ are returned. To be called in the thread of the event loop; ``prepare`` does
+        the work in any. Raise ``ConfigurationError`` where the policy cannot be carried out, and go on with the one
+        that was.
+        """
+        return self.prepare(load_policy() if policy is None else policy)()
+
+    def prepare(self, policy: Policy) -> Callable[[], tuple[str, ...]]:
+        """Do all of ``reload`` that takes time; return what does the rest at once."""
+        former = self._parts
+        lasting = {name: getattr(former.loaded, name) for name in LASTING}
+        waiting = tuple(LASTING[name] for name in LASTING if getattr(policy, name) != lasting[name])
+        policy = replace(policy, **lasting)
+        self.store.follow(policy)
+        parts = put_together(self.app, self._estate, policy, former)
+
+        def commit() -> tuple[str, ...]:
+            self._parts = parts
+            self._take_up(parts)
+            self._change(parts.house, _keepers(parts))
+            if policy.signals != former.loaded.signals:
+                # beside the traffic: 200,000 clients take some 40 ms
+                Thread(target=self._unread, args=(parts.gate,), name="antiscrape-unread").start()
+            self.meter.reloads["done"] += 1
+            said = [f"version {self.meter.version}", *(f"{name} waits for a new start" for name in waiting)]
+            self._estate.recorder.tell("policy", said)
+            return waiting
+
+        return commit
+
+    def refuse(self, problems: Sequence[str]) -> None:
+        """Take note of a policy that could not be taken in place of the present one."""
+        self.meter.reloads["refused"] += 1
+        self.meter.refused = True
+        self._estate.recorder.tell("policy-refused", problems)
 
     def reload_keys(self, secrets: Sequence[bytes] | None = None) -> tuple[str, ...]:
         """Sign and verify with other secrets from the next request on; return their ids, oldest to newest.
@@ -153,182 +150,42 @@ class AntiscrapeMiddleware(Middleware):
         be used, and go on with those that were.
         """
         ring = KeyRing(load_secrets() if secrets is None else secrets)
-        if self._grants is not None:
-            self._grants.rekey(ring)
-        if self._check is not None:
-            self._check.rekey(ring)
-        self._looks.rekey(ring)
-        self._tell("keys", [f"signing with {ring.ids[-1]}, {len(ring.ids) - 1} more verify"])
+        parts = self._parts
+        if parts.grants is not None:
+            parts.grants.rekey(ring)
+        if parts.check is not None:
+            parts.check.rekey(ring)
+        parts.inspection.rekey(ring)
+        self._estate.recorder.tell("keys", [f"signing with {ring.ids[-1]}, {len(ring.ids) - 1} more verify"])
         return ring.ids
+
+    def _take_up(self, parts: Parts) -> None:
+        """Have all that outlives a policy go by this one."""
+        estate, store = self._estate, self.store
+        estate.recorder.networks = parts.networks[0]
+        if isinstance(store, SharedStore):
+            store.trapped = parts.gate.hear_trapped
+        if parts.check is not None:
+            parts.check.rekey(KeyRing(parts.loaded.secrets))
+        self.meter.refused = False
+        self.meter.follow(
+            parts.loaded,
+            check=None if parts.check is None else parts.check.counts,
+            originals=None if parts.marker is None else parts.marker.counts,
+        )
+
+    def _unread(self, gate: Gate) -> None:
+        self.store.unread()
+        gate.visits.unread()
+
+    def _forget_networks(self) -> None:
+        self._parts.gate.forget_networks()
+
+
+def _keepers(parts: Parts) -> tuple[Keeper, ...]:
+    return *parts.networks[1], *parts.roles[1]
 
 
 def protect(app: ASGIApp, policy: Policy | None = None) -> AntiscrapeMiddleware:
     """Return ``app`` behind antiscrape."""
     return AntiscrapeMiddleware(app, policy=policy)
-
-
-def _renderer(policy: Policy, keys: KeyRing) -> PillowRenderer:
-    return PillowRenderer(
-        policy.images,
-        key=keys.derive("renditions"),
-        trace=policy.trace,
-        trace_keys=trace_keys(keys)[0],
-    )
-
-
-def _meter(
-    policy: Policy,
-    recorder: Recorder,
-    sink: LineSink | NoSink,
-    opened: Opened,
-    renderer: PillowRenderer,
-    check: Desk | None,
-    marker: Marker | None,
-) -> Meter:
-    return Meter(
-        policy,
-        recorder=recorder,
-        sink=sink,
-        store=opened.store,
-        images=renderer,
-        levels=renderer.levels,
-        shared=opened.courier,
-        check=None if check is None else check.counts,
-        originals=None if marker is None else marker.counts,
-    )
-
-
-def takers_of(
-    policy: Policy, keys: KeyRing, recorder: Recorder, wall: Callable[[], float] = clock.wall
-) -> Takers | None:
-    """Return what names the takers of pictures, where the policy wants any to be named."""
-    if not policy.trace.renditions and not policy.trace.originals:
-        return None
-    return Takers(name=recorder.name, pack=partial(payload_for, trace_keys(keys)[0]), wall=wall)
-
-
-def marker_of(policy: Policy, keys: KeyRing, takers: Takers | None) -> Marker | None:
-    """Return what marks originals, where the policy wants that; in shadow nothing is changed."""
-    if takers is None or not policy.trace.originals or policy.mode is not Mode.ENFORCE:
-        return None
-    return Marker(takers, partial(mark, trace_keys(keys)[0]), reach=LOOKED_AT)
-
-
-def _recorder(policy: Policy, keys: KeyRing, sink: EventSink, networks: NetworkBook | None) -> Recorder:
-    addresses = policy.record.addresses
-    return Recorder(
-        sink, site=policy.site, keys=keys, addresses=addresses, wall=clock.wall, networks=networks
-    )
-
-
-def _open_store(policy: Policy, keys: KeyRing, recorder: Recorder) -> Opened:
-    if policy.store.address is None:
-        warn_of_neighbours()
-
-    def tell(sentence: str) -> None:
-        """Say what became of the shared store where an operator looks: among the events, and in the log."""
-        recorder.tell("store", [sentence])
-        _LOG.warning("%s", sentence)
-
-    return open_store(policy, keys.derive("store"), clock=clock.monotonic, tell=tell)
-
-
-def _grants(policy: Policy) -> Grants | None:
-    # In shadow mode no page is signed, so no request is held to its grant.
-    signs = policy.mode is Mode.ENFORCE and bool(policy.grants.prefixes)
-    return grants_of(policy) if signs else None
-
-
-def _rewriters(
-    policy: Policy, grants: Grants | None, trap: TrapLinks | None, check: Desk | None
-) -> Rewriters | None:
-    tag = None if check is None else check.tag
-    rewrites = (grants is not None and policy.grants.rewrite) or trap is not None or tag is not None
-    return Rewriters(policy, grants, clock.wall, trap, tag) if rewrites else None
-
-
-def _check(policy: Policy, keys: KeyRing, opened: Opened, agents: Agents) -> Desk | None:
-    """Return the browser check, where there is one: in shadow no clearance is needed, so none is given."""
-    rules = policy.clearance
-    if not rules.enabled or policy.mode is not Mode.ENFORCE:
-        return None
-    clearances = Clearances(keys, policy.site)
-    holders = Holders(
-        rules, clearances, store=opened.store, agents=agents, clock=clock.monotonic, wall=clock.wall
-    )
-    lasts = float(max(CHALLENGE_LASTS, STEP_LASTS)) + 60.0  # clocks of two workers may differ
-    once = Once(lasts=lasts, clock=clock.monotonic, courier=opened.courier)
-    return Desk(open_room(rules, keys, holders=holders, once=once, clock=clock.monotonic, wall=clock.wall))
-
-
-def _networks(policy: Policy) -> NetworkBook | None:
-    rules = policy.networks
-    return NetworkBook(rules.lists, rules.asn_database) if rules else None
-
-
-def _keepers(
-    policy: Policy, opened: Opened, networks: NetworkBook | None, gate: Gate, recorder: Recorder
-) -> Iterator[Keeper]:
-    """Yield what works beside the traffic."""
-    if isinstance(opened.store, SharedStore):
-        opened.store.trapped = gate.hear_trapped
-        yield opened.keep
-    if networks is not None:
-        refused = partial(recorder.tell, "networks")
-        yield partial(
-            keep_fresh, networks, policy.networks.reload, changed=gate.forget_networks, refused=refused
-        )
-
-
-def _accounts(
-    policy: Policy, keys: KeyRing, account: AskAccount | None, owner: AskOwner | None
-) -> Accounts | None:
-    if not policy.accounts.enabled and account is None and owner is None:
-        return None
-    key = keys.derive("session")
-    return Accounts(policy.accounts, key=key, clock=clock.monotonic, account=account, owner=owner)
-
-
-def preference_writer(policy: Policy, robots: RobotsBook) -> PreferenceWriter | None:
-    """Return what says how the site wants to be crawled; nothing is said in shadow."""
-    if policy.preferences is None or policy.mode is not Mode.ENFORCE:
-        return None
-    traps = [route.pattern.removesuffix("**") for route in policy.routes if route.kind is Kind.TRAP]
-    statements = Statements(policy.preferences, tokens=crawler_tokens(), traps=traps)
-    return PreferenceWriter(statements, robots, now=clock.monotonic)
-
-
-def _inspection(policy: Policy, keys: KeyRing, opened: Opened) -> Inspection:
-    courier = opened.courier
-    return Inspection(policy, keys, wall=clock.wall, store=None if courier is None else courier.states)
-
-
-def lay_inspection(policy: Policy) -> Policy:
-    """Return the policy with a route for the doctor's questions, which are never judged."""
-    return replace(policy, routes=(Route(DOCTOR, Kind.EXEMPT, Size.UNTOLD), *policy.routes))
-
-
-def lay_check(policy: Policy) -> Policy:
-    """Return the policy with a route for the browser check, whose requests are judged whatever else lies there."""
-    rules = policy.clearance
-    if not rules.enabled or policy.mode is not Mode.ENFORCE:
-        return policy
-    return replace(policy, routes=(Route(rules.path + "/**", Kind.API, Size.UNTOLD), *policy.routes))
-
-
-def lay_trap(policy: Policy, keys: KeyRing) -> tuple[Policy, TrapLinks | None]:
-    """Return the policy with a route for its trap, and what is put into pages (None for nothing).
-
-    The path is derived from the secret: every worker lays the same one, and nobody can look it up.
-    """
-    rules = policy.traps
-    inject = rules.inject and policy.mode is Mode.ENFORCE
-    if not inject and not rules.path:
-        return policy, None
-    links = TrapLinks(
-        rules.path or f"/{keys.derive('trap').hex()[:12]}",
-        TrapTags(keys) if rules.tagged else None,
-        pictures=rules.pictures,
-    )
-    routes = (Route(links.base + "/**", Kind.TRAP, Size.UNTOLD), *policy.routes)
-    return replace(policy, routes=routes), links if inject else None

@@ -127,7 +127,7 @@ class Worker:
         self.fleet = fleet
         self.store = store
         self.number = number
-        self.exchange = Exchange(store, Names(b"k" * 32, "site"), keep=store.keep)
+        self.exchange = Exchange(store, Names(b"k" * 32, "site"))
         self.told = {"exchanges": 0, "calls": 0, "lights": 0, "fulls": 0, "failed": 0}
         self._busy = False  # a timer is set, or an exchange is under way
         self.alive = True

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from PIL import Image
 
-from antiscrape.app import lay_check, lay_trap, marker_of, preference_writer, takers_of
 from antiscrape.asgi.bodies import Rewriters
 from antiscrape.asgi.check import Desk
 from antiscrape.asgi.head import HeadReader
@@ -29,6 +28,7 @@ from antiscrape.gate import Gate
 from antiscrape.gate.holders import Holders
 from antiscrape.images.dimensions import long_side
 from antiscrape.lookups.agents import AgentBook
+from antiscrape.parts import lay_check, lay_trap, marker_of, preference_writer, takers_of
 from antiscrape.settings import load_policy
 from antiscrape.signing import grants_of
 from antiscrape.stores.memory import MemoryStore, memory_store

@@ -97,6 +97,12 @@ class Desk:
 
         return begin_beside
 
+    def follow(self, former: Desk) -> None:
+        """Go on with what another desk has counted, given and taken."""
+        self.counts, room = former.counts, former._room
+        self._room = self._room._replace(once=room.once, book=room.book)
+        self.holders.follow(former.holders)
+
     def owns(self, passage: Passage) -> bool:
         """Tell whether a request is to be answered here."""
         return passage.raw_path.startswith(self.below)

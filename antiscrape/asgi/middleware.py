@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +16,7 @@ from antiscrape.asgi.inner import (
     without_key,
     without_shortcuts,
 )
+from antiscrape.asgi.lifetime import Lifetime
 from antiscrape.asgi.marking import marking_of
 from antiscrape.asgi.opaque import opening
 from antiscrape.asgi.preferences import Speaker
@@ -29,18 +29,20 @@ from antiscrape.core.judge import PLAIN
 from antiscrape.core.quota import Tell
 from antiscrape.core.resource import Kind
 from antiscrape.core.verdict import Action, Mode, Rendition, Standing
-from antiscrape.errors import ConfigurationError, RequestError
+from antiscrape.errors import RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Sequence
 
     from antiscrape.asgi.accounts import Accounts
     from antiscrape.asgi.bodies import Rewriters
     from antiscrape.asgi.check import Desk
     from antiscrape.asgi.inspection import Inspection
+    from antiscrape.asgi.lifetime import Keeper
     from antiscrape.asgi.marking import Marker
     from antiscrape.asgi.preferences import PreferenceWriter
     from antiscrape.asgi.responder import LongSide, Responder
+    from antiscrape.asgi.sources import Sources
     from antiscrape.asgi.swift import Relay
     from antiscrape.asgi.traps import Maze
     from antiscrape.asgi.types import ASGIApp, Message, Receive, Scope, Send
@@ -52,8 +54,6 @@ if TYPE_CHECKING:
 
     #: Makes what takes the site's answer.
     Answer = Callable[[Passage, Send], Relay | Responder]
-    #: Works beside the traffic from the app's start to its end, when it is cancelled.
-    Keeper = Callable[[], Coroutine[object, object, None]]
 
 # Bound once: reading a member off its Enum class costs 0.2 µs in Python 3.11.
 _ADMIT: Final = Action.ADMIT
@@ -92,6 +92,7 @@ class Middleware:
         check: Desk | None = None,
         marker: Marker | None = None,
         inspection: Inspection | None = None,
+        sources: Sources | None = None,
     ) -> None:
         tell, mode = gate.policy.tell, gate.policy.mode
         self.app = Teller(app, gate) if tell is Tell.ALWAYS and mode is Mode.ENFORCE else app
@@ -116,9 +117,9 @@ class Middleware:
         there = ((Kind.API, check), (Kind.TRAP, check or maze), (_EXEMPT, inspection))
         self._ours = frozenset(kind for kind, desk in there if desk is not None)
         self._partners = partners or None
-        self._tools = Tools(gate, renderer, long_side, rewriters, accounts, takers, marker)
+        self._tools = Tools(gate, renderer, long_side, rewriters, accounts, takers, marker, sources)
         self._preferences = preferences
-        self._keepers = tuple(keepers)
+        self._lifetime = Lifetime(self.app, renderer, keepers)
         self._documents = frozenset[bytes]() if preferences is None else preferences.paths
         reader = HeadReader(gate.policy.hosts, chain=gate.policy.identity.header)
         self._read, self._judge, begin, relay = ways_through(reader, gate, self._tools, plain=self._plain)
@@ -291,7 +292,7 @@ class Middleware:
         elif scope["type"] == "websocket":
             await self._websocket(scope, receive, send)
         elif scope["type"] == "lifespan":
-            await self._lifespan(scope, receive, send)
+            await self._lifetime(scope, receive, send)
         else:
             await self.app(scope, receive, send)
 
@@ -375,26 +376,3 @@ class Middleware:
             await send({**message, "type": message["type"].replace("http.", "websocket.http.")})
 
         await send_verdict(deny, verdict, passage, passage.resource.kind)
-
-    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the scope through; the renderer's workers and the keepers start and end with the app."""
-        tasks: list[asyncio.Task[None]] = []
-
-        async def last(message: Message) -> None:
-            if message["type"] == "lifespan.startup.complete":
-                try:
-                    await self._renderer.prepare()
-                except ConfigurationError as error:
-                    message = {"type": "lifespan.startup.failed", "message": str(error)}
-                else:
-                    tasks.extend(asyncio.create_task(keeper()) for keeper in self._keepers)
-            elif message["type"].startswith("lifespan.shutdown."):
-                # what the server hears last ends its loop, and our workers' with it
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
-                await self._renderer.aclose()
-            await send(message)
-
-        # An app that knows no lifespan (Django's) raises here, and is served all the same.
-        await self.app(scope, receive, last)

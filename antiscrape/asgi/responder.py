@@ -74,12 +74,13 @@ class Tools:
         accounts: Accounts | None = None,
         takers: Takers | None = None,
         marker: Marker | None = None,
+        sources: Sources | None = None,
     ) -> None:
         self.gate = gate
         self.accounts = accounts
         self.renderer = renderer
         self.long_side = long_side
-        self.sources = Sources()
+        self.sources = Sources() if sources is None else sources
         self.takers = takers
         #: Where originals name their takers.
         self.marker = marker

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from antiscrape import clock
-from antiscrape.app import lay_trap
 from antiscrape.asgi.head import HeadReader
 from antiscrape.asgi.opaque import opening
 from antiscrape.core.tokens import KeyRing
@@ -21,6 +20,7 @@ from antiscrape.operate.explain import Explainer, plain
 from antiscrape.operate.moment import Moment
 from antiscrape.operate.pasted import MOST_BYTES, PEER, Given, read_requests
 from antiscrape.operate.prose import step_lines, story_lines
+from antiscrape.parts import lay_trap
 from antiscrape.settings.load import load
 from antiscrape.signing import grants_of
 from antiscrape.stores.memory import memory_store

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from functools import partial
 from importlib.util import find_spec
 from logging.config import dictConfig
 from pathlib import Path
@@ -15,10 +14,13 @@ import click
 from antiscrape.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from antiscrape.app import AntiscrapeMiddleware
     from antiscrape.asgi.types import ASGIApp
     from antiscrape.asgi.upstream import Upstream
     from antiscrape.core.rules import Policy
+    from antiscrape.serving.reload import Reloader
 
 #: A worker is a new process: these are how it learns what the command was told.
 UPSTREAM, CONFIG, REWRITE_HOST = "ANTISCRAPE_UPSTREAM", "ANTISCRAPE_CONFIG", "ANTISCRAPE_REWRITE_HOST"
@@ -54,9 +56,10 @@ def command(
 ) -> None:
     """Stand in front of a site, and serve people originals and harvesters previews.
 
-    SIGTERM lets running answers finish. SIGHUP reads the secrets anew, in every worker. SIGUSR1 replaces several workers
-    one by one, each when another serves in its place, so that no request is lost. Exit status: 0 after a drain, 2 for a
-    setting that is wrong, 3 for a start that failed.
+    The policy and the secrets are read anew when their files change, and at SIGHUP; what is wrong changes nothing.
+    SIGUSR1 replaces several workers one by one, each when another serves in its place, so that no request is lost.
+    SIGTERM lets running answers finish. Exit status: 0 after a drain, 2 for a setting that is wrong, 3 for a start
+    that failed.
     """
     host, port, uds = read_listen(listen)
     told = {UPSTREAM: upstream, CONFIG: config, ADMIN: admin, REWRITE_HOST: "1" if rewrite_host else None}
@@ -140,17 +143,29 @@ def _with_admin(site: AntiscrapeMiddleware) -> ASGIApp:
 
     folder = os.environ.get(FOLDER)
     admin = AdminServer(site.meter, site.policy.record.admin, folder=Path(folder) if folder else None)
-    return WithAdmin(site, admin, hang_up=partial(_reload, site))
+    return WithAdmin(site, admin, reloader=_reloader(site))
 
 
-def _reload(site: AntiscrapeMiddleware) -> None:
-    """Read the secrets anew; where they are wrong, say so and go on with those that were."""
-    try:
-        ids = site.reload_keys()
-    except ConfigurationError as error:
-        click.echo(f"antiscrape: the secrets stay as they were: {'; '.join(error.problems)}", err=True)
-    else:
-        click.echo(f"antiscrape: signing with {ids[-1]}, {len(ids) - 1} more verify", err=True)
+def _reloader(site: AntiscrapeMiddleware) -> Reloader:
+    """Return what has the site go by its policy as it is now, whenever its file or the secrets' changes."""
+    from antiscrape.serving.reload import Reloader  # noqa: PLC0415
+    from antiscrape.settings import load_policy  # noqa: PLC0415
+    from antiscrape.settings.load import secret_file  # noqa: PLC0415
+
+    files: list[Path] = []
+
+    def locate() -> None:
+        named = os.environ.get(CONFIG)
+        secrets = secret_file(None, os.environ)
+        files[:] = [Path(file) for file in (named, secrets) if file is not None]
+
+    def load() -> Callable[[], Sequence[str]]:
+        policy = load_policy()
+        locate()
+        return site.prepare(policy)
+
+    locate()
+    return Reloader(load, files=lambda: files, refuse=site.refuse)
 
 
 def _parts() -> tuple[Upstream, Policy]:

@@ -40,6 +40,10 @@ class Memo(Generic[Key, Value]):
             self.young = {}
         self.young[key] = value
 
+    def values(self) -> list[Value]:
+        """Return all that is remembered."""
+        return [*self.young.values(), *self._old.values()]
+
     def clear(self) -> None:
         """Forget everything."""
         self.young, self._old = {}, {}

@@ -49,7 +49,7 @@ class Recorder:
         self._keys = keys
         self._plain = addresses == "plain"
         self._wall = wall
-        self._networks = networks
+        self.networks = networks
         self._week = -1
         self._key = b""
 
@@ -81,7 +81,7 @@ class Recorder:
         }
         if passage.role.name:
             event["claim"] = {"name": passage.role.name, "proof": passage.role.proof.value}
-        if self._networks is not None and (facts := self._networks.facts(passage.client)) != NOTHING:
+        if self.networks is not None and (facts := self.networks.facts(passage.client)) != NOTHING:
             event["network"] = {name: value for name, value in facts._asdict().items() if value}
         if taker := getattr(passage, "taker", 0):
             event["trace"] = f"{taker:016x}"

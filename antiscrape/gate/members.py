@@ -42,6 +42,10 @@ class Members:
         self._known: Memo[str, History] = Memo(_REMEMBERED)
         self._book = AccountBook(max(1000, policy.store.max_principals // 4))
 
+    def follow(self, former: Members) -> None:
+        """Go on with what another noted of accounts over days."""
+        self._book = former._book
+
     def allowance(self, account: Account) -> Allowance:
         """Return what an account may have at its age."""
         return self._shares[age_factor(account, self._wall(), self._rules)]

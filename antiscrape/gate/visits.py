@@ -38,6 +38,15 @@ class Visits:
         self._review = review
         self._known: Memo[tuple[str, bytes], History] = Memo(_VISITS)
 
+    def follow(self, former: Visits) -> None:
+        """Go on with the visits that another kept: some have budgets of their own."""
+        self._known = former._known
+
+    def unread(self) -> None:
+        """Have the signals of every visit read anew. Any thread may call this."""
+        for history in self._known.values():
+            history.news = True
+
     def find(self, history: History, look: bytes, now: float) -> History:
         """Return the record of what the software ``look`` does at the address of ``history``."""
         if not history.look:

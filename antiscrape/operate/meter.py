@@ -51,6 +51,13 @@ FAMILIES: Final = (
         ("site", "mode", "version"),
         Merge.INFO,
     ),
+    Family("antiscrape_reloads", "Readings of a changed policy, by outcome: done or refused.", ("outcome",)),
+    Family(
+        "antiscrape_reload_refused",
+        "Workers whose policy file is wrong at this moment: they go on with the policy that they had.",
+        (),
+        Merge.SUM,
+    ),
     Family("antiscrape_workers", "Living processes that these figures are of.", (), Merge.SUM),
     Family(
         "antiscrape_verdicts",
@@ -260,14 +267,27 @@ class Meter:
         self._images = images
         self._levels = levels
         self._shared = shared
-        self._check = check
-        self._originals = originals
         self._fixed: Figures = {
             "antiscrape_build": {(__version__, platform.python_version()): 1},
-            "antiscrape_policy": {(policy.site, policy.mode.value, policy_version(policy)): 1},
             "antiscrape_workers": {(): 1},
             "antiscrape_principals_limit": {(): policy.store.max_principals},
         }
+        #: Reloads by outcome, and whether the last one was refused.
+        self.reloads = dict.fromkeys(("done", "refused"), 0)
+        self.refused = False
+        self.follow(policy, check=check, originals=originals)
+
+    def follow(
+        self,
+        policy: Policy,
+        *,
+        check: Mapping[str, int] | None = None,
+        originals: Mapping[str, int] | None = None,
+    ) -> None:
+        """Go on with another policy, and with its own counts of the check and of marked originals."""
+        self.version = policy_version(policy)
+        self._check, self._originals = check, originals
+        self._fixed["antiscrape_policy"] = {(policy.site, policy.mode.value, self.version): 1}
 
     def read(self) -> Figures:
         """Return what is counted now. Another thread than the event loop's may call this.
@@ -282,6 +302,8 @@ class Meter:
             "antiscrape_malformed_requests": {(): self._recorder.malformed},
             "antiscrape_principals": {(): len(self._store)},
             "antiscrape_events_dropped": {(): self._sink.dropped},
+            "antiscrape_reloads": _by_word(self.reloads),
+            "antiscrape_reload_refused": {(): int(self.refused)},
             "antiscrape_image_renditions": self._renditions(),
             "antiscrape_image_traces": _by_word(self._images.traces),
             "antiscrape_image_folder": _by_word(self._images.folder),

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from antiscrape.asgi.admin import app_of
+from antiscrape.asgi.lifetime import end
 from antiscrape.errors import ConfigurationError
 from antiscrape.operate.ledger import Ledger
 from antiscrape.operate.metrics import Metrics
@@ -30,10 +31,11 @@ from antiscrape.serving.listening import listen, url_of
 from antiscrape.serving.server import Server
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Iterator
 
     from antiscrape.asgi.types import ASGIApp, Message, Receive, Scope, Send
     from antiscrape.operate.meter import Meter
+    from antiscrape.serving.reload import Reloader
 
 _log = logging.getLogger("antiscrape.admin")
 
@@ -158,14 +160,13 @@ class _Second(Server):
 
 
 class WithAdmin:
-    """An application whose admin server starts and ends with it. ``hang_up`` is what to do at SIGHUP."""
+    """An application whose admin server starts and ends with it, and what reads its policy anew, at SIGHUP too."""
 
-    def __init__(
-        self, app: ASGIApp, server: AdminServer, *, hang_up: Callable[[], None] | None = None
-    ) -> None:
+    def __init__(self, app: ASGIApp, server: AdminServer, *, reloader: Reloader | None = None) -> None:
         self._app = app
         self._server = server
-        self.hang_up = hang_up
+        self._reloader = reloader
+        self.hang_up = None if reloader is None else reloader.ask
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve one scope; a request costs one call more, and no coroutine."""
@@ -174,10 +175,15 @@ class WithAdmin:
         return self._app(scope, receive, send)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        reloading: list[asyncio.Task[None]] = []
+
         async def attended(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":
                 await self._server.start()
+                if self._reloader is not None:
+                    reloading.append(asyncio.create_task(self._reloader.keep(), name="antiscrape-reload"))
             elif message["type"] in {"lifespan.shutdown.complete", "lifespan.shutdown.failed"}:
+                await end(reloading)
                 await self._server.stop()
             await send(message)
 

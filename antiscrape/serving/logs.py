@@ -15,6 +15,7 @@ LOGGING = {
     "loggers": {
         # uvicorn's warnings repeat what clients do wrong, once per request: a client could fill the disk
         "uvicorn": {"handlers": ["stderr"], "level": "ERROR", "propagate": False},
+        "antiscrape.reload": {"level": "INFO"},
         "antiscrape": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
     },
 }

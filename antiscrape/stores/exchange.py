@@ -83,12 +83,11 @@ class _Shard:
 
 
 class Exchange:
-    """What one worker tells the store, and hears from it. ``keep`` is how long originals and subjects count (seconds)."""
+    """What one worker tells the store, and hears from it."""
 
-    def __init__(self, store: SharedStore, names: Names, *, keep: tuple[float, float]) -> None:
+    def __init__(self, store: SharedStore, names: Names) -> None:
         self._store = store
         self.names = names
-        self._keep = keep
         self._worker = b""  # found when it first speaks: a server may fork after it is built
         self._numbers = 0
         self._shards: dict[int, _Shard] = {}
@@ -179,7 +178,7 @@ class Exchange:
             self.names.epoch(shard),
             self.names.telling(shard, self._worker, telling.place),
             telling.number,
-            self._keep,
+            self._store.keep,
             age,
             [(self.key_of(purse), journal.requests) for purse, journal in telling.lights],
             [self._news(purse, journal, offset, now) for purse, journal in telling.fulls],

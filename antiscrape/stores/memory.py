@@ -74,18 +74,27 @@ class MemoryStore:
         self._tick = float("-inf")
         self._rollup_factor = rollup_factor
         self._line_factor = line_factor
-        # A principal whose standing changes has still had what it had, for as long as any standing asks.
-        rows = standings.values()
-        keep_originals = max([limit.window for row in rows for limit in row.originals], default=0.0)
-        keep_subjects = max([limit.window for row in rows for limit in row.subjects], default=0.0)
         #: Seconds for which originals and subjects are remembered.
-        self.keep = (keep_originals, keep_subjects)
-        self.keeps: float | None = keep_originals
+        self.keep = _windows(standings)
+        self.keeps: float | None = self.keep[0]
         self.find_known = self._principals.records.get
         self.charge_request: Callable[[History, Limit, float], Exceeded | None] = spend_one
 
     def __len__(self) -> int:
         return len(self._principals)
+
+    def follow(self, policy: Policy) -> None:
+        """Keep records as another policy wants them, no shorter than before; the bounds stay as they are."""
+        self._rollup_factor, self._line_factor = policy.identity.rollup_factor, policy.identity.line_factor
+        originals, subjects = _windows(policy.standings)
+        self.keep = max(self.keep[0], originals), max(self.keep[1], subjects)
+        if self.keeps is not None:
+            self.keeps = self.keep[0]
+
+    def unread(self) -> None:
+        """Have the signals of every record read anew: they may weigh otherwise now. Any thread may call this."""
+        for history in list(self._principals.records.values()):
+            history.news = True
 
     @property
     def held_bytes(self) -> int:
@@ -267,6 +276,13 @@ class MemoryStore:
         exceeded = spend_distinct(history, budget, limits, identity, now, keep)
         self.grown(history, before, now)
         return exceeded
+
+
+def _windows(standings: Mapping[Standing, Allowance]) -> tuple[float, float]:
+    """Return for how long originals and subjects count: whose standing changes has still had what it had."""
+    rows = standings.values()
+    originals = max([limit.window for row in rows for limit in row.originals], default=0.0)
+    return originals, max([limit.window for row in rows for limit in row.subjects], default=0.0)
 
 
 def bounds_of(policy: Policy) -> dict[str, Any]:

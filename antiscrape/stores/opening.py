@@ -61,7 +61,7 @@ def open_store(
     strict = rules.mode == "strict"
     store = (StrictStore if strict else SharedStore)(clock=clock, origin=os.urandom(8), **bounds)
     names = Names(key, rules.namespace or policy.site, shards=_SHARDS if address.kind is Kind.CLUSTER else 1)
-    exchange = Exchange(store, names, keep=store.keep)
+    exchange = Exchange(store, names)
     courier = Courier(
         store,
         exchange,

@@ -337,8 +337,8 @@ def test_what_a_holder_may_have_is_charged_for_pages_as_for_pictures() -> None:
 
 def test_what_became_of_checks_is_counted_for_the_operator() -> None:
     middleware = AntiscrapeMiddleware(PAGE, policy=checking({"ANTISCRAPE__RECORD__ADMIN": ""}))
-    assert middleware._check is not None
-    middleware._check.counts["proven"] += 2
+    assert middleware._parts.check is not None
+    middleware._parts.check.counts["proven"] += 2
     counted = middleware.meter.read()["antiscrape_check"]
     assert counted["proven",] == 2
     assert set(counted) >= {("asked",), ("browser",), ("denied",), ("spent",), ("rationed",)}

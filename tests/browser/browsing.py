@@ -130,7 +130,7 @@ def site(*, browser: str = "0", **rules: Any) -> Iterator[Site]:
     served = Site()
     with Served(served, replace(policy)) as running:
         served.url = running.url
-        served.desk = running._app._check
+        served.desk = running._app._parts.check
         served.standings = running.witness.standings
         yield served
 

@@ -184,7 +184,7 @@ def test_a_running_server_changes_its_keys_at_sighup(site: tuple[str, object], t
         assert original(url, TWO)
         file.write_bytes(b"half")
         hang_up()
-        assert "stay as they were" in lines[-1]
+        assert "the policy stays as it was" in lines[-1]
         assert original(url, TWO)
         write_file(file, [Dated(TWO)])
         hang_up()

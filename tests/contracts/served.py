@@ -63,7 +63,7 @@ class Counted:
             "standings": STANDINGS,
         }
         store = StrictStore(**settings) if strict else SharedStore(**settings)
-        exchange = Exchange(store, self._names, keep=store.keep)
+        exchange = Exchange(store, self._names)
         if isinstance(store, StrictStore):
             store.key_of, store.confirm = exchange.key_of, self._confirm
         store.shout = self._shout

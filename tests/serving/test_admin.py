@@ -17,6 +17,7 @@ from starlette.routing import Mount
 
 from antiscrape import AntiscrapeMiddleware, load_policy
 from antiscrape.asgi.admin import admin_app, is_local
+from antiscrape.asgi.middleware import Middleware
 from antiscrape.errors import ConfigurationError
 from antiscrape.evidence.events import NoSink
 from antiscrape.images.renderer import PillowRenderer
@@ -56,7 +57,7 @@ def metered() -> Metered:
     policy = load_policy(environ={"ANTISCRAPE_SECRET": "kx8Jc0v9QmZ2rT5yWb7uEh3nLp6sAd1f"})
     policy = replace(policy, record=replace(policy.record, events="off", admin=""))
     middleware = AntiscrapeMiddleware(site, policy=policy)
-    recorder, renderer = middleware._recorder, middleware._renderer
+    recorder, renderer = middleware._estate.recorder, middleware._estate.renderer
     sink = recorder._sink
     assert isinstance(sink, NoSink)
     assert isinstance(renderer, PillowRenderer)
@@ -215,7 +216,7 @@ def test_mounted_in_another_server_it_answers_to_the_names_it_is_given() -> None
         assert (ready.status, ready.body) == (503, "warming up\n")
         server.should_exit = True
         await asyncio.wait_for(task, PATIENCE)
-        await made.middleware._renderer.aclose()
+        await made.middleware._estate.renderer.aclose()
 
     asyncio.run(check())
 
@@ -343,5 +344,5 @@ def test_a_request_costs_no_coroutine_of_its_own() -> None:
 
     given = app({"type": "http"}, nothing, nowhere)
     assert asyncio.iscoroutine(given)
-    assert given.cr_code is AntiscrapeMiddleware.__call__.__code__  # type: ignore[attr-defined]  # a coroutine's
+    assert given.cr_code is Middleware.__call__.__code__  # type: ignore[attr-defined]  # a coroutine's
     given.close()

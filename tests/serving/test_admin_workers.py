@@ -52,8 +52,8 @@ def factory():
     policy = load_policy()
     policy = replace(policy, record=replace(policy.record, events="off"))
     made = AntiscrapeMiddleware(site, policy=policy)
-    recorder = made._recorder
-    meter = Meter(policy, recorder=recorder, sink=recorder._sink, store=made.store, images=made._renderer)
+    recorder = made._estate.recorder
+    meter = Meter(policy, recorder=recorder, sink=recorder._sink, store=made.store, images=made._estate.renderer)
     folder = os.environ.get(FOLDER)
     return WithAdmin(made, AdminServer(meter, policy.record.admin, folder=Path(folder) if folder else None))
 """

@@ -63,7 +63,7 @@ class Site:
             rollup_factor=2.0,
             standings={Standing.BROWSER: self.allowance},
         )
-        exchange = Exchange(store, Names(b"k" * 32, "site"), keep=store.keep)
+        exchange = Exchange(store, Names(b"k" * 32, "site"))
         store.key_of = exchange.key_of
         store.confirm = self._confirm
         return store

@@ -104,7 +104,7 @@ def worker_of(
         rollup_factor=20.0,
         standings=POLICY.standings,
     )
-    exchange = Exchange(store, names, keep=store.keep)
+    exchange = Exchange(store, names)
     said: list[str] = []
     courier = Courier(
         store,
