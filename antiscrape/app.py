@@ -12,6 +12,7 @@ from antiscrape.core.obedience import RobotsBook
 from antiscrape.core.tokens import KeyRing
 from antiscrape.evidence.events import open_sink
 from antiscrape.lookups.agents import AgentBook
+from antiscrape.operate.sentinel import Sentinel
 from antiscrape.parts import Estate, meter_of, put_together, recorder_of, renderer_of, store_of, takers_of
 from antiscrape.settings import load_policy
 from antiscrape.settings.load import load_secrets
@@ -72,15 +73,19 @@ class AntiscrapeMiddleware(Changing):
         keys, sink = KeyRing(policy.secrets), open_sink(policy.record.events)
         recorder = recorder_of(policy, keys, sink)
         opened, takers = store_of(policy, keys, recorder), takers_of(policy, keys, recorder)
+        self._sentinel = Sentinel(
+            policy.overload, tell=lambda sentence: recorder.tell("overload", [sentence])
+        )
         self._estate = estate = Estate(
             keys, recorder, renderer_of(policy, keys), opened, takers, account, owner,
-            self._forget_networks, AgentBook(), RobotsBook(), Sources(),
+            self._forget_networks, AgentBook(), RobotsBook(), Sources(), self._sentinel.load,
         )  # fmt: skip
         self._parts = parts = put_together(app, estate, policy)
         self.meter = meter_of(estate, policy, sink)
         #: The courier carries what workers tell each other; None where each counts for itself.
         self.store, self.courier = opened.store, opened.courier
-        kept = [opened.keep] if isinstance(opened.store, SharedStore) else []
+        self.meter.more, self.meter.unwell = self._sentinel.figures, self._sentinel.unwell
+        kept = [self._sentinel.keep, *([opened.keep] if isinstance(opened.store, SharedStore) else [])]
         super().__init__(
             parts.house,
             lambda keepers: Lifetime(app, estate.renderer, [*kept, *keepers]),
@@ -168,6 +173,7 @@ class AntiscrapeMiddleware(Changing):
         if parts.check is not None:
             parts.check.rekey(KeyRing(parts.loaded.secrets))
         self.meter.refused = False
+        self._sentinel.follow(parts.loaded.overload)
         self.meter.follow(
             parts.loaded,
             check=None if parts.check is None else parts.check.counts,

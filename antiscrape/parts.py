@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from antiscrape.asgi.types import ASGIApp
     from antiscrape.core.grants import Grants
     from antiscrape.core.obedience import RobotsBook
+    from antiscrape.core.overload import Load
     from antiscrape.core.rules import Policy
     from antiscrape.evidence.events import LineSink, NoSink
     from antiscrape.lookups.agents import AgentBook
@@ -83,6 +84,7 @@ class Estate(NamedTuple):
     agents: AgentBook
     robots: RobotsBook
     sources: Sources
+    load: Load
 
 
 class Parts(NamedTuple):
@@ -149,6 +151,7 @@ def put_together(app: ASGIApp, estate: Estate, loaded: Policy, former: Parts | N
         check=check,
         inspection=(inspection := inspection_of(loaded, opened)),
         sources=estate.sources,
+        load=estate.load,
     )
     return Parts(
         loaded, policy, house, gate, grants, check, inspection, marker, accounts, networks, roles, spread

@@ -13,6 +13,7 @@ from antiscrape.asgi.answers import send_rendition
 from antiscrape.asgi.caching import keep_private
 from antiscrape.asgi.media import BRANDED, is_unread
 from antiscrape.asgi.sources import Known, read_source
+from antiscrape.core.overload import RENDITIONS
 from antiscrape.core.resource import Kind, Size
 from antiscrape.ports import Wanted
 
@@ -72,12 +73,22 @@ class Collector:
                 self._responder.handle = _pass_over if more else self._responder.to
                 await self._answer(known)
                 return
+            if self._responder.tools.load.rung >= RENDITIONS:
+                await self._shed(more=more)
+                return
         tools, taken = self._responder.tools, self._taken
         if taken is not None and len(taken) <= tools.max_bytes:
             taken += body
         if not more:
             self._responder.handle = self._responder.to
             await self._answer(await self._rendered(bytes(taken or b"")))
+
+    async def _shed(self, *, more: bool) -> None:
+        """Answer with a card: there is more to do than can be done, and the original is no way out."""
+        tools, wanted = self._responder.tools, self._wanted
+        tools.load.shed["renditions"] += 1
+        self._responder.handle = _pass_over if more else self._responder.to
+        await self._answer(tools.renderer.placeholder(wanted.rendition))
 
     async def _pass_on(self, message: Message) -> None:
         """Let the site's picture through, by the operator's wish: it is of a format that is not decoded here."""

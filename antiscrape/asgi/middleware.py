@@ -23,6 +23,7 @@ from antiscrape.asgi.preferences import Speaker
 from antiscrape.asgi.quotas import Teller
 from antiscrape.asgi.refusals import send_verdict
 from antiscrape.asgi.responder import Tools, responder_of
+from antiscrape.asgi.shedding import send_shed, shed_of
 from antiscrape.asgi.swift import ways_through
 from antiscrape.asgi.traps import answers_itself, send_trap
 from antiscrape.core.judge import PLAIN
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from antiscrape.asgi.swift import Relay
     from antiscrape.asgi.traps import Maze
     from antiscrape.asgi.types import ASGIApp, Message, Receive, Scope, Send
+    from antiscrape.core.overload import Load
     from antiscrape.core.partner import PartnerBook
     from antiscrape.evidence.recorder import Recorder
     from antiscrape.evidence.takers import Takers
@@ -93,6 +95,7 @@ class Middleware:
         marker: Marker | None = None,
         inspection: Inspection | None = None,
         sources: Sources | None = None,
+        load: Load | None = None,
     ) -> None:
         tell, mode = gate.policy.tell, gate.policy.mode
         self.app = Teller(app, gate) if tell is Tell.ALWAYS and mode is Mode.ENFORCE else app
@@ -117,7 +120,8 @@ class Middleware:
         there = ((Kind.API, check), (Kind.TRAP, check or maze), (_EXEMPT, inspection))
         self._ours = frozenset(kind for kind, desk in there if desk is not None)
         self._partners = partners or None
-        self._tools = Tools(gate, renderer, long_side, rewriters, accounts, takers, marker, sources)
+        self._tools = Tools(gate, renderer, long_side, rewriters, accounts, takers, marker, sources, load)
+        self._load = self._tools.load
         self._preferences = preferences
         self._lifetime = Lifetime(self.app, renderer, keepers)
         self._documents = frozenset[bytes]() if preferences is None else preferences.paths
@@ -170,6 +174,10 @@ class Middleware:
         verdict = passage.verdict
         if verdict.action is not _ADMIT and not verdict.shadowed:
             await self._refuse(send, passage)
+            return
+        if self._load.rung and (shed := shed_of(self._load, passage, self._check)):
+            await send_shed(send, self._load, passage, shed)
+            self._recorder.record(passage, 503)
             return
         if passage.resource.kind in self._ours and await self._answered(passage, scope, receive, send):
             return

@@ -15,6 +15,7 @@ from antiscrape.asgi.collecting import Collector, size_of
 from antiscrape.asgi.media import KINDS, SNIFFED, Media, known_media, looks_like_image, read_media
 from antiscrape.asgi.sources import Sources
 from antiscrape.asgi.texts import TextAnswer
+from antiscrape.core.overload import Load
 from antiscrape.core.resource import Kind, Size
 from antiscrape.core.verdict import Mode, Rendition
 
@@ -52,6 +53,7 @@ class Tools:
         "accounts",
         "gate",
         "lending",
+        "load",
         "long_side",
         "marker",
         "max_bytes",
@@ -75,12 +77,14 @@ class Tools:
         takers: Takers | None = None,
         marker: Marker | None = None,
         sources: Sources | None = None,
+        load: Load | None = None,
     ) -> None:
         self.gate = gate
         self.accounts = accounts
         self.renderer = renderer
         self.long_side = long_side
         self.sources = Sources() if sources is None else sources
+        self.load = Load() if load is None else load
         self.takers = takers
         #: Where originals name their takers.
         self.marker = marker

@@ -220,6 +220,18 @@ class StoreRules:
 
 
 @dataclass(frozen=True, slots=True)
+class OverloadRules:
+    """From when on what is shed: ``lag`` (seconds) and ``memory`` (0 to 1) are the marks of the three rungs."""
+
+    enabled: bool = True
+    lag: tuple[float, float, float] = (0.25, 0.5, 1.0)
+    memory: tuple[float, float, float] = (0.85, 0.9, 0.95)
+    limit: int = 0  # bytes that one worker may take; 0: what the container allows to all in it
+    calm: float = 5.0  # seconds well below a mark after which its rung is left
+    retry: int = 10  # seconds after which who was sent away may come again
+
+
+@dataclass(frozen=True, slots=True)
 class RecordRules:
     """Where events and metrics go."""
 
@@ -261,4 +273,5 @@ class Policy:
     clearance: ClearanceRules = field(default_factory=ClearanceRules)
     preferences: PreferenceRules | None = None  # None: nothing is said about being crawled
     store: StoreRules = field(default_factory=StoreRules)
+    overload: OverloadRules = field(default_factory=OverloadRules)
     record: RecordRules = field(default_factory=RecordRules)

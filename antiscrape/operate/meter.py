@@ -58,6 +58,21 @@ FAMILIES: Final = (
         (),
         Merge.SUM,
     ),
+    Family(
+        "antiscrape_overload_rung",
+        "What is shed: 0 nothing, 1 check pages, 2 and renditions, 3 and requests of strangers.",
+        (),
+        Merge.MOST,
+    ),
+    Family("antiscrape_shed", "What was not done for overload: checks, renditions or requests.", ("what",)),
+    Family("antiscrape_loop_lag_seconds", "How late the event loop turned the last time.", (), Merge.MOST),
+    Family("antiscrape_loop_stalls", "Turns of the event loop that took a second more than they should."),
+    Family(
+        "antiscrape_memory_share",
+        "Memory that is taken, of what is allowed; 0 without a limit.",
+        (),
+        Merge.MOST,
+    ),
     Family("antiscrape_workers", "Living processes that these figures are of.", (), Merge.SUM),
     Family(
         "antiscrape_verdicts",
@@ -272,6 +287,9 @@ class Meter:
             "antiscrape_workers": {(): 1},
             "antiscrape_principals_limit": {(): policy.store.max_principals},
         }
+        #: What others add to the figures, and why this process should be left alone for a while ("" for no reason).
+        self.more: Callable[[], Figures] = dict
+        self.unwell: Callable[[], str] = str
         #: Reloads by outcome, and whether the last one was refused.
         self.reloads = dict.fromkeys(("done", "refused"), 0)
         self.refused = False
@@ -310,6 +328,7 @@ class Meter:
             **({} if self._originals is None else {"antiscrape_originals_traced": _by_word(self._originals)}),
             **{family: {(): levels[name]} for name, family in _LEVELS.items() if name in levels},
             **self._of_store(),
+            **self.more(),
             **({} if self._check is None else {"antiscrape_check": _by_word(self._check)}),
         }
 

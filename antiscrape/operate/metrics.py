@@ -16,6 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from antiscrape.core.overload import SHED
 from antiscrape.operate.meter import BY_NAME, FAMILIES, Family, Figures, Merge, merge
 
 if TYPE_CHECKING:
@@ -65,8 +66,16 @@ class Metrics:
         return await asyncio.to_thread(self._troubles)
 
     def _troubles(self) -> str:
-        away = int(self._all().get("antiscrape_store_away", {}).get((), 0))
-        return f"the shared store is away: {away} workers count for themselves\n" if away else ""
+        figures = self._all()
+        away = int(figures.get("antiscrape_store_away", {}).get((), 0))
+        rung = int(figures.get("antiscrape_overload_rung", {}).get((), 0))
+        refused = int(figures.get("antiscrape_reload_refused", {}).get((), 0))
+        troubles = (
+            f"the shared store is away: {away} workers count for themselves\n" if away else "",
+            f"overloaded: {', '.join(SHED[1 : rung + 1])} are shed\n" if rung else "",
+            f"the policy on disk is wrong: {refused} workers go on with the one before\n" if refused else "",
+        )
+        return "".join(troubles)
 
     def _all(self) -> Figures:
         own = self._current()

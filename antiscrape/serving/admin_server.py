@@ -61,6 +61,7 @@ class AdminServer:
     def __init__(self, meter: Meter, address: str, *, folder: Path | None = None) -> None:
         self.url = ""
         self._address = address
+        self._meter = meter
         self._told = False
         self._ledger = _join(folder) if folder is not None and address else None
         self._metrics = Metrics(meter, self._ledger)
@@ -100,7 +101,9 @@ class AdminServer:
             return "starting"
         server = _site_server()
         # One that is replaced drains, too, but the site is as ready as ever.
-        return "draining" if server is not None and server.should_exit and not server.replaced else ""
+        if server is not None and server.should_exit and not server.replaced:
+            return "draining"
+        return self._meter.unwell()
 
     async def _tick(self) -> None:
         while True:

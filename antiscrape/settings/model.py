@@ -27,6 +27,7 @@ from antiscrape.settings.names import (
     TrapPath,
 )
 from antiscrape.settings.networks import Networks
+from antiscrape.settings.overload import Overload
 from antiscrape.settings.partners import (
     PartnerLines,  # noqa: TC001  pydantic reads annotations when it runs
 )
@@ -336,6 +337,7 @@ class Settings(Table):
     traps: Traps = Traps()
     preferences: Preferences = Preferences()
     store: Store = Store()
+    overload: Overload = Overload()
     record: Record = Record()
 
     def contradictions(self) -> Iterator[Remark]:

