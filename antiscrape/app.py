@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from antiscrape.asgi.types import ASGIApp
     from antiscrape.core.rules import Policy
     from antiscrape.gate import Gate
+    from antiscrape.operate.meter import Figures
     from antiscrape.parts import Parts
 
 #: What lasts as long as the process, by its field of a policy, and as the settings call it: the store's
@@ -84,7 +85,7 @@ class AntiscrapeMiddleware(Changing):
         self.meter = meter_of(estate, policy, sink)
         #: The courier carries what workers tell each other; None where each counts for itself.
         self.store, self.courier = opened.store, opened.courier
-        self.meter.more, self.meter.unwell = self._sentinel.figures, self._sentinel.unwell
+        self.meter.more, self.meter.unwell = self._figures, self._sentinel.unwell
         kept = [self._sentinel.keep, *([opened.keep] if isinstance(opened.store, SharedStore) else [])]
         super().__init__(
             parts.house,
@@ -179,6 +180,9 @@ class AntiscrapeMiddleware(Changing):
             check=None if parts.check is None else parts.check.counts,
             originals=None if parts.marker is None else parts.marker.counts,
         )
+
+    def _figures(self) -> Figures:
+        return {**self._sentinel.figures(), "antiscrape_faults": {(): self._estate.recorder.faults}}
 
     def _unread(self, gate: Gate) -> None:
         self.store.unread()

@@ -26,11 +26,12 @@ from antiscrape.asgi.responder import Tools, responder_of
 from antiscrape.asgi.shedding import send_shed, shed_of
 from antiscrape.asgi.swift import ways_through
 from antiscrape.asgi.traps import answers_itself, send_trap
+from antiscrape.asgi.unjudged import give_default
 from antiscrape.core.judge import PLAIN
 from antiscrape.core.quota import Tell
 from antiscrape.core.resource import Kind
 from antiscrape.core.verdict import Action, Mode, Rendition, Standing
-from antiscrape.errors import RequestError
+from antiscrape.errors import AntiscrapeError, RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -122,6 +123,7 @@ class Middleware:
         self._partners = partners or None
         self._tools = Tools(gate, renderer, long_side, rewriters, accounts, takers, marker, sources, load)
         self._load = self._tools.load
+        self._tools.fault = recorder.fault
         self._preferences = preferences
         self._lifetime = Lifetime(self.app, renderer, keepers)
         self._documents = frozenset[bytes]() if preferences is None else preferences.paths
@@ -146,7 +148,11 @@ class Middleware:
             await self._other(scope, receive, send)
             return
         begin = self._begin
-        if begin is not None and (relay := begin(scope, send)) is not None:
+        try:
+            relay = None if begin is None else begin(scope, send)
+        except Exception:  # noqa: BLE001  what raised, raises again below, where it is seen to
+            relay = None
+        if relay is not None:
             try:
                 await self.app(scope, receive, relay)
             finally:
@@ -167,6 +173,12 @@ class Middleware:
             self._recorder.refuse(error)
             await send_error(send, error, http_version=scope.get("http_version", "1.1"))
             return
+        except Exception as error:  # noqa: BLE001  whatever is wrong with the judge, it is not the client's to see
+            found = self._unjudged(scope, error)
+            if found is None:
+                await send_error(send, AntiscrapeError(), http_version=scope.get("http_version", "1.1"))
+                return
+            scope, passage = found
         try:
             scope["state"]["antiscrape"] = passage
         except KeyError:
@@ -203,6 +215,16 @@ class Middleware:
                 self._allowed[_BROWSER] += 1
             else:
                 self._recorder.record(passage, answer.status)
+
+    def _unjudged(self, scope: Scope, error: Exception) -> tuple[Scope, Passage] | None:
+        """Take note that a request could not be judged, and go on as with a stranger; None where it cannot even be read."""
+        self._recorder.fault(error)
+        if self._accounts is not None:
+            scope = {**scope, "headers": self._accounts.without(scope["headers"])}
+        try:
+            return scope, give_default(self._read(scope), self._gate)
+        except Exception:  # noqa: BLE001  it is the reader that raises
+            return None
 
     def _give_less(self, scope: Scope, passage: Passage, send: Send) -> tuple[Relay | Responder, Scope, Send]:
         """Return what takes the answer where this client gets no originals, and what the site is given."""
@@ -361,8 +383,11 @@ class Middleware:
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             scope, passage = await self.judge(scope)
-        except RequestError as error:
-            self._recorder.refuse(error)
+        except Exception as error:  # noqa: BLE001  a handshake that cannot be judged is declined, whatever raises
+            if isinstance(error, RequestError):
+                self._recorder.refuse(error)
+            else:
+                self._recorder.fault(error)
             await receive()
             await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
             return

@@ -15,6 +15,7 @@ from antiscrape.asgi.collecting import Collector, size_of
 from antiscrape.asgi.media import KINDS, SNIFFED, Media, known_media, looks_like_image, read_media
 from antiscrape.asgi.sources import Sources
 from antiscrape.asgi.texts import TextAnswer
+from antiscrape.asgi.unjudged import settle_for_default
 from antiscrape.core.overload import Load
 from antiscrape.core.resource import Kind, Size
 from antiscrape.core.verdict import Mode, Rendition
@@ -51,6 +52,7 @@ class Tools:
 
     __slots__ = (
         "accounts",
+        "fault",
         "gate",
         "lending",
         "load",
@@ -84,6 +86,8 @@ class Tools:
         self.renderer = renderer
         self.long_side = long_side
         self.sources = Sources() if sources is None else sources
+        #: Told of what raised while a picture was judged.
+        self.fault: Callable[[Exception], None] = _nobody_told
         self.load = Load() if load is None else load
         self.takers = takers
         #: Where originals name their takers.
@@ -291,8 +295,12 @@ class Responder:
     async def _judge(self, size: Size) -> Verdict:
         """Judge anew, now that this is an image of ``size``."""
         gate = self.tools.gate
-        verdict = gate.judge_image(self.passage, size)
-        return verdict if gate.ledger is None else await gate.settle(self.passage, gate.ledger)
+        try:
+            verdict = gate.judge_image(self.passage, size)
+            return verdict if gate.ledger is None else await gate.settle(self.passage, gate.ledger)
+        except Exception as error:  # noqa: BLE001  SECURITY section 2: no silent allow, and no trace for the client
+            self.tools.fault(error)
+            return settle_for_default(self.passage, gate)
 
     async def _answer_image(self, verdict: Verdict) -> None:
         """Let the image through, or begin to collect it."""
@@ -352,6 +360,9 @@ def responder_of(tools: Tools, passage: Passage, to: Send) -> Responder:
     responder.tools, responder.passage, responder.to = tools, passage, to
     responder.handle, responder.status, responder.news = None, 0, False
     return responder
+
+
+def _nobody_told(_: Exception) -> None: ...
 
 
 def lowered(message: Message) -> Message:

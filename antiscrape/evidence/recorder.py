@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import traceback
 from hashlib import blake2b
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from antiscrape.core.networks import NOTHING
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
     from antiscrape.ports import EventSink, Networks
 
 _WEEK: Final = 7 * 86400
+_log: Final = logging.getLogger("antiscrape.judge")
+#: Places in the code that the log tells of; there are some hundreds that could be.
+_MOST_LOGGED: Final = 64
 # Bound once: reading a member off its Enum class costs 0.2 µs in Python 3.11.
 _ORIGINAL: Final = Rendition.ORIGINAL
 
@@ -44,6 +50,9 @@ class Recorder:
         self.verdicts: dict[tuple[Standing, Action, Rendition], int] = {}
         self.plain = dict.fromkeys(Standing, 0)
         self.malformed = 0
+        #: Requests whose judgement raised, and the places where it did that the log has told of.
+        self.faults = 0
+        self._logged: set[str] = set()
         self._sink = sink
         self._site = site
         self._keys = keys
@@ -128,6 +137,17 @@ class Recorder:
                 "cause": str(error),
             }
         )
+
+    def fault(self, error: Exception) -> None:
+        """Take note that judging a request raised; the log tells of each place in the code once."""
+        self.faults += 1
+        last = traceback.extract_tb(error.__traceback__)[-1:]
+        where = ", ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in last)
+        cause = f"{type(error).__name__} at {where}"
+        self.tell("fault", [cause])
+        if cause not in self._logged and len(self._logged) < _MOST_LOGGED:
+            self._logged.add(cause)
+            _log.error("a request could not be judged; it gets what a stranger gets", exc_info=error)
 
     def name(self, key: str) -> str:
         """Return what events call the principal of that store key, this week."""

@@ -79,6 +79,7 @@ FAMILIES: Final = (
         "Requests judged. In shadow mode these are the verdicts that would have been carried out.",
         ("standing", "action", "rendition"),
     ),
+    Family("antiscrape_faults", "Requests whose judgement raised: they got what a stranger gets."),
     Family("antiscrape_malformed_requests", "Requests refused unjudged, for they have no single reading."),
     Family("antiscrape_principals", "Clients whose history is held in memory.", (), Merge.SUM),
     Family(
