@@ -129,7 +129,8 @@ def put_together(app: ASGIApp, estate: Estate, loaded: Policy, former: Parts | N
         spread=spread,
     )
     if former is not None:
-        gate.follow(former.gate)
+        gate.visits.follow(former.gate.visits)
+        gate.members.follow(former.gate.members)
     same_accounts = former is not None and former.loaded.accounts == loaded.accounts
     accounts = former.accounts if former and same_accounts else accounts_of(policy, estate)
     marker = marker_of(policy, keys, estate.takers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -122,8 +123,7 @@ class Middleware:
         self._ours = frozenset(kind for kind, desk in there if desk is not None)
         self._partners = partners or None
         self._tools = Tools(gate, renderer, long_side, rewriters, accounts, takers, marker, sources, load)
-        self._load = self._tools.load
-        self._tools.fault = recorder.fault
+        self._load, self._tools.fault = self._tools.load, recorder.fault
         self._preferences = preferences
         self._lifetime = Lifetime(self.app, renderer, keepers)
         self._documents = frozenset[bytes]() if preferences is None else preferences.paths
@@ -139,17 +139,15 @@ class Middleware:
         if self._begin is not None and check is not None:
             self._begin = check.beside(self._begin)
         self._respond = partial(responder_of if marker is None else marking_of, self._tools)
-        answer = relay if accounts is None and marker is None else None
-        self._answer: Answer = answer or self._respond
+        self._answer: Answer = (relay if accounts is None and marker is None else None) or self._respond
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: C901, PLR0912, PLR0915  the request path, where a call costs more than a branch
         """Serve one ASGI connection."""
         if scope["type"] != "http" or self._off:
             await self._other(scope, receive, send)
             return
-        begin = self._begin
         try:
-            relay = None if begin is None else begin(scope, send)
+            relay = self._begin and self._begin(scope, send)
         except Exception:  # noqa: BLE001  what raised, raises again below, where it is seen to
             relay = None
         if relay is not None:
@@ -169,27 +167,14 @@ class Middleware:
                 scope = self._judge_told(scope, passage)
             if self._ledger is not None:
                 await self._gate.settle(passage, self._ledger)
-        except RequestError as error:
-            self._recorder.refuse(error)
-            await send_error(send, error, http_version=scope.get("http_version", "1.1"))
-            return
         except Exception as error:  # noqa: BLE001  whatever is wrong with the judge, it is not the client's to see
-            found = self._unjudged(scope, error)
+            found = await self._unjudged(scope, send, error)
             if found is None:
-                await send_error(send, AntiscrapeError(), http_version=scope.get("http_version", "1.1"))
                 return
             scope, passage = found
-        try:
-            scope["state"]["antiscrape"] = passage
-        except KeyError:
-            scope["state"] = {"antiscrape": passage}
+        scope.setdefault("state", {})["antiscrape"] = passage
         verdict = passage.verdict
-        if verdict.action is not _ADMIT and not verdict.shadowed:
-            await self._refuse(send, passage)
-            return
-        if self._load.rung and (shed := shed_of(self._load, passage, self._check)):
-            await send_shed(send, self._load, passage, shed)
-            self._recorder.record(passage, 503)
+        if (verdict.action is not _ADMIT or self._load.rung) and await self._refused(send, passage):
             return
         if passage.resource.kind in self._ours and await self._answered(passage, scope, receive, send):
             return
@@ -216,15 +201,21 @@ class Middleware:
             else:
                 self._recorder.record(passage, answer.status)
 
-    def _unjudged(self, scope: Scope, error: Exception) -> tuple[Scope, Passage] | None:
-        """Take note that a request could not be judged, and go on as with a stranger; None where it cannot even be read."""
-        self._recorder.fault(error)
-        if self._accounts is not None:
-            scope = {**scope, "headers": self._accounts.without(scope["headers"])}
-        try:
-            return scope, give_default(self._read(scope), self._gate)
-        except Exception:  # noqa: BLE001  it is the reader that raises
-            return None
+    async def _unjudged(self, scope: Scope, send: Send, error: Exception) -> tuple[Scope, Passage] | None:
+        """See to a request that was not judged: answer what cannot be read (None), go on with the rest as with strangers."""
+        answer: AntiscrapeError = AntiscrapeError()
+        if isinstance(error, RequestError):
+            self._recorder.refuse(error)
+            answer = error
+        else:
+            self._recorder.fault(error)
+            with suppress(Exception):  # it may be the reader that raises
+                passage = give_default(self._read(scope), self._gate)
+                if self._accounts is not None:
+                    scope = {**scope, "headers": self._accounts.without(scope["headers"])}
+                return scope, passage
+        await send_error(send, answer, http_version=scope.get("http_version", "1.1"))
+        return None
 
     def _give_less(self, scope: Scope, passage: Passage, send: Send) -> tuple[Relay | Responder, Scope, Send]:
         """Return what takes the answer where this client gets no originals, and what the site is given."""
@@ -282,9 +273,17 @@ class Middleware:
         """Read one request; raise ``RequestError`` where it has no single reading."""
         return self._read(scope)
 
-    async def _refuse(self, send: Send, passage: Passage) -> None:
-        self.note_refusal(passage)
-        await self.tell_refusal(send, passage)
+    async def _refused(self, send: Send, passage: Passage) -> bool:
+        """Answer what is not admitted, or shed; tell whether the request was."""
+        if passage.verdict.action is not _ADMIT and not passage.verdict.shadowed:
+            self.note_refusal(passage)
+            await self.tell_refusal(send, passage)
+            return True
+        shed = shed_of(self._load, passage, self._check) if self._load.rung else ""
+        if shed:
+            await send_shed(send, self._load, passage, shed)
+            self._recorder.record(passage, 503)
+        return bool(shed)
 
     def note_refusal(self, passage: Passage) -> None:
         """Take note of a request that is not admitted."""

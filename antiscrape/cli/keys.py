@@ -58,8 +58,8 @@ def rotate(*, config: str | None, file: Path | None, announce: bool, dry_run: bo
     """Let a new secret sign, and take off those that have signed nothing that still holds.
 
     What a secret signed holds, by the policy, for two windows of the longest-lived grants from the moment when the
-    next one took its place; a secret whose successor has no date is kept. Then tell the site: SIGHUP to
-    "antiscrape serve", or reload_keys() in your own server.
+    next one took its place; a secret whose successor has no date is kept. "antiscrape serve" takes
+    it up by itself; in your own server, call reload_keys().
 
     Where several workers or machines reload one after the other, announce it first, and reload:
 

@@ -182,11 +182,6 @@ class Gate:
             self._decide(passage, self._clock(), lambda *_: spent)
         return passage.verdict
 
-    def follow(self, former: Gate) -> None:
-        """Go on with what another gate noted of visits and accounts; what it thought of them is thought anew."""
-        self.visits.follow(former.visits)
-        self.members.follow(former.members)
-
     def hear_trapped(self, history: History, look: bytes) -> None:
         """Take note that a visit went into a trap elsewhere."""
         habits = history
