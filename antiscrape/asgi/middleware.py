@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from antiscrape.asgi.answers import send_error
 from antiscrape.asgi.caching import PARTIAL
 from antiscrape.asgi.collecting import asking
 from antiscrape.asgi.head import HeadReader
@@ -27,12 +25,12 @@ from antiscrape.asgi.responder import Tools, responder_of
 from antiscrape.asgi.shedding import send_shed, shed_of
 from antiscrape.asgi.swift import ways_through
 from antiscrape.asgi.traps import answers_itself, send_trap
-from antiscrape.asgi.unjudged import give_default
+from antiscrape.asgi.unjudged import see_to
 from antiscrape.core.judge import PLAIN
 from antiscrape.core.quota import Tell
 from antiscrape.core.resource import Kind
 from antiscrape.core.verdict import Action, Mode, Rendition, Standing
-from antiscrape.errors import AntiscrapeError, RequestError
+from antiscrape.errors import RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -103,7 +101,6 @@ class Middleware:
         self.app = Teller(app, gate) if tell is Tell.ALWAYS and mode is Mode.ENFORCE else app
         self._tells = tell is not Tell.NEVER
         self.gate = self._gate = gate
-        self._renderer = renderer
         self.recorder = self._recorder = recorder
         self._rewriters = rewriters
         #: Whether what the site is asked may have to differ from what was asked here.
@@ -115,9 +112,7 @@ class Middleware:
         self._off = mode is Mode.OFF
         self._accounts = accounts
         self._ledger = gate.ledger
-        self._maze = maze
-        self._check = check
-        self._inspection = inspection
+        self._maze, self._check, self._inspection = maze, check, inspection
         #: Kinds of what may be asked of us.
         there = ((Kind.API, check), (Kind.TRAP, check or maze), (_EXEMPT, inspection))
         self._ours = frozenset(kind for kind, desk in there if desk is not None)
@@ -168,7 +163,7 @@ class Middleware:
             if self._ledger is not None:
                 await self._gate.settle(passage, self._ledger)
         except Exception as error:  # noqa: BLE001  whatever is wrong with the judge, it is not the client's to see
-            found = await self._unjudged(scope, send, error)
+            found = await see_to(error, self, self._accounts, scope, send)
             if found is None:
                 return
             scope, passage = found
@@ -200,22 +195,6 @@ class Middleware:
                 self._allowed[_BROWSER] += 1
             else:
                 self._recorder.record(passage, answer.status)
-
-    async def _unjudged(self, scope: Scope, send: Send, error: Exception) -> tuple[Scope, Passage] | None:
-        """See to a request that was not judged: answer what cannot be read (None), go on with the rest as with strangers."""
-        answer: AntiscrapeError = AntiscrapeError()
-        if isinstance(error, RequestError):
-            self._recorder.refuse(error)
-            answer = error
-        else:
-            self._recorder.fault(error)
-            with suppress(Exception):  # it may be the reader that raises
-                passage = give_default(self._read(scope), self._gate)
-                if self._accounts is not None:
-                    scope = {**scope, "headers": self._accounts.without(scope["headers"])}
-                return scope, passage
-        await send_error(send, answer, http_version=scope.get("http_version", "1.1"))
-        return None
 
     def _give_less(self, scope: Scope, passage: Passage, send: Send) -> tuple[Relay | Responder, Scope, Send]:
         """Return what takes the answer where this client gets no originals, and what the site is given."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from functools import partial
 from logging.config import dictConfig
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,11 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from antiscrape.cli import serve
-from antiscrape.cli.serve import _need_extras, _reload, _share
+from antiscrape.cli.serve import _need_extras, _reloader, _share
 from antiscrape.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from antiscrape.app import AntiscrapeMiddleware
     from antiscrape.asgi.types import ASGIApp
@@ -78,7 +77,6 @@ def command(
     policy = _policy()
     with ExitStack() as stack:
         app: ASGIApp | str = "antiscrape.cli.verdict:application"
-        hang_up: Callable[[], None] | None = None
         said = list(remarks(policy, upstream))
         if workers > 1:
             os.environ.update(stack.enter_context(for_workers(policy.record.admin)))
@@ -87,7 +85,7 @@ def command(
         else:
             os.environ.pop(FOLDER, None)
             parts = build(policy)
-            app, hang_up = _with_admin(parts), partial(_reload, parts.site)
+            app = _with_admin(parts)
         status = run(
             app,
             host=host,
@@ -98,7 +96,6 @@ def command(
             limit_concurrency=limit_concurrency,
             timeout_graceful_shutdown=drain,
             ready=lambda url: _say_ready(url, upstream, said),
-            hang_up=hang_up,
         )
     ctx.exit(status)
 
@@ -127,7 +124,7 @@ def build(policy: Policy) -> Parts:
     lengths = Lengths(inner, clock=clock.monotonic) if url else None
     once = Once(lasts=float(LASTS + SKEW), clock=clock.monotonic, courier=site.courier)
     handovers = Handovers(KeyRing(policy.secrets))
-    return Parts(site, ForwardAuth(site, lambda: site, handovers=handovers, once=once, lengths=lengths))
+    return Parts(site, ForwardAuth(site, lambda: site.house, handovers=handovers, once=once, lengths=lengths))
 
 
 def _policy() -> Policy:
@@ -160,7 +157,9 @@ def _with_admin(parts: Parts) -> ASGIApp:
 
     folder, site = os.environ.get(FOLDER), parts.site
     return WithAdmin(
-        parts.app, AdminServer(site.meter, site.policy.record.admin, folder=Path(folder) if folder else None)
+        parts.app,
+        AdminServer(site.meter, site.policy.record.admin, folder=Path(folder) if folder else None),
+        reloader=_reloader(site),
     )
 
 

@@ -39,7 +39,7 @@ def in_reading(home: House) -> None:
 
 def in_places(home: House) -> None:
     home.gate._places.clear()
-    home.gate._place = raising  # type: ignore[assignment]  # the fault
+    home.gate.place = raising  # type: ignore[assignment]  # the fault
 
 
 def in_clients(home: House) -> None:
