@@ -47,6 +47,8 @@ FOLDER = "ANTISCRAPE_METRICS_FOLDER"
 SOCKET = "admin"
 #: Seconds between two looks at whether there is something to publish, or a socket to be had.
 TICK = 1.0
+#: Seconds in which who has just connected may still ask, when the socket goes: a sibling need not have been free.
+_LINGER = 0.5
 #: Scrapers and load balancers keep a few connections; more are somebody's mistake.
 MOST_CONNECTIONS = 64
 
@@ -86,7 +88,7 @@ class AdminServer:
             self._ticking.cancel()
             await asyncio.wait({self._ticking})
         if self._server is not None and self._running is not None:
-            self._server.should_exit = True
+            self._server.drain(_LINGER)
             await asyncio.wait({self._running})
             self._server, self.url = None, ""
             if self._file:

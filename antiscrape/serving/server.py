@@ -64,6 +64,10 @@ class Server(uvicorn.Server):
         if hang_up is not None:
             hang_up()
 
+    def drain(self, linger: float) -> None:
+        """Begin the drain; idle connections may still bring a request for ``linger`` seconds."""
+        self._linger, self.should_exit = linger, True
+
     def step_aside(self) -> None:
         """Begin the drain: another process serves in its place."""
         self.replaced = True
