@@ -206,7 +206,8 @@ def test_a_rolling_restart_loses_no_request_and_no_look_at_its_health(
         client.start()
     server.process.send_signal(signal.SIGUSR1)
     deadline = time.monotonic() + 2 * PATIENCE
-    looks, seen = set(), set()
+    looks: set[tuple[int, str]] = set()
+    seen: set[str] = set()
     # a connection that is kept stays with its worker, so whoever wants to see both new ones connects anew
     while len(seen - before) < 2:
         assert time.monotonic() < deadline
