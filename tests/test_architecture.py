@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "settings": {"core", "errors", "version", "clock"},
     "browser": {"core", "ports", "errors", "gate"},
     "asgi": {"browser", "core", "ports", "errors", "gate", "evidence", "operate", "clock", "version"},
-    "serving": {"asgi", "errors", "operate", "clock"},
+    "serving": {"asgi", "core", "errors", "operate", "clock"},
 }
 #: These know every room; of them only the command line and the demo know the root.
 EVERYTHING = {"app", "cli", "demo", "__init__", "__main__"}

@@ -26,20 +26,26 @@ if TYPE_CHECKING:
 UPSTREAM, CONFIG, REWRITE_HOST = "ANTISCRAPE_UPSTREAM", "ANTISCRAPE_CONFIG", "ANTISCRAPE_REWRITE_HOST"
 #: The setting ``[record] admin``, as the environment says it.
 ADMIN = "ANTISCRAPE__RECORD__ADMIN"
+#: The settings ``[serve] tls_certificate`` and ``tls_key``, likewise.
+CERTIFICATE, KEY = "ANTISCRAPE__SERVE__TLS_CERTIFICATE", "ANTISCRAPE__SERVE__TLS_KEY"
 #: The settings ``[store] url`` and ``namespace``, likewise.
 STORE, NAMESPACE = "ANTISCRAPE__STORE__URL", "ANTISCRAPE__STORE__NAMESPACE"
 
 MOST_PORT = 65_535
+#: In place of an address: the sockets that systemd listens on for us.
+SYSTEMD = "systemd"
 
 
 @click.command("serve")
 @click.option("--upstream", envvar=UPSTREAM, required=True, metavar="URL", help="The site: http://host:port, https://host or unix:/path.")  # fmt: skip
 @click.option("--config", envvar=CONFIG, metavar="FILE", help="The policy; without it, the defaults.")
-@click.option("--listen", envvar="ANTISCRAPE_LISTEN", default="127.0.0.1:8080", show_default=True, metavar="ADDRESS", help="host:port, [host]:port or unix:/path.")  # fmt: skip
+@click.option("--listen", envvar="ANTISCRAPE_LISTEN", default="127.0.0.1:8080", show_default=True, metavar="ADDRESS", help="host:port, [host]:port, unix:/path, or systemd for the sockets that it passes.")  # fmt: skip
 @click.option("--workers", envvar="ANTISCRAPE_WORKERS", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that serve.")  # fmt: skip
 @click.option("--admin", envvar=ADMIN, metavar="ADDRESS", help="Where health and metrics are told, in place of the policy's address.")  # fmt: skip
 @click.option("--drain", envvar="ANTISCRAPE_DRAIN", type=click.IntRange(0), default=30, show_default=True, metavar="SECONDS", help="How long running answers may take after SIGTERM.")  # fmt: skip
 @click.option("--limit-concurrency", envvar="ANTISCRAPE_LIMIT_CONCURRENCY", type=click.IntRange(1), metavar="N", help="Answer 503 beyond this many connections per worker.")  # fmt: skip
+@click.option("--tls-cert", envvar=CERTIFICATE, metavar="FILE", help="Speak TLS with this certificate (PEM, with its chain), in place of the policy's.")  # fmt: skip
+@click.option("--tls-key", envvar=KEY, metavar="FILE", help="The certificate's private key, if it stands in a file of its own.")  # fmt: skip
 @click.option("--rewrite-host", envvar=REWRITE_HOST, is_flag=True, help="Send the site its own name as Host, not the client's.")  # fmt: skip
 @click.pass_context
 def command(
@@ -52,6 +58,8 @@ def command(
     admin: str | None,
     drain: int,
     limit_concurrency: int | None,
+    tls_cert: str | None,
+    tls_key: str | None,
     rewrite_host: bool,
 ) -> None:
     """Stand in front of a site, and serve people originals and harvesters previews.
@@ -60,8 +68,15 @@ def command(
     after the other, and so reads everything anew. Exit status: 0 after a drain, 2 for a setting that is
     wrong, 3 for a start that failed.
     """
-    host, port, uds = read_listen(listen)
-    told = {UPSTREAM: upstream, CONFIG: config, ADMIN: admin, REWRITE_HOST: "1" if rewrite_host else None}
+    host, port, uds = ("", 0, None) if listen == SYSTEMD else read_listen(listen)
+    told = {
+        UPSTREAM: upstream,
+        CONFIG: config,
+        ADMIN: admin,
+        CERTIFICATE: os.path.abspath(tls_cert) if tls_cert else tls_cert,  # noqa: PTH100  "" stays, and means none
+        KEY: os.path.abspath(tls_key) if tls_key else tls_key,  # noqa: PTH100  likewise
+        REWRITE_HOST: "1" if rewrite_host else None,
+    }
     for name, value in told.items():
         os.environ.pop(name, None)
         if value is not None:
@@ -71,6 +86,7 @@ def command(
     from antiscrape.serving.admin_server import FOLDER, for_workers  # noqa: PLC0415
     from antiscrape.serving.logs import LOGGING  # noqa: PLC0415  `antiscrape --help` needs no server
     from antiscrape.serving.runner import run  # noqa: PLC0415  `antiscrape --help` needs no server
+    from antiscrape.serving.systemd import inherited_sockets  # noqa: PLC0415
 
     dictConfig(LOGGING)
     with ExitStack() as stack:
@@ -87,6 +103,7 @@ def command(
             os.environ.pop(FOLDER, None)
             site = _site()
             app = _with_admin(site)
+            policy = site.policy
             hang_up = partial(_reload, site)
         status = run(
             app,
@@ -97,6 +114,9 @@ def command(
             factory=workers > 1,
             limit_concurrency=limit_concurrency,
             timeout_graceful_shutdown=drain,
+            rules=policy.serve,
+            identity=policy.identity,
+            inherited=inherited_sockets() if listen == SYSTEMD else (),
             ready=lambda url: _say_ready(url, upstream, counting),
             hang_up=hang_up,
         )

@@ -229,6 +229,28 @@ class RecordRules:
 
 
 @dataclass(frozen=True, slots=True)
+class ServeRules:
+    """What ``antiscrape serve`` bears from a connection: seconds, raw bytes, counts."""
+
+    first_byte: float = 5.0
+    head: float = 10.0
+    head_bytes: int = 32 * 1024
+    fields: int = 100
+    target_bytes: int = 8 * 1024
+    pipelined: int = 16
+    rate: int = 1000  # bytes a second of a body, and of an answer that waits; 0: none asked for
+    body: float = 10.0  # seconds over which a body's rate is taken
+    send: float = 30.0  # seconds over which an answer's rate is taken
+    buffer_bytes: int = 2**20  # of an answer that wait for one client
+    keep_alive: float = 65.0
+    proxy_protocol: bool = False
+    # Out of the policy's version, as the addresses of stores are.
+    tls_certificate: str = field(default="", repr=False)
+    tls_key: str = field(default="", repr=False)
+    tls_minimum: Literal["1.2", "1.3"] = "1.2"
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """The whole policy. ``secrets`` runs from oldest to newest: the last signs, all verify."""
 
@@ -262,3 +284,4 @@ class Policy:
     preferences: PreferenceRules | None = None  # None: nothing is said about being crawled
     store: StoreRules = field(default_factory=StoreRules)
     record: RecordRules = field(default_factory=RecordRules)
+    serve: ServeRules = field(default_factory=ServeRules)

@@ -11,6 +11,8 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from antiscrape import clock
+from antiscrape.serving.doors import open_doors
+from antiscrape.serving.systemd import Notifier
 
 if TYPE_CHECKING:
     import socket
@@ -23,17 +25,28 @@ MOST_RESTARTS = 5
 
 
 class Server(uvicorn.Server):
-    """Uvicorn's server, which says when it is ready."""
+    """Uvicorn's server behind our doors, which says when it is ready, and to systemd how it is."""
 
-    def __init__(self, config: Config, *, ready: Callable[[], None]) -> None:
+    def __init__(
+        self, config: Config, *, ready: Callable[[], None], notifier: Notifier | None = None
+    ) -> None:
         super().__init__(config)
         self._ready = ready
+        self._notifier = notifier
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to accept connections."""
-        await super().startup(sockets)
+        await super().startup([])
         if self.started:
+            self.servers = await open_doors(self, sockets or [])  # type: ignore[assignment]  # it closes them, and waits
             self._ready()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Tell systemd that this process is alive, and that it ends; return whether it does."""
+        ends = await super().on_tick(counter)
+        if self._notifier is not None:
+            self._notifier.stopping() if ends else self._notifier.beat()
+        return ends
 
 
 class Supervisor(Multiprocess):
@@ -42,21 +55,31 @@ class Supervisor(Multiprocess):
     ``status`` is the exit status: 0, or 3 where the workers could not start or kept dying.
     """
 
-    def __init__(self, config: Config, sock: socket.socket, *, ready: Callable[[], None]) -> None:
-        super().__init__(config, sockets=[sock])
+    def __init__(
+        self,
+        config: Config,
+        sockets: list[socket.socket],
+        *,
+        ready: Callable[[], None],
+        notifier: Notifier | None = None,
+    ) -> None:
+        super().__init__(config, sockets=sockets)
         self.status = 0
         self._ready = ready
+        self._notifier = notifier or Notifier({})
         self._announced = False
         self._restarts: deque[float] = deque()
 
     def terminate_all(self) -> None:
         """Ask the workers to drain; and let go of the socket, in whose backlog new connections would wait for nobody."""
+        self._notifier.stopping()
         for sock in self.sockets:
             sock.close()
         super().terminate_all()
 
     def keep_subprocess_alive(self) -> None:
         """Replace workers that died, up to ``MOST_RESTARTS`` in a minute."""
+        self._notifier.beat()
         before = {process.pid for process in self.processes}
         super().keep_subprocess_alive()
         now = clock.monotonic()

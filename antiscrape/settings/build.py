@@ -70,6 +70,7 @@ def build(
         preferences=settings.preferences.rules(),
         store=settings.store.rules(store_password),
         record=RecordRules(**dict(settings.record)),
+        serve=settings.serve.rules(folder),
     )
 
 
