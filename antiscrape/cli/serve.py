@@ -8,14 +8,14 @@ from functools import partial
 from importlib.util import find_spec
 from logging.config import dictConfig
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from antiscrape.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from antiscrape.app import AntiscrapeMiddleware
     from antiscrape.asgi.types import ASGIApp
@@ -44,8 +44,8 @@ SYSTEMD = "systemd"
 @click.option("--admin", envvar=ADMIN, metavar="ADDRESS", help="Where health and metrics are told, in place of the policy's address.")  # fmt: skip
 @click.option("--drain", envvar="ANTISCRAPE_DRAIN", type=click.IntRange(0), default=30, show_default=True, metavar="SECONDS", help="How long running answers may take after SIGTERM.")  # fmt: skip
 @click.option("--limit-concurrency", envvar="ANTISCRAPE_LIMIT_CONCURRENCY", type=click.IntRange(1), metavar="N", help="Answer 503 beyond this many connections per worker.")  # fmt: skip
-@click.option("--tls-cert", envvar=CERTIFICATE, metavar="FILE", help="Speak TLS with this certificate (PEM, with its chain), in place of the policy's.")  # fmt: skip
-@click.option("--tls-key", envvar=KEY, metavar="FILE", help="The certificate's private key, if it stands in a file of its own.")  # fmt: skip
+@click.option("--tls-cert", metavar="FILE", help="Speak TLS with this certificate (PEM, with its chain), in place of the policy's.")  # fmt: skip
+@click.option("--tls-key", metavar="FILE", help="The certificate's private key, if it stands in a file of its own.")  # fmt: skip
 @click.option("--rewrite-host", envvar=REWRITE_HOST, is_flag=True, help="Send the site its own name as Host, not the client's.")  # fmt: skip
 @click.pass_context
 def command(
@@ -69,44 +69,20 @@ def command(
     wrong, 3 for a start that failed.
     """
     host, port, uds = ("", 0, None) if listen == SYSTEMD else read_listen(listen)
-    told = {
-        UPSTREAM: upstream,
-        CONFIG: config,
-        ADMIN: admin,
-        CERTIFICATE: os.path.abspath(tls_cert) if tls_cert else tls_cert,  # noqa: PTH100  "" stays, and means none
-        KEY: os.path.abspath(tls_key) if tls_key else tls_key,  # noqa: PTH100  likewise
-        REWRITE_HOST: "1" if rewrite_host else None,
-    }
-    for name, value in told.items():
-        os.environ.pop(name, None)
-        if value is not None:
-            os.environ[name] = value
+    _tell({UPSTREAM: upstream, CONFIG: config, ADMIN: admin, REWRITE_HOST: "1" if rewrite_host else None})
+    # a path of the command line starts here, one of the settings at their file's folder
+    paths = {CERTIFICATE: tls_cert, KEY: tls_key}
+    os.environ.update({name: str(Path(path).absolute()) for name, path in paths.items() if path})
     _need_extras()
-    from antiscrape.asgi.neighbours import KNOWN  # noqa: PLC0415
-    from antiscrape.serving.admin_server import FOLDER, for_workers  # noqa: PLC0415
     from antiscrape.serving.logs import LOGGING  # noqa: PLC0415  `antiscrape --help` needs no server
     from antiscrape.serving.runner import run  # noqa: PLC0415  `antiscrape --help` needs no server
     from antiscrape.serving.systemd import inherited_sockets  # noqa: PLC0415
 
     dictConfig(LOGGING)
     with ExitStack() as stack:
-        app: ASGIApp | str
-        hang_up: Callable[[], None] | None = None
-        counting = ""
-        if workers > 1:
-            _, policy = _parts()  # what is wrong is said here, once, and not by every worker
-            os.environ.update(stack.enter_context(for_workers(policy.record.admin)))
-            counting = _share(stack, policy, workers)
-            os.environ[KNOWN] = "1"
-            app = "antiscrape.cli.serve:application"
-        else:
-            os.environ.pop(FOLDER, None)
-            site = _site()
-            app = _with_admin(site)
-            policy = site.policy
-            hang_up = partial(_reload, site)
+        made = _make(stack, workers)
         status = run(
-            app,
+            made.app,
             host=host,
             port=port,
             uds=uds,
@@ -114,13 +90,44 @@ def command(
             factory=workers > 1,
             limit_concurrency=limit_concurrency,
             timeout_graceful_shutdown=drain,
-            rules=policy.serve,
-            identity=policy.identity,
+            rules=made.policy.serve,
+            identity=made.policy.identity,
             inherited=inherited_sockets() if listen == SYSTEMD else (),
-            ready=lambda url: _say_ready(url, upstream, counting),
-            hang_up=hang_up,
+            ready=lambda url: _say_ready(url, upstream, made.counting),
+            hang_up=made.hang_up,
         )
     ctx.exit(status)
+
+
+class _Made(NamedTuple):
+    """What is served, and what else the one process or the workers need."""
+
+    app: ASGIApp | str
+    policy: Policy
+    counting: str = ""  # how the workers count
+    hang_up: Callable[[], None] | None = None
+
+
+def _make(stack: ExitStack, workers: int) -> _Made:
+    from antiscrape.asgi.neighbours import KNOWN  # noqa: PLC0415
+    from antiscrape.serving.admin_server import FOLDER, for_workers  # noqa: PLC0415
+
+    if workers == 1:
+        os.environ.pop(FOLDER, None)
+        site = _site()
+        return _Made(_with_admin(site), site.policy, hang_up=partial(_reload, site))
+    _, policy = _parts()  # what is wrong is said here, once, and not by every worker
+    os.environ.update(stack.enter_context(for_workers(policy.record.admin)))
+    counting = _share(stack, policy, workers)
+    os.environ[KNOWN] = "1"
+    return _Made("antiscrape.cli.serve:application", policy, counting)
+
+
+def _tell(told: Mapping[str, str | None]) -> None:
+    for name, value in told.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
 
 
 def _share(stack: ExitStack, policy: Policy, workers: int) -> str:

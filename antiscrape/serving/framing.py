@@ -28,6 +28,78 @@ _UPGRADE = re.compile(rb"\r\n(?:upgrade|http2-settings)[ \t]*:[^\r\n]*", re.IGNO
 _AROUND_TARGET = 32
 _PORTS = {b"http": b":80", b"https": b":443"}
 
+#: What browsers and tools call their fields, as they write it, and in small letters: found quicker than made, and
+#: one object for each name makes every comparison after this one quicker, too.
+PLAIN = {
+    spelt: name.encode()
+    for name in [
+        "accept",
+        "accept-charset",
+        "accept-encoding",
+        "accept-language",
+        "access-control-request-headers",
+        "access-control-request-method",
+        "authorization",
+        "cache-control",
+        "connection",
+        "content-encoding",
+        "content-type",
+        "cookie",
+        "device-memory",
+        "dnt",
+        "downlink",
+        "dpr",
+        "ect",
+        "forwarded",
+        "from",
+        "if-match",
+        "if-modified-since",
+        "if-none-match",
+        "if-range",
+        "if-unmodified-since",
+        "keep-alive",
+        "origin",
+        "pragma",
+        "priority",
+        "purpose",
+        "range",
+        "referer",
+        "rtt",
+        "save-data",
+        "sec-ch-ua",
+        "sec-ch-ua-arch",
+        "sec-ch-ua-bitness",
+        "sec-ch-ua-full-version-list",
+        "sec-ch-ua-mobile",
+        "sec-ch-ua-model",
+        "sec-ch-ua-platform",
+        "sec-ch-ua-platform-version",
+        "sec-fetch-dest",
+        "sec-fetch-mode",
+        "sec-fetch-site",
+        "sec-fetch-user",
+        "sec-gpc",
+        "sec-purpose",
+        "sec-websocket-extensions",
+        "sec-websocket-key",
+        "sec-websocket-protocol",
+        "sec-websocket-version",
+        "te",
+        "upgrade-insecure-requests",
+        "user-agent",
+        "via",
+        "viewport-width",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-port",
+        "x-forwarded-proto",
+        "x-real-ip",
+        "x-request-id",
+        "x-requested-with",
+    ]
+    for spelt in (name.encode(), name.title().encode())
+}
+
 
 class Refused(Exception):  # noqa: N818  it is an answer, not a failure
     """The request is answered with ``status``, and the connection ends."""

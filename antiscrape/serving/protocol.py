@@ -1,12 +1,10 @@
-"""One client's connection: uvicorn's httptools protocol, within limits that are counted in raw bytes.
+"""One client's connection, from the side of the requests: uvicorn's httptools protocol, within limits that are counted in raw bytes.
 
 The parser is fed one whole head at a time, and a body's bytes never together with what follows them. So
 a head is bounded before it is parsed (C5: an endless header grew uvicorn's memory by 90 MB), a request is
 refused before any part of the next is read, and a client that pipelines waits as long as its requests do.
 A head that came in one piece, which is nearly every one, costs one search more than in uvicorn, and one
-timer less: ``warden`` looks at all connections at once.
-
-What was refused is answered behind the answers that are still to come, never among them.
+timer less.
 """
 
 from __future__ import annotations
@@ -15,74 +13,46 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import httptools
-from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from antiscrape.core.rules import ServeRules
+from antiscrape.serving.answering import LINGER_BYTES, Answering
 from antiscrape.serving.framing import (
     END,
+    PLAIN,
     Refused,
-    answer,
     check_host,
     check_line,
     check_unfinished,
     origin_form,
     without_upgrade,
 )
-from antiscrape.serving.warden import warden_of
 
 if TYPE_CHECKING:
     import asyncio
 
     from uvicorn.config import Config
-    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
     from uvicorn.server import ServerState
 
 #: Fields that say how a request is to be read; all others are only kept.
 _TOLD = frozenset(
     {b"host", b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"http2-settings"}
 )
-#: What browsers and tools call their fields, as they write it, and in small letters: found quicker than made, and
-#: one object for each name makes every comparison after this one quicker, too.
-_PLAIN = {
-    spelt: name.encode()
-    for name in ["accept", "accept-charset", "accept-encoding", "accept-language", "access-control-request-headers", "access-control-request-method", "authorization", "cache-control", "connection", "content-encoding", "content-type", "cookie", "device-memory", "dnt", "downlink", "dpr", "ect", "forwarded", "from", "if-match", "if-modified-since", "if-none-match", "if-range", "if-unmodified-since", "keep-alive", "origin", "pragma", "priority", "purpose", "range", "referer", "rtt", "save-data", "sec-ch-ua", "sec-ch-ua-arch", "sec-ch-ua-bitness", "sec-ch-ua-full-version-list", "sec-ch-ua-mobile", "sec-ch-ua-model", "sec-ch-ua-platform", "sec-ch-ua-platform-version", "sec-fetch-dest", "sec-fetch-mode", "sec-fetch-site", "sec-fetch-user", "sec-gpc", "sec-purpose", "sec-websocket-extensions", "sec-websocket-key", "sec-websocket-protocol", "sec-websocket-version", "te", "upgrade-insecure-requests", "user-agent", "via", "viewport-width", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-real-ip", "x-request-id", "x-requested-with"]
-    for spelt in (name.encode(), name.title().encode())
-}
 _VERSION = b" HTTP/1.1\r\n"
 _SHORTEST = len(b"GET / HTTP/1.1" + END)
 _SLASH = ord("/")
 #: What is left of a body in chunks: some, nobody knows how much.
 _CHUNKED = -1
-#: A refused client hears the answer before a reset only if somebody still reads what it sends (RFC 9112 §9.6).
-_LINGER_SECONDS, _LINGER_BYTES = 2.0, 2**20
 #: A chunk of one byte takes five more to say so; whoever takes more than this only wants to be read
 #: (golang.org/issue/64433, CVE-2023-39326: chunk extensions cost the server what the body does not show).
 _OVERHEAD = 8
 
 
-class Flow(FlowControl):
-    """Uvicorn's flow control, in which a full pipeline is not read on from, whoever asks."""
-
-    stopped = False
-
-    def resume_reading(self) -> None:
-        """Read on, unless requests wait."""
-        if not self.stopped:
-            super().resume_reading()
-
-
-class Protocol(HttpToolsProtocol):
+class Protocol(Answering):
     """Parses the requests of one connection, within the limits of ``config.rules``."""
 
-    # Beyond thirty attributes in its dictionary CPython gives up the short way to each of them, uvicorn's among them.
     __slots__ = (
-        "_body", "_body_raw", "_body_then", "_fields", "_fresh", "_good_host", "_head_bytes", "_held",
-        "_host", "_hosts", "_last", "_left", "_length", "_lingering", "_mark", "_odd", "_piece", "_quiet",
-        "_refusal", "_rules", "_running", "_stripped", "_target_bytes", "_unsent", "_upgraded", "_warden",
-        "_websocket", "named",
+        "_body_raw", "_fields", "_good_host", "_head_bytes", "_host", "_hosts", "_length", "_odd", "_piece",
+        "_pipelined", "_quiet", "_stripped", "_target_bytes", "_upgraded", "_websocket",
     )  # fmt: skip
-    flow: Flow
 
     def __init__(
         self,
@@ -92,54 +62,17 @@ class Protocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        rules = getattr(config, "rules", None)
-        self._rules = rules = rules if isinstance(rules, ServeRules) else ServeRules()
-        self._warden = warden_of(server_state, self.loop, rules)
-        self._head_bytes, self._target_bytes, self._fields = (
-            rules.head_bytes,
-            rules.target_bytes,
-            rules.fields,
-        )
-        #: Client and server as a PROXY header names them, in place of the socket's.
-        self.named: tuple[tuple[str, int], tuple[str, int]] | None = None
-        self._mark = self._warden.now  # since when the client owes us something
-        self._fresh = True  # no byte came yet
-        self._held = b""  # a head that is not whole, or what waits behind a full pipeline
-        self._last = False  # no request of this connection is read any more
-        self._refusal: bytes | None = None  # what is answered when the answers before it are complete
-        self._lingering = 0  # bytes read and dropped after a refusal, plus one; 0: not refused yet
-        self._running: RequestResponseCycle | None = None  # what is answered, while others wait behind it
-        self._piece = b""
+        rules = self._rules
+        self._head_bytes, self._target_bytes = rules.head_bytes, rules.target_bytes
+        self._fields, self._pipelined = rules.fields, rules.pipelined
+        self._piece = b""  # what the parser was given last
         # of the message that is read
         self._hosts, self._host = 0, b""
         self._good_host: bytes | None = None
         self._odd = False  # something stands in it that has to be looked at
         self._length = 0  # what its body's length is said to be, or _CHUNKED
-        self._left = 0  # what is still to come of its body
-        self._body = self._body_raw = self._quiet = self._body_then = 0
+        self._body_raw = self._quiet = 0  # its body as it came, and as much of that as brought nothing
         self._websocket = self._stripped = self._upgraded = False
-        self._unsent: tuple[float, int] | None = None  # since when so many bytes wait for the client
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
-        """Begin to watch."""
-        super().connection_made(transport)
-        self.flow = Flow(transport)
-        if self.named is not None:
-            self.client, self.server = self.named
-        self._warden.watch(self)
-        self._mark = self._warden.now
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the application, and whoever waits behind it."""
-        self._warden.forget(self)
-        self._last, self._held = True, b""
-        if (running := self._running) is not None and not running.response_complete:
-            running.disconnected = True
-            running.message_event.set()
-        self.pipeline.clear()
-        super().connection_lost(exc)
-
-    # What comes
 
     def data_received(self, data: bytes) -> None:
         """Read what came: at once where it is one whole head, which it nearly always is."""
@@ -162,7 +95,7 @@ class Protocol(HttpToolsProtocol):
         """Read what came, unless it is too late for it or too early."""
         if self._lingering:
             self._lingering += len(data)
-            if self._lingering > _LINGER_BYTES:
+            if self._lingering > LINGER_BYTES:
                 self.transport.abort()
         elif self.flow.stopped:
             self._held += data  # one read may be on its way when reading is stopped
@@ -177,7 +110,7 @@ class Protocol(HttpToolsProtocol):
         """Read one head, or a part of one body; return what is left. Of a head the first ``known`` bytes have none's end."""
         if self._left:
             end = self._body_end(data)
-        elif len(self.pipeline) >= self._rules.pipelined:
+        elif len(self.pipeline) >= self._pipelined:
             self._held = data
             self.flow.stopped = True
             self.flow.pause_reading()
@@ -258,7 +191,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a field."""
-        known = _PLAIN.get(name)
+        known = PLAIN.get(name)
         if known is None:
             known = name.lower()
             if known == b"host":
@@ -301,7 +234,7 @@ class Protocol(HttpToolsProtocol):
         super().on_headers_complete()
         if self.pipeline:
             self._running = self._running or before
-            if len(self.pipeline) >= self._rules.pipelined:
+            if len(self.pipeline) >= self._pipelined:
                 self.flow.stopped = True
         cycle = self.cycle
         if cycle is not before:
@@ -385,116 +318,6 @@ class Protocol(HttpToolsProtocol):
             made.client, made.server = self.named
         made.data_received(b"".join(lines) + b"\r\n")
         self.transport.set_protocol(made)
-
-    # What is answered
-
-    def on_response_complete(self) -> None:
-        """Go on with what waits, or begin to wait for the next request."""
-        self.server_state.total_requests += 1
-        self._mark = self._warden.now
-        if self.pipeline or self._refusal is not None or self.flow.read_paused or self.cycle.more_body:
-            self._go_on()
-
-    def _go_on(self) -> None:
-        if self.transport.is_closing():
-            return
-        if self.pipeline:
-            cycle, app = self.pipeline.pop()
-            self._running = cycle
-            self._start_asgi_task(cycle, app)
-        elif self._refusal is not None:
-            self._say(self._refusal)
-            return
-        elif self.cycle.more_body and self.expect_100_continue:
-            # RFC 9110 §10.1.1: whether a body or a request comes now, nobody can tell
-            self.transport.close()
-            return
-        self.flow.stopped = False
-        if self._held:
-            self.loop.call_soon(self._take_held)
-        else:
-            self.flow.resume_reading()
-
-    def _take_held(self) -> None:
-        if self.flow.stopped or not self._held or self.transport.is_closing():
-            return
-        held, self._held = self._held, b""
-        self._take(held)
-        self.flow.resume_reading()
-
-    def _refuse(self, status: HTTPStatus) -> None:
-        """Answer ``status`` behind what is still to be answered, and read no further request."""
-        if self._refusal is not None or self._lingering:
-            return
-        self._last, self._held = True, b""
-        self._refusal = answer(status)
-        cycle, broken = self.cycle, self._left != 0  # the last request's own body is what is wrong
-        self._left = 0
-        if cycle is None or cycle.response_complete:
-            self._say(self._refusal)
-        elif broken and self.pipeline:
-            self.pipeline.popleft()  # it waits, and is never begun
-        elif broken:
-            cycle.disconnected = True
-            cycle.message_event.set()
-            if cycle.response_started:
-                self.transport.abort()
-            else:
-                self._say(self._refusal)
-
-    def _say(self, refusal: bytes) -> None:
-        """Write the last answer of the connection, and wait a little for the client to take it."""
-        self._lingering, self._mark = 1, self._warden.now
-        self.transport.write(refusal)
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-            self.flow.stopped = False
-            self.flow.resume_reading()
-        else:
-            self.transport.close()
-
-    # What takes too long
-
-    def look(self, now: float) -> None:
-        """End what takes too long."""
-        unsent = self.transport.get_write_buffer_size()
-        if unsent:
-            self._look_at_sending(now, unsent)
-            return
-        self._unsent = None
-        waited, rules = now - self._mark, self._rules
-        if self._lingering:
-            if waited > _LINGER_SECONDS:
-                self.transport.abort()
-        elif self._left:
-            self._look_at_body(now, waited)
-        elif self.cycle is not None and not self.cycle.response_complete:
-            return  # it is the application's turn
-        elif self._held not in {b"", b"\r\n"}:  # old clients end a body with an empty line
-            if waited > rules.head:
-                self._refuse(HTTPStatus.REQUEST_TIMEOUT)
-        elif waited > (rules.first_byte if self._fresh and self.cycle is None else rules.keep_alive):
-            self.transport.close()
-
-    def _look_at_body(self, now: float, waited: float) -> None:
-        if self.flow.read_paused:  # it is not the client who keeps us waiting
-            self._mark, self._body_then = now, self._body
-        elif waited > self._rules.body:
-            if self._body - self._body_then < max(1.0, self._rules.rate * waited):
-                self._refuse(HTTPStatus.REQUEST_TIMEOUT)
-            self._mark, self._body_then = now, self._body
-
-    def _look_at_sending(self, now: float, unsent: int) -> None:
-        """Cut off a client that takes its answer slower than the rate, or not at all (C6)."""
-        if self._unsent is None or unsent > self._unsent[1]:
-            self._unsent = now, unsent
-            return
-        since, then = self._unsent
-        waited = now - since
-        if waited > self._rules.send:
-            if then - unsent < max(1.0, self._rules.rate * waited):
-                self.transport.abort()
-            self._unsent = now, unsent
 
 
 class _Again(Exception):  # noqa: N818  it leads the parser back, nobody reports it

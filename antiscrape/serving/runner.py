@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,23 +45,19 @@ def run(
     ready: Callable[[str], None] | None = None,
     hang_up: Callable[[], None] | None = None,
 ) -> int:
-    """Serve ``app`` until SIGTERM or SIGINT, and return the exit status: 0 after a drain, 3 for a failed start.
+    """Serve ``app`` until SIGTERM or SIGINT; return the exit status: 0 after a drain, 3 for a failed start.
 
     ``app`` is an ASGI application, or the import string of one (of a callable that makes one,
-    with ``factory``); several ``workers`` need a string. ``rules`` are what is borne from a
-    connection, ``identity`` tells who may write a PROXY header. ``inherited`` are sockets that listen
-    already, in place of an address. ``ready`` is called once with the URL when connections are
-    accepted. Raise ``ConfigurationError`` for an address or a certificate that cannot be had and for
-    parsers too old.
+    with ``factory``); several ``workers`` need a string. ``rules`` are what is borne from a connection, ``identity``
+    tells who may write a PROXY header. ``inherited`` sockets listen already, in place of an address. ``ready`` is
+    called once with the URL when connections are accepted. Raise ``ConfigurationError`` for an address or a
+    certificate that cannot be had and for parsers too old.
 
-    ``hang_up`` is called at SIGHUP where one process serves. Several workers are replaced then, one after the
-    other, and read everything anew.
+    ``hang_up`` is called at SIGHUP where one process serves. Several workers are replaced then, one by one.
     """
     check_versions()
     if workers > 1 and not isinstance(app, str):
         raise ConfigurationError("several workers need the application as an import string")
-    sockets = list(inherited) or [listen(host=host, port=port, uds=uds)]
-    url = ", ".join(url_of(sock, tls=bool(rules and rules.tls_certificate)) for sock in sockets)
     config = configure(
         app,
         workers=workers,
@@ -74,18 +69,17 @@ def run(
         rules=rules,
         identity=identity,
     )
-    notifier = Notifier(os.environ)
+    sockets = list(inherited) or [listen(host=host, port=port, uds=uds)]
+    notifier = Notifier()
 
     def announce() -> None:
         notifier.ready()
         if ready is not None:
-            ready(url)
+            ready(", ".join(url_of(sock, tls=bool(config.rules.tls_certificate)) for sock in sockets))
 
     try:
         if workers > 1:
-            supervisor = Supervisor(config, sockets, ready=announce, notifier=notifier)
-            supervisor.run()
-            return supervisor.status
+            return _supervise(config, sockets, announce, notifier)
         with _signals_end_it(hang_up):
             return _serve(config, sockets, announce, notifier)
     finally:
@@ -93,6 +87,14 @@ def run(
             sock.close()
         if uds and not inherited:
             Path(uds).unlink(missing_ok=True)
+
+
+def _supervise(
+    config: Config, sockets: list[socket.socket], ready: Callable[[], None], notifier: Notifier
+) -> int:
+    supervisor = Supervisor(config, sockets, ready=ready, notifier=notifier)
+    supervisor.run()
+    return supervisor.status
 
 
 def _serve(

@@ -47,6 +47,7 @@ def inherited_sockets(
                 f"--listen systemd: descriptor {number} is no socket: {os.strerror(error.errno or 0)}"
             ) from error
         if not listening:
+            sock.close()
             raise ConfigurationError(f"--listen systemd: descriptor {number} does not listen for streams")
         sock.setblocking(False)  # noqa: FBT003  the standard library's signature
         sockets.append(sock)

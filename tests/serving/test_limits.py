@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from typing import Any
 
 import pytest
 
 from antiscrape.core.rules import ServeRules
 from antiscrape.serving.warden import warden_of
-from tests.serving.wire import PATIENCE, Echo, ask, get, served, statuses
+from tests.serving.wire import PATIENCE, Echo, ask, get, run, served, statuses, until
 
 RULES = ServeRules(
     first_byte=0.3, head=0.3, head_bytes=4096, fields=20, target_bytes=512, pipelined=4, body=0.3, send=0.3,
@@ -29,7 +30,7 @@ def answered(*pieces: bytes, rules: ServeRules = RULES) -> tuple[list[int], Echo
         async with served(echo, rules) as (port, _):
             return await ask(port, *pieces)
 
-    return statuses(asyncio.run(main())), echo
+    return statuses(run(main())), echo
 
 
 @pytest.mark.security("C5")
@@ -101,15 +102,16 @@ def test_a_slow_body_is_borne_as_long_as_its_rate(rate: int, then: list[int]) ->
         async with served(echo, ServeRules(rate=rate)) as (port, server), asyncio.timeout(PATIENCE):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(POST + b"Connection: close\r\nContent-Length: 501\r\n\r\n" + b"a" * 500)
-            while not (open_ones := tuple(server.server_state.connections)) or open_ones[0]._body < 500:
-                await asyncio.sleep(0)
-            open_ones[0].look(open_ones[0]._mark + 10.1)
+            state: Any = server.server_state
+            await until(lambda: state.connections and next(iter(state.connections))._body == 500)
+            (connection,) = state.connections
+            connection.look(connection._mark + 10.1)
             writer.write(b"a")
             got = await reader.read()
             writer.transport.abort()
         return statuses(got), echo
 
-    found, echo = asyncio.run(main())
+    found, echo = run(main())
     assert found == then
     assert [one.complete for one in echo.judged] == [then == [200]]
 
@@ -124,11 +126,9 @@ def test_no_more_requests_wait_than_may_and_all_are_answered_in_order() -> None:
         async with served(echo, rules) as (port, server), asyncio.timeout(PATIENCE):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(b"".join(get(b"/%d" % number, last=False) for number in range(50_000)))
-            while echo.began == 0:
-                await asyncio.sleep(0)
-            (connection,) = server.server_state.connections
-            while len(connection.pipeline) < 4:
-                await asyncio.sleep(0)
+            await until(lambda: echo.began)
+            connection: Any = next(iter(server.server_state.connections))
+            await until(lambda: len(connection.pipeline) >= 4)
             for _ in range(100):
                 await asyncio.sleep(0)
             assert len(connection.pipeline) == 4
@@ -142,7 +142,7 @@ def test_no_more_requests_wait_than_may_and_all_are_answered_in_order() -> None:
                 assert b'"/%d"' % number in await reader.readexactly(length)
             writer.transport.abort()
 
-    asyncio.run(main())
+    run(main())
 
 
 @pytest.mark.security("C5")
@@ -154,14 +154,13 @@ def test_a_refusal_waits_its_turn() -> None:
         async with served(echo) as (port, _), asyncio.timeout(PATIENCE):
             raw = get(b"/1", last=False) + get(b"/2", last=False) + broken + get(b"/4")
             asked = asyncio.create_task(ask(port, raw))
-            while echo.began == 0:
-                await asyncio.sleep(0)
+            await until(lambda: echo.began)
             assert echo.hold is not None
             echo.hold.set()
             return statuses(await asked), echo
 
     for broken in (b"GET / HTTP/1.1\r\n\r\n", CHUNKED + b"zz\r\n", b"\r\n\r\n"):
-        found, echo = asyncio.run(main(broken))
+        found, echo = run(main(broken))
         assert found == [200, 200, 400]
         assert [one.path for one in echo.judged] == [b"/1", b"/2"]
 
@@ -178,18 +177,18 @@ def test_an_answer_that_nobody_takes_is_bounded_and_cut_off() -> None:
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
                 client.connect(("127.0.0.1", port))
                 client.sendall(get())
-                waiting = 0
-                while not server.server_state.connections:
-                    await asyncio.sleep(0)
-                while server.server_state.connections:
-                    for connection in tuple(server.server_state.connections):
-                        waiting = max(waiting, connection.transport.get_write_buffer_size())
-                    await asyncio.sleep(0.01)
-                assert 2**16 <= waiting <= 3 * 2**16
-            while server.server_state.tasks:  # the application is told, and ends
-                await asyncio.sleep(0)
+                state, waiting = server.server_state, [0]
+                await until(lambda: state.connections)
 
-    asyncio.run(main())
+                def gone() -> bool:
+                    waiting.extend(one.transport.get_write_buffer_size() for one in state.connections)
+                    return not state.connections
+
+                await until(gone)
+                assert 2**16 <= max(waiting) <= 3 * 2**16
+            await until(lambda: not state.tasks)  # the application is told, and ends
+
+    run(main())
 
 
 @pytest.mark.security("C6")
@@ -200,13 +199,10 @@ def test_a_finished_answer_that_nobody_takes_is_cut_off_too() -> None:
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
                 client.connect(("127.0.0.1", port))
                 client.sendall(get())
-                async with asyncio.timeout(PATIENCE):
-                    while not server.server_state.connections:
-                        await asyncio.sleep(0)
-                    while server.server_state.connections:
-                        await asyncio.sleep(0.01)
+                await until(lambda: server.server_state.connections)
+                await until(lambda: not server.server_state.connections)
 
-    asyncio.run(main())
+    run(main())
 
 
 @pytest.mark.security("C6")
@@ -215,7 +211,7 @@ def test_a_long_answer_arrives_whole_for_whoever_takes_it() -> None:
         async with served(Echo(size=3_000_001), RULES) as (port, _):
             return await ask(port, get())
 
-    raw = asyncio.run(main())
+    raw = run(main())
     assert raw.partition(b"\r\n\r\n")[2] == b"x" * 3_000_001
 
 
@@ -226,14 +222,14 @@ def test_a_crowd_of_slow_ones_keeps_nobody_waiting() -> None:
 
     async def main() -> None:
         echo = Echo(size=2**19)
-        rules = ServeRules(first_byte=1.0, head=1.0, send=1.0, keep_alive=1.0, buffer_bytes=2**16)
+        rules = ServeRules(first_byte=0.5, head=0.5, send=0.5, keep_alive=0.5, buffer_bytes=2**16)
         async with served(echo, rules) as (port, server), asyncio.timeout(PATIENCE):
             with contextlib.ExitStack() as stack:
                 for number in range(360):
                     slow = stack.enter_context(socket.socket())
                     if number % 6 == 0:
                         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-                    slow.setblocking(False)
+                    slow.settimeout(0)
                     await asyncio.get_running_loop().sock_connect(slow, ("127.0.0.1", port))
                     slow.send(get() if number % 6 == 0 else b"GET / HTTP/1.1\r\nHost: a\r\nX-")
                 served_ones = 0
@@ -244,4 +240,4 @@ def test_a_crowd_of_slow_ones_keeps_nobody_waiting() -> None:
                 assert served_ones > 1
             assert not warden_of(server.server_state, asyncio.get_running_loop(), rules)._watched
 
-    asyncio.run(main())
+    run(main())

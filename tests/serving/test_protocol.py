@@ -8,7 +8,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from antiscrape.core.rules import ServeRules
-from tests.serving.wire import PATIENCE, Echo, ask, get, served, statuses
+from tests.serving.wire import PATIENCE, Echo, ask, get, run, served, statuses
 
 #: Short enough that a test that waits for the end of a time waits no longer than this.
 SHORT = ServeRules(first_byte=0.3, head=0.3, body=0.3, keep_alive=0.3)
@@ -23,7 +23,7 @@ def answers(*raws: bytes, rules: ServeRules = SHORT, echo: Echo | None = None) -
         async with served(echo, rules) as (port, _):
             return [await ask(port, raw) for raw in raws]
 
-    return asyncio.run(main()), echo
+    return run(main()), echo
 
 
 def refused(raw: bytes, *, rules: ServeRules = SHORT) -> int:
@@ -39,7 +39,18 @@ def refused(raw: bytes, *, rules: ServeRules = SHORT) -> int:
 @pytest.mark.security("B12")
 def test_one_valid_host_or_none_is_served() -> None:
     long = b"a" * 300
-    wrong = [b"", b"a,b", b"good@evil", b"a b", b"evil/x?", b"caf\xc3\xa9", b"[::1", b"a:b", long, b"http://a"]
+    wrong = [
+        b"",
+        b"a,b",
+        b"good@evil",
+        b"a b",
+        b"evil/x?",
+        b"caf\xc3\xa9",
+        b"[::1",
+        b"a:b",
+        long,
+        b"http://a",
+    ]
     raws = [b"GET / HTTP/1.1\r\nHost: " + host + b"\r\n\r\n" for host in wrong]
     raws += [
         b"GET / HTTP/1.1\r\n\r\n",
@@ -157,7 +168,9 @@ def test_a_body_is_asked_for_only_when_it_is_read() -> None:
 @pytest.mark.security("P0")
 def test_trailers_change_nothing_that_was_judged() -> None:
     chunked = b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n"
-    raw = chunked + b"5;ext=1\r\nhello\r\n0\r\nHost: evil\r\nX-Antiscrape-A: 1\r\nExpect: 100-continue\r\n\r\n"
+    raw = (
+        chunked + b"5;ext=1\r\nhello\r\n0\r\nHost: evil\r\nX-Antiscrape-A: 1\r\nExpect: 100-continue\r\n\r\n"
+    )
     (got,), echo = answers(raw + get(b"/2"))
     assert statuses(got) == [200, 200]
     first, second = echo.judged
@@ -173,7 +186,9 @@ def test_however_requests_are_cut_they_are_the_same() -> None:
     raw = (
         b"POST /1 HTTP/1.1\r\n" + HOST + b"Content-Length: 6\r\n\r\n\r\n\r\nxy"
         b"\r\nGET /2 HTTP/1.1\r\n" + HOST + b"Content-Length: 3\r\n\r\nabc"
-        b"PUT /3?q HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n8\r\n\r\n\r\n0\r\n\r\r\n0\r\n\r\n"
+        b"PUT /3?q HTTP/1.1\r\n"
+        + HOST
+        + b"Transfer-Encoding: chunked\r\n\r\n8\r\n\r\n\r\n0\r\n\r\r\n0\r\n\r\n"
         + get(b"/4")
     )
     expected = [(b"/1", b"\r\n\r\nxy"), (b"/2", b"abc"), (b"/3", b"\r\n\r\n0\r\n\r"), (b"/4", b"")]
@@ -186,7 +201,7 @@ def test_however_requests_are_cut_they_are_the_same() -> None:
                 assert statuses(await ask(port, *pieces)) == [200] * 4
             assert [(one.path, one.body) for one in echo.judged] == expected
 
-    asyncio.run(main())
+    run(main())
 
 
 @pytest.mark.security("C4")
@@ -222,13 +237,16 @@ def test_a_websocket_is_spoken() -> None:
     echo = Echo()
 
     async def main() -> None:
-        async with served(echo, SHORT) as (port, _), asyncio.timeout(PATIENCE):
-            async with connect(f"ws://127.0.0.1:{port}/chat?a=b") as socket:
-                for text in ("one", "x" * 100_000):
-                    await socket.send(text)
-                    assert await socket.recv() == text
+        async with (
+            asyncio.timeout(PATIENCE),
+            served(echo, SHORT) as (port, _),
+            connect(f"ws://127.0.0.1:{port}/chat?a=b") as socket,
+        ):
+            for text in ("one", "x" * 100_000):
+                await socket.send(text)
+                assert await socket.recv() == text
 
-    asyncio.run(main())
+    run(main())
     assert (echo.judged[0].path, echo.judged[0].query) == (b"/chat", b"a=b")
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from antiscrape.core.rules import ServeRules
 from tests.fuzz import FACTOR, times
-from tests.serving.wire import Echo, ask, served, statuses
+from tests.serving.wire import Echo, ask, run, served, statuses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -184,7 +184,7 @@ def test_llhttps_own_requests(shared: Path) -> None:
     assert len(raws) > 90
     # with a Host each: most have none, and would all be refused for that
     hosted = [re.sub(rb"\A(\s*[^\r\n]+\r\n)(?!Host)", rb"\1Host: a\r\n", raw) for raw in raws]
-    assert asyncio.run(judge(raws + hosted)) == []
+    assert run(judge(raws + hosted)) == []
 
 
 @pytest.mark.security("P0")
@@ -193,7 +193,7 @@ def test_llhttps_own_requests(shared: Path) -> None:
 def test_mutations_of_requests() -> None:
     """Seeded; ``make fuzz`` tries 20,000."""
     count = times(500) if FACTOR == 1 else times(1000)
-    assert asyncio.run(judge(list(mutations(count)))) == []
+    assert run(judge(list(mutations(count)))) == []
 
 
 def test_the_reader_reads() -> None:

@@ -8,20 +8,22 @@ import logging
 import re
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from antiscrape.core.rules import ServeRules
+import uvloop
+
 from antiscrape.serving.config import configure
 from antiscrape.serving.listening import listen
 from antiscrape.serving.supervisor import Server
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
     from antiscrape.asgi.types import ASGIApp, Receive, Scope, Send
-    from antiscrape.core.rules import IdentityRules
+    from antiscrape.core.rules import IdentityRules, ServeRules
 
+Result = TypeVar("Result")
 #: Seconds after which a test that waits has failed; nothing that goes well takes them.
 PATIENCE = 60.0
 
@@ -90,7 +92,16 @@ class Echo:
         fields = tuple(scope["headers"])
         hosts = [value for name, value in fields if name == b"host"]
         method = scope.get("method", "websocket")
-        told = method, scope["raw_path"], scope["query_string"], hosts, body, fields, scope["client"], complete
+        told = (
+            method,
+            scope["raw_path"],
+            scope["query_string"],
+            hosts,
+            body,
+            fields,
+            scope["client"],
+            complete,
+        )
         self.judged.append(Judged(*told))
 
 
@@ -117,6 +128,13 @@ async def served(
     finally:
         server.should_exit = True
         await task
+
+
+async def until(holds: Callable[[], object]) -> None:
+    """Let the loop turn until ``holds()``."""
+    async with asyncio.timeout(PATIENCE):
+        while not holds():  # noqa: ASYNC110  what is waited for is a server's inside, which tells nobody
+            await asyncio.sleep(0.001)
 
 
 async def ask(port: int, *pieces: bytes, tls: ssl.SSLContext | None = None) -> bytes:
@@ -146,3 +164,9 @@ def get(path: bytes = b"/", *lines: bytes, host: bytes = b"site.test", last: boo
     """Return a GET with the given lines, after which the connection closes if it is the ``last``."""
     close = [b"Connection: close"] if last else []
     return b"\r\n".join([b"GET " + path + b" HTTP/1.1", b"Host: " + host, *close, *lines, b"", b""])
+
+
+def run(main: Coroutine[Any, Any, Result]) -> Result:
+    """Run ``main`` in the loop that the server runs in, uvloop's."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main)
