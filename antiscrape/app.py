@@ -17,6 +17,7 @@ from antiscrape.asgi.middleware import Middleware
 from antiscrape.asgi.neighbours import warn_of_neighbours
 from antiscrape.asgi.preferences import PreferenceWriter
 from antiscrape.asgi.traps import Maze
+from antiscrape.asgi.unenforced import warn_of_server
 from antiscrape.browser.challenge import LASTS as CHALLENGE_LASTS
 from antiscrape.browser.room import open_room
 from antiscrape.browser.steps import LASTS as STEP_LASTS
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
 
     from antiscrape.asgi.accounts import AskAccount, AskOwner
     from antiscrape.asgi.middleware import Keeper
-    from antiscrape.asgi.types import ASGIApp
+    from antiscrape.asgi.types import ASGIApp, Receive, Scope, Send
     from antiscrape.core.grants import Grants
     from antiscrape.core.rules import Policy
     from antiscrape.evidence.events import LineSink, NoSink
@@ -142,6 +143,11 @@ class AntiscrapeMiddleware(Middleware):
     def checks(self) -> Mapping[str, int]:
         """Count what became of browser checks here, by outcome (``asked``, ``proven``, ``denied`` ...); empty where there is none."""
         return {} if self._check is None else dict(self._check.counts)
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Start and end with the app, and say what its server does not enforce."""
+        warn_of_server()
+        await super()._lifespan(scope, receive, send)
 
     def reload_keys(self, secrets: Sequence[bytes] | None = None) -> tuple[str, ...]:
         """Sign and verify with other secrets from the next request on; return their ids, oldest to newest.

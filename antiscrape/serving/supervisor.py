@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors import Multiprocess, multiprocess
 
 from antiscrape import clock
 from antiscrape.serving.doors import open_doors
@@ -47,6 +47,21 @@ class Server(uvicorn.Server):
         if self._notifier is not None:
             self._notifier.stopping() if ends else self._notifier.beat()
         return ends
+
+
+class Worker(multiprocess.Process):
+    """A process that serves, behind our doors as the single one does."""
+
+    @property
+    def server(self) -> uvicorn.Server:
+        """Return its server, made in the process itself."""
+        if self._server is None:
+            self._server = Server(self.config, ready=lambda: None)  # type: ignore[arg-type]  # ours, by type of the supervisor
+        return self._server
+
+
+# uvicorn names the class of its workers in three places, and asks nobody.
+multiprocess.Process = Worker  # type: ignore[misc]
 
 
 class Supervisor(Multiprocess):
