@@ -221,7 +221,7 @@ def test_every_worker_holds_to_the_rules(tmp_path: Path, started: list[Running])
         return b""
 
     header, request = b"PROXY TCP4 198.51.100.7 203.0.113.1 1 2\r\n", b"GET / HTTP/1.1\r\nHost: a\r\n"
-    pids = set()
+    pids: set[int] = set()
     deadline = time.monotonic() + 3 * PATIENCE
     while len(pids) < 2:
         assert ask(request + b"\r\n") == b""
