@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from antiscrape.app import AntiscrapeMiddleware
     from antiscrape.asgi.types import ASGIApp
-    from antiscrape.asgi.upstream import Upstream
+    from antiscrape.upstream import Upstream
     from antiscrape.core.rules import Policy
 
 #: A worker is a new process: these are how it learns what the command was told.
@@ -161,7 +161,7 @@ def _reload(site: AntiscrapeMiddleware) -> None:
 
 
 def _parts() -> tuple[Upstream, Policy]:
-    from antiscrape.asgi.upstream import Upstream  # noqa: PLC0415
+    from antiscrape.upstream import Upstream  # noqa: PLC0415
     from antiscrape.settings import load_policy  # noqa: PLC0415
 
     upstream = Upstream(os.environ.get(UPSTREAM, ""))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from antiscrape.asgi.proxy import ReverseProxy
-from antiscrape.asgi.upstream import Upstream
+from antiscrape.upstream import Upstream
 from tests.asgi.proxied import (
     PATIENCE,
     Asked,
