@@ -30,7 +30,18 @@ MAY_IMPORT = {
     "settings": {"core", "errors", "version", "clock"},
     "browser": {"core", "ports", "errors", "gate"},
     "upstream": {"core", "errors"},
-    "asgi": {"browser", "core", "ports", "errors", "gate", "evidence", "operate", "clock", "version", "upstream"},
+    "asgi": {
+        "browser",
+        "core",
+        "ports",
+        "errors",
+        "gate",
+        "evidence",
+        "operate",
+        "clock",
+        "version",
+        "upstream",
+    },
     "serving": {"asgi", "errors", "operate", "clock"},
 }
 #: These know every room; of them only the command line and the demo know the root.

@@ -23,7 +23,7 @@ from antiscrape.upstream.head import HOP_BY_HOP, named_by_connection
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from antiscrape.asgi.types import Headers, Message, Receive, Scope, Send
+    from antiscrape.asgi.types import Headers, Receive, Scope, Send
     from antiscrape.upstream import Answer, Socket, Upstream
 
 _log = logging.getLogger("antiscrape.proxy")
@@ -232,7 +232,9 @@ def target(scope: Scope) -> bytes:
     return raw + b"?" + query if query else raw
 
 
-def outgoing(scope: Scope, *, host: bytes | None = None) -> tuple[Headers, bool]:
+def outgoing(  # noqa: C901  one scan of the fields, on every request
+    scope: Scope, *, host: bytes | None = None
+) -> tuple[Headers, bool]:
     """Return the fields to send to the site, and whether a body follows.
 
     ``host`` replaces the client's Host. Raise ``RequestError`` where the body's length is told twice.

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from antiscrape.app import AntiscrapeMiddleware
     from antiscrape.asgi.types import ASGIApp
-    from antiscrape.upstream import Upstream
     from antiscrape.core.rules import Policy
+    from antiscrape.upstream import Upstream
 
 #: A worker is a new process: these are how it learns what the command was told.
 UPSTREAM, CONFIG, REWRITE_HOST = "ANTISCRAPE_UPSTREAM", "ANTISCRAPE_CONFIG", "ANTISCRAPE_REWRITE_HOST"
@@ -33,7 +33,7 @@ MOST_PORT = 65_535
 
 
 @click.command("serve")
-@click.option("--upstream", envvar=UPSTREAM, required=True, metavar="URL", help="The site: http://host:port, https://host or unix:/path.")  # fmt: skip
+@click.option("--upstream", envvar=UPSTREAM, multiple=True, metavar="URL", help="The site: http://host:port, https://host or unix:/path. Given several times, sites that are alike.")  # fmt: skip
 @click.option("--config", envvar=CONFIG, metavar="FILE", help="The policy; without it, the defaults.")
 @click.option("--listen", envvar="ANTISCRAPE_LISTEN", default="127.0.0.1:8080", show_default=True, metavar="ADDRESS", help="host:port, [host]:port or unix:/path.")  # fmt: skip
 @click.option("--workers", envvar="ANTISCRAPE_WORKERS", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that serve.")  # fmt: skip
@@ -45,7 +45,7 @@ MOST_PORT = 65_535
 def command(
     ctx: click.Context,
     *,
-    upstream: str,
+    upstream: tuple[str, ...],
     config: str | None,
     listen: str,
     workers: int,
@@ -61,7 +61,8 @@ def command(
     wrong, 3 for a start that failed.
     """
     host, port, uds = read_listen(listen)
-    told = {UPSTREAM: upstream, CONFIG: config, ADMIN: admin, REWRITE_HOST: "1" if rewrite_host else None}
+    told = {UPSTREAM: " ".join(upstream) or None, CONFIG: config, ADMIN: admin}
+    told[REWRITE_HOST] = "1" if rewrite_host else None
     for name, value in told.items():
         os.environ.pop(name, None)
         if value is not None:
@@ -77,15 +78,15 @@ def command(
         app: ASGIApp | str
         hang_up: Callable[[], None] | None = None
         counting = ""
+        behind, policy = _parts()  # what is wrong is said here, once, and not by every worker
         if workers > 1:
-            _, policy = _parts()  # what is wrong is said here, once, and not by every worker
             os.environ.update(stack.enter_context(for_workers(policy.record.admin)))
             counting = _share(stack, policy, workers)
             os.environ[KNOWN] = "1"
             app = "antiscrape.cli.serve:application"
         else:
             os.environ.pop(FOLDER, None)
-            site = _site()
+            site = _site(behind, policy)
             app = _with_admin(site)
             hang_up = partial(_reload, site)
         status = run(
@@ -97,7 +98,7 @@ def command(
             factory=workers > 1,
             limit_concurrency=limit_concurrency,
             timeout_graceful_shutdown=drain,
-            ready=lambda url: _say_ready(url, upstream, counting),
+            ready=lambda url: _say_ready(url, ", ".join(behind.urls), counting),
             hang_up=hang_up,
         )
     ctx.exit(status)
@@ -122,22 +123,21 @@ def _share(stack: ExitStack, policy: Policy, workers: int) -> str:
     return f"{workers} workers count together, in a private Valkey that ends with them"
 
 
-def _say_ready(url: str, upstream: str, counting: str) -> None:
-    click.echo(f"antiscrape: ready on {url}, in front of {upstream}", err=True)
+def _say_ready(url: str, sites: str, counting: str) -> None:
+    click.echo(f"antiscrape: ready on {url}, in front of {sites}", err=True)
     if counting:
         click.echo(f"antiscrape: {counting}", err=True)
 
 
 def application() -> ASGIApp:
     """Build the application that one process serves, from the environment; raise ``ConfigurationError``."""
-    return _with_admin(_site())
+    return _with_admin(_site(*_parts()))
 
 
-def _site() -> AntiscrapeMiddleware:
+def _site(upstream: Upstream, policy: Policy) -> AntiscrapeMiddleware:
     from antiscrape.app import protect  # noqa: PLC0415  it knows every room, and is needed only here
     from antiscrape.asgi.proxy import ReverseProxy  # noqa: PLC0415
 
-    upstream, policy = _parts()
     return protect(ReverseProxy(upstream, rewrite_host=os.environ.get(REWRITE_HOST) == "1"), policy)
 
 
@@ -161,11 +161,11 @@ def _reload(site: AntiscrapeMiddleware) -> None:
 
 
 def _parts() -> tuple[Upstream, Policy]:
-    from antiscrape.upstream import Upstream  # noqa: PLC0415
     from antiscrape.settings import load_policy  # noqa: PLC0415
+    from antiscrape.upstream import Upstream  # noqa: PLC0415
 
-    upstream = Upstream(os.environ.get(UPSTREAM, ""))
-    return upstream, load_policy()
+    policy = load_policy()
+    return Upstream(*os.environ.get(UPSTREAM, "").split(), rules=policy.upstream), policy
 
 
 def read_listen(text: str) -> tuple[str, int, str | None]:
@@ -185,6 +185,10 @@ def read_listen(text: str) -> tuple[str, int, str | None]:
 
 
 def _need_extras() -> None:
-    missing = [name for name in ("aiohttp", "httptools", "uvicorn", "uvloop") if find_spec(name) is None]
+    missing = [
+        name
+        for name in ("aiohttp", "httptools", "uvicorn", "uvloop", "websockets")
+        if find_spec(name) is None
+    ]
     if missing:
         raise ConfigurationError(f"{', '.join(missing)} missing; install antiscrape[serve]")

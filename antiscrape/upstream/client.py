@@ -62,7 +62,7 @@ class Upstream:
         self._rules = rules = rules or UpstreamRules()
         addresses = [read_address(url) for url in dict.fromkeys(urls or rules.urls)]
         if not addresses:
-            raise ConfigurationError("upstream: no site is named; expected http://host:port or unix:/path")
+            raise ConfigurationError("upstream: no site is named; give --upstream, or urls in [upstream]")
         if any(address.secure for address in addresses):
             tls = tls or _trusting(rules.ca_file)
         waits = [rules.connect_timeout, rules.read_timeout, rules.send_timeout]
@@ -82,6 +82,11 @@ class Upstream:
     def authority(self) -> str:
         """The host, and port where it is not the scheme's own, that the first site is reached at."""
         return self.pools[0].address.authority
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Where the sites are."""
+        return tuple(pool.address.url for pool in self.pools)
 
     def states(self) -> tuple[SiteState, ...]:
         """Return how each site is doing."""

@@ -1,7 +1,7 @@
 """One connection to a site, which carries one request and its answer at a time.
 
 No task and no timer belongs to it: the loop calls it when bytes come, the one request that it serves
-waits on one future, and its deadline is a number that ``Sites`` looks at a few times a second. After
+waits on one future, and its deadline is a number that ``Upstream`` looks at a few times a second. After
 anything doubtful (bytes that nobody asked for, a body that did not end where it was said to, a request
 that was not sent whole) it never serves another request (SECURITY C9).
 """
@@ -14,22 +14,17 @@ from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from antiscrape.errors import AntiscrapeError, UpstreamError
-from antiscrape.upstream.chunks import Chunks
-from antiscrape.upstream.head import CHUNKED, LONGEST_HEAD, TO_THE_END, Head, all_fields, read_head
+from antiscrape.upstream.reading import AT_BODY, AT_HEAD, DONE, OPAQUE, Reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from antiscrape.upstream.head import Head
     from antiscrape.upstream.pool import Pool
 
 #: Unread bytes of an answer beyond which the site is held back; with what one read brings, half a megabyte at most.
 HIGH_WATER: Final = 262_144
 _NOTHING: Final = (b"", False)
-_END: Final = b"\r\n\r\n"
-#: What every answer starts with; whoever does not speak HTTP is not waited for.
-_START: Final = b"HTTP/1."
-
-_IDLE, _AT_HEAD, _AT_BODY, _DONE, _OPAQUE = range(5)
 
 
 class Lost(Exception):  # noqa: N818  it never leaves this room
@@ -51,34 +46,34 @@ class Question(NamedTuple):
 
 
 class Connection(asyncio.Protocol):
-    """A connection of one pool. ``deadline``: when the wait for the site is over, in the loop's time."""
+    """A connection of one pool.
+
+    ``deadline``: when the wait for the site is over, in the loop's time. ``sound``: whether another
+    request may follow, and ``served``: how many have been. ``unsent``: whether a part of the request is
+    still to come, and ``begun``: whether its body was. ``go_ahead`` is done when the site asks for that
+    body, or answers without it.
+    """
 
     __slots__ = (
-        "_chunks", "_drained", "_error", "_full", "_held", "_interim", "_left", "_loop", "_paused", "_pieces",
-        "_question", "_size", "_stage", "_taker", "_transport", "_waiter", "begun", "deadline", "go_ahead", "head",
-        "if_long", "patience", "pool", "served", "since", "sound", "unsent",
+        "_drained", "_error", "_full", "_loop", "_over", "_paused", "_size", "_taker", "_transport", "_waiter", "begun",
+        "deadline", "go_ahead", "if_long", "patience", "pool", "reader", "served", "since", "sound", "unsent",
     )  # fmt: skip
 
     def __init__(self, pool: Pool, loop: asyncio.AbstractEventLoop) -> None:
         self.pool = pool
+        self.reader = Reader()
         self._loop = loop
         self._transport: asyncio.Transport | None = None
-        self._stage = _IDLE
+        self._error: AntiscrapeError | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._drained: asyncio.Future[None] | None = None
-        self._full = False
-        self._paused = False
         self._taker: Callable[[bytes | None], None] | None = None
-        #: How many requests it has served.
-        self.served = 0
+        self._full = self._paused = False
+        self._over = True  # no exchange is going on
+        self._size = 0
         self.deadline = inf
-        #: Whether another request may follow.
         self.sound = True
-        self._error: AntiscrapeError | None = None
-        self._pieces: list[bytes] = []
-        self._held = bytearray()
-        self.head: Head | None = None
-        #: Whether a part of the request is still to be sent, and whether its body was begun.
+        self.served = 0
         self.unsent = self.begun = False
         self.go_ahead: asyncio.Future[None] | None = None
         self.if_long: Callable[[], None] | None = None
@@ -87,12 +82,9 @@ class Connection(asyncio.Protocol):
 
     def ask(self, question: Question, *, with_body: bool = False) -> None:
         """Send a request's head; with a body, ``finish`` tells its end."""
-        self._stage = _AT_HEAD
-        self.head = None
-        self._question = question
-        self._interim = 0
+        self.reader.begin(head_only=question.head_only, switching=question.switching)
+        self._over = False
         self._size = 0
-        self._left = 0
         self.unsent = with_body
         self.begun = False
         self.patience = question.patience
@@ -109,12 +101,12 @@ class Connection(asyncio.Protocol):
 
     async def drain(self, patience: float) -> None:
         """Wait until the site has taken enough; past ``patience`` seconds the exchange fails."""
-        if not self._full or self._error is not None:
+        if not self._full or self.gone:
             return
         self.deadline = self._loop.time() + patience
         self._drained = self._loop.create_future()
         await self._drained
-        if self.unsent or self._stage == _OPAQUE:
+        if self.unsent or self.reader.stage == OPAQUE:
             self.deadline = inf
 
     @property
@@ -125,7 +117,7 @@ class Connection(asyncio.Protocol):
     def finish(self) -> None:
         """Note that the request was sent whole: now the site has to answer."""
         self.unsent = False
-        if self._stage in {_AT_HEAD, _AT_BODY}:
+        if self.reader.stage in {AT_HEAD, AT_BODY}:
             self._expect_more()
 
     # ------------------------------------------------------------------ the answer
@@ -135,25 +127,27 @@ class Connection(asyncio.Protocol):
         while True:
             if self._error is not None:
                 raise self._error
-            if self.head is not None:
-                return self.head
-            if self._stage == _DONE:
+            head = self.reader.head
+            if head is not None:
+                return head
+            if self._transport is None:
                 raise Lost
             await self.wait()
 
     def take(self) -> tuple[bytes, bool]:
         """Return the bytes of the body that are there, and whether they are the last; raise where it broke off."""
-        pieces = self._pieces
+        pieces = self.reader.pieces
         if not pieces:
             if self._error is not None:
                 raise self._error
-            return (b"", True) if self._stage == _DONE else _NOTHING
+            return (b"", True) if self.reader.stage == DONE else _NOTHING
         piece = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
         if self._paused:
-            self._resume()
+            self.hold(back=False)
+            self._expect_more()
         self._size = 0
-        return piece, self._stage == _DONE and self._error is None
+        return piece, self.reader.stage == DONE and self._error is None
 
     async def wait(self) -> None:
         """Wait for something to happen."""
@@ -164,16 +158,18 @@ class Connection(asyncio.Protocol):
             self._waiter = None
 
     def over(self) -> bool:
-        """Tell whether the exchange is complete and the connection may serve another."""
-        if self._stage != _DONE or not self.sound or self.unsent or self._full or self._paused:
+        """End the exchange; return whether it is complete and the connection may serve another."""
+        self._over = True
+        self.if_long = self.go_ahead = None
+        if self.reader.stage != DONE or not self.sound or self.unsent or self._full or self._paused:
             return False
         if self._transport is None or self._transport.is_closing():
             return False
-        self._stage = _IDLE
-        self._pieces.clear()
-        self.if_long = self.go_ahead = None
+        self.reader.pieces.clear()
         self.served += 1
         return True
+
+    # ------------------------------------------------------------------ its end, before its time or not
 
     def rest(self, seconds: float) -> None:
         """Wait for another request, this long."""
@@ -181,7 +177,7 @@ class Connection(asyncio.Protocol):
 
     def fail(self, error: AntiscrapeError) -> None:
         """End the exchange with ``error``."""
-        if self._error is None and self._stage != _IDLE:
+        if self._error is None and not self._over:
             self._error = error
         self.abort()
         self._wake()
@@ -206,9 +202,7 @@ class Connection(asyncio.Protocol):
     def switch(self, taker: Callable[[bytes | None], None]) -> bytes:
         """Hand all further bytes to ``taker``, None at their end; return those that came with the head."""
         self._taker = taker
-        held = bytes(self._held)
-        self._held.clear()
-        return held
+        return self.reader.beyond()
 
     def hold(self, *, back: bool) -> None:
         """Hold the site back, or let it go on."""
@@ -236,21 +230,30 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what the site sends."""
-        stage = self._stage
+        reader = self.reader
+        if self._taker is not None:
+            self._taker(data)
+            return
         try:
-            if stage == _AT_BODY:
-                self._read_body(data)
-            elif stage == _AT_HEAD:
-                self._read_head(data)
-            elif stage == _OPAQUE:
-                self._read_on(data)
-                return
-            else:  # nobody asked for it: the next client must not get it (response splitting)
-                self.abort()
-                return
+            reader.feed(data)
         except UpstreamError as error:
             self.fail(error)
             return
+        if reader.surplus:  # nobody asked for it, and the next client must not get it (response splitting)
+            self.abort()
+        stage = reader.stage
+        if stage == AT_BODY:
+            self._size += len(data)
+            if self._size > HIGH_WATER:
+                self.hold(back=True)
+            self._expect_more()
+        elif stage != AT_HEAD:
+            self.deadline = inf
+        head = reader.head
+        if head is not None and not head.keeps:
+            self.sound = False
+        if self.go_ahead is not None and (reader.invited or head is not None) and not self.go_ahead.done():
+            self.go_ahead.set_result(None)
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
@@ -260,21 +263,17 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """Note that it is over, and whether the answer was."""
-        stage, self._transport = self._stage, None
-        self.sound = False
-        if stage == _OPAQUE:
-            if self._taker is not None:
-                self._taker(None)
-        elif stage == _AT_BODY and self._left == TO_THE_END and error is None:
-            self._stage = _DONE
-        elif stage in {_AT_HEAD, _AT_BODY} and self._error is None:
-            untouched = stage == _AT_HEAD and not self._held and not self._interim
-            self._stage = _DONE
-            if not (untouched and self.served):
+        reader, self._transport = self.reader, None
+        self.sound = self._full = False
+        if self._taker is not None:
+            self._taker(None)
+        elif not self._over and self._error is None:
+            untouched = reader.untouched
+            whole = reader.stage == DONE or (error is None and reader.end())
+            if not whole and not (untouched and self.served):
                 where = "before" if untouched else "in the middle of"
                 self._error = UpstreamError(f"the site closed the connection {where} its answer")
         self.pool.forget(self)
-        self._full = False
         self._wake()
 
     def pause_writing(self) -> None:
@@ -286,121 +285,6 @@ class Connection(asyncio.Protocol):
         self._full = False
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
-
-    # ------------------------------------------------------------------ reading
-
-    def _read_head(self, data: bytes) -> None:
-        """Read heads until the one that is final; interim ones are passed over, and one that is not whole is held."""
-        held, at = self._held, 0
-        if held:
-            begin = max(0, len(held) - 3)
-            held += data
-            if held.find(_END, begin) < 0:
-                self._hold(held)
-                return
-            data = bytes(held)
-            held.clear()
-        while True:
-            end = data.find(_END, at)
-            if end < 0:
-                held += data[at:]
-                self._hold(held)
-                return
-            if end - at > LONGEST_HEAD:
-                raise UpstreamError("the head of the site's answer does not end")
-            block, at = data[at:end], end + 4
-            head = read_head(block, bodiless=self._question.head_only)
-            if head.status >= 200:
-                self._begin(head, data[at:])
-                return
-            if head.status == 101:
-                self._switch(block, data[at:])
-                return
-            self._interrupt(head.status, len(block))
-
-    def _hold(self, held: bytearray) -> None:
-        if len(held) > LONGEST_HEAD:
-            raise UpstreamError("the head of the site's answer does not end")
-        if held and not held.startswith(_START[: len(held)]):
-            raise UpstreamError(f"the site does not speak HTTP/1: {bytes(held[:80])!r}")
-
-    def _begin(self, head: Head, rest: bytes) -> None:
-        """Take the final head, and what came with it of the body."""
-        self.head = head
-        self.sound = self.sound and head.keeps
-        if self.go_ahead is not None and not self.go_ahead.done():
-            self.go_ahead.set_result(None)
-        length = head.length
-        if not length:
-            self._stage = _DONE
-            self.deadline = inf
-            if rest:
-                self.sound = False
-            return
-        self._stage = _AT_BODY
-        self._left = length
-        if length == CHUNKED:
-            self._chunks = Chunks()
-        if rest:
-            self._read_body(rest)
-        else:
-            self._expect_more()
-
-    def _interrupt(self, status: int, size: int) -> None:
-        """Take an interim answer: it moves no deadline, and a flood of them is a head that does not end."""
-        self._interim += size
-        if self._interim > LONGEST_HEAD:
-            raise UpstreamError("the site sent a flood of interim answers")
-        if status == 100 and self.go_ahead is not None and not self.go_ahead.done():
-            self.go_ahead.set_result(None)
-
-    def _switch(self, block: bytes, rest: bytes) -> None:
-        if not self._question.switching:
-            raise UpstreamError("the site switched protocols, which nobody had asked for")
-        self._stage = _OPAQUE
-        self.sound = False
-        self.deadline = inf
-        self.head = Head(101, all_fields(block), 0, keeps=False)
-        self._held += rest
-
-    def _read_body(self, data: bytes) -> None:
-        left = self._left
-        if left >= 0:
-            left -= len(data)
-            if left < 0:
-                self.sound = False
-                data = data[:left]
-            self._left = left
-            self._pieces.append(data)
-            complete = left <= 0
-        elif left == CHUNKED:
-            self._pieces += self._chunks.feed(data)
-            complete = self._chunks.ended
-            self.sound = self.sound and not self._chunks.surplus
-        else:
-            self._pieces.append(data)
-            complete = False
-        if complete:
-            self._stage = _DONE
-            self.deadline = inf
-            return
-        self._size += len(data)
-        if self._size > HIGH_WATER and not self._paused and self._transport is not None:
-            self._paused = True
-            self._transport.pause_reading()
-        self._expect_more()
-
-    def _read_on(self, data: bytes) -> None:
-        if self._taker is None:
-            self._held += data
-        else:
-            self._taker(data)
-
-    def _resume(self) -> None:
-        self._paused = False
-        if self._transport is not None and self._stage == _AT_BODY:
-            self._transport.resume_reading()
-            self._expect_more()
 
     def _expect_more(self) -> None:
         """Give the site its time for the next word, unless it is our client who takes its own."""

@@ -51,7 +51,9 @@ HOP_BY_HOP: Final = frozenset(
     }
 )
 #: Without these either side would see another message than was sent, whatever Connection says of them.
-NEVER_HOP_BY_HOP: Final = frozenset({b"host", b"content-length", b"content-type", b"cookie", b"authorization"})
+NEVER_HOP_BY_HOP: Final = frozenset(
+    {b"host", b"content-length", b"content-type", b"cookie", b"authorization"}
+)
 
 # RFC 9112 §4; the space before an empty reason is often left out. Only 1.0 and 1.1 have this grammar.
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [\t\x20-\x7e\x80-\xff]*)?")
@@ -125,10 +127,7 @@ def _read(lines: list[bytes], *, bodiless: bool) -> Head:
             named = options if named is None else named | options
     if named:
         headers = [pair for pair in headers if pair[0] not in named]
-    if framing:
-        length = _framed(framing, modern=modern)
-    else:
-        length = TO_THE_END
+    length = _framed(framing, modern=modern) if framing else TO_THE_END
     if status < 200 or status == 204 or status == 304:  # noqa: PLR1714  twice as fast as a set
         # RFC 9110 §8.6 forbids it with 204; with 304 it tells the length of another response, and servers
         # that count (uvicorn does) take it for this one's. Some sites send that other body: no second answer

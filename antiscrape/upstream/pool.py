@@ -124,7 +124,9 @@ class Pool:
         except BaseException as error:
             with suppress(ValueError):
                 self._waiting.remove(waiter)
-            if waiter.done() and not waiter.cancelled():  # given in the moment in which nobody wanted it any more
+            if (
+                waiter.done() and not waiter.cancelled()
+            ):  # given in the moment in which nobody wanted it any more
                 self._pass_on(waiter.result())
             if isinstance(error, TimeoutError):
                 raise Crowded from error
@@ -156,7 +158,9 @@ class Pool:
                 connection = await self._dial(loop)
             opened = True
         except TimeoutError as error:
-            raise UpstreamError("the site did not take a connection in time", HTTPStatus.GATEWAY_TIMEOUT) from error
+            raise UpstreamError(
+                "the site did not take a connection in time", HTTPStatus.GATEWAY_TIMEOUT
+            ) from error
         except (OSError, UnicodeError) as error:  # ssl.SSLError is an OSError; a name may be none to IDNA
             raise UpstreamError(_words(error)) from error
         finally:

@@ -65,4 +65,4 @@ async def _asked_for(connection: Connection, patience: float) -> bool:
         with suppress(TimeoutError):
             async with asyncio.timeout(patience):
                 await asyncio.shield(connection.go_ahead)
-    return connection.head is None and not connection.gone
+    return connection.reader.head is None and not connection.gone

@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from antiscrape.upstream import Upstream
 from antiscrape.core.forwarding import UpstreamRules
 from antiscrape.errors import ConfigurationError, UpstreamError
+from antiscrape.upstream import Upstream
 from tests.asgi.proxied import PATIENCE, Site, ok
 
 if TYPE_CHECKING:
