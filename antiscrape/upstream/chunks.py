@@ -17,7 +17,9 @@ LONGEST_LINE: Final = 1024
 #: Of all trailers together.
 LONGEST_TRAILERS: Final = 8192
 
-_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t\x20-\x7e\x80-\xff]*)?")
+_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_QUOTED = rb"\"(?:[\t\x20!\x23-\x5b\x5d-\x7e]|\\[\t\x20-\x7e])*\""
+_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;%b(?:=(?:%b|%b))?)*" % (_TOKEN, _TOKEN, _QUOTED))
 _AT_SIZE, _AT_DATA, _AT_BREAK, _AT_TRAILER, _AT_END = range(5)
 
 
@@ -88,6 +90,7 @@ class Chunks:
             self._trailers += len(line)
             if self._trailers > LONGEST_TRAILERS:
                 raise UpstreamError("the site sent too many trailers")
-            read_field(line)
+            if read_field(line)[0] in {b"content-length", b"transfer-encoding"}:
+                raise UpstreamError("the site framed its answer once more, in a trailer")
         else:
             self._stage = _AT_END

@@ -185,6 +185,9 @@ def _field(line: bytes) -> _Found:
         kind = _CONNECTION
     elif name in {b"content-length", b"transfer-encoding"}:
         kind = _FRAMING
+        if b"\t" in line or (name == b"transfer-encoding" and line.endswith(b" ")):
+            # White space that is no part of the value (RFC 9112 §5), but llhttp takes "chunked\t" for another coding.
+            raise UpstreamError("the site framed its answer in more than one way")
     else:
         kind = _HOP if name in HOP_BY_HOP else _PLAIN
     if len(line) <= _LONGEST_KNOWN and name != b"set-cookie":
