@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from antiscrape.asgi.proxy import HOP_BY_HOP, ReverseProxy, outgoing, target, travels
+from antiscrape.asgi.proxy import ReverseProxy, outgoing, target, travels
 from antiscrape.errors import RequestError
 from antiscrape.upstream import Upstream
+from antiscrape.upstream.head import HOP_BY_HOP
 from tests.asgi.proxied import PATIENCE, Asked, Site, ok, proxied, raw, request
 
 if TYPE_CHECKING:

@@ -207,7 +207,7 @@ def test_a_site_that_cannot_do_it_is_a_plain_error(reply: bytes | None, status: 
         asked.writer.close()
 
     async def main() -> None:
-        async with proxied(site, connect_timeout=0.2, read_timeout=0.2) as setup:
+        async with proxied(site, read_timeout=0.2 if reply is None else PATIENCE) as setup:
             with pytest.raises(InvalidStatus) as caught:
                 await connect(f"ws://127.0.0.1:{setup.port}/")
             assert caught.value.response.status_code == status

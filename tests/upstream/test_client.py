@@ -155,7 +155,7 @@ def test_connections_are_limited_and_the_wait_for_one_is_too() -> None:
         site.behaviour = held
         server = await asyncio.start_server(site.serve, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        rules = UpstreamRules(connections=1, connect_timeout=0.2, read_timeout=PATIENCE)
+        rules = UpstreamRules(connections=1, connect_timeout=1.0, read_timeout=PATIENCE)
         upstream = Upstream(f"http://127.0.0.1:{port}", rules=rules)
         async with asyncio.timeout(PATIENCE):
             first = asyncio.create_task(upstream.request("GET", b"/", []))
