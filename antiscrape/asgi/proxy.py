@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from antiscrape.errors import AntiscrapeError, RequestError, UpstreamError
@@ -308,15 +309,18 @@ def _said_by_us(scope: Scope, asked: bytes) -> Headers:
     peer = scope.get("client")
     client: str = getattr(judged, "client", "") or (peer[0] if peer else "")
     scheme: str = getattr(judged, "scheme", "") or scope["scheme"]
+    said = _said_of(client, scheme)
+    return [*said, (b"x-forwarded-host", asked)] if asked else list(said)
+
+
+@lru_cache(maxsize=4096)
+def _said_of(client: str, scheme: str) -> tuple[tuple[bytes, bytes], ...]:
     said: Headers = []
     if client and _ADDRESS.fullmatch(client):  # a unix peer has no address, and "local" is none
         address = client.encode("ascii")
         said += [(b"x-forwarded-for", address), (b"x-real-ip", address)]
-    secure = scheme in {"https", "wss"}
-    said.append((b"x-forwarded-proto", b"https" if secure else b"http"))
-    if asked:
-        said.append((b"x-forwarded-host", asked))
-    return said
+    said.append((b"x-forwarded-proto", b"https" if scheme in {"https", "wss"} else b"http"))
+    return tuple(said)
 
 
 async def _apologise(error: AntiscrapeError, send: Send) -> None:

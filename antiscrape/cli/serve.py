@@ -137,7 +137,9 @@ def application() -> ASGIApp:
 def _site(upstream: Upstream, policy: Policy) -> AntiscrapeMiddleware:
     from antiscrape.app import protect  # noqa: PLC0415  it knows every room, and is needed only here
     from antiscrape.asgi.proxy import ReverseProxy  # noqa: PLC0415
+    from antiscrape.upstream.memory import keep_memory  # noqa: PLC0415
 
+    keep_memory()
     return protect(ReverseProxy(upstream, rewrite_host=os.environ.get(REWRITE_HOST) == "1"), policy)
 
 

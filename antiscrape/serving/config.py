@@ -25,6 +25,8 @@ from antiscrape.errors import AntiscrapeError, ConfigurationError
 from antiscrape.serving.logs import LOGGING
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from antiscrape.asgi.types import ASGIApp, Message, Receive, Scope, Send
 
 #: What parses requests and keeps connections.
@@ -95,12 +97,15 @@ class Dated:
             await self._app(scope, receive, send)
             return
 
-        async def dated(message: Message) -> None:
+        def dated(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 headers = message.get("headers") or ()
-                if not any(name == b"date" for name, _ in headers):
+                for pair in headers:
+                    if pair[0] == b"date":
+                        break
+                else:
                     message["headers"] = [*headers, self._now()]
-            await send(message)
+            return send(message)
 
         await self._app(scope, receive, dated)
 

@@ -132,7 +132,8 @@ class Connection(asyncio.Protocol):
                 return head
             if self._transport is None:
                 raise Lost
-            await self.wait()
+            self._waiter = self._loop.create_future()
+            await self._waiter
 
     def take(self) -> tuple[bytes, bool]:
         """Return the bytes of the body that are there, and whether they are the last; raise where it broke off."""
@@ -152,10 +153,7 @@ class Connection(asyncio.Protocol):
     async def wait(self) -> None:
         """Wait for something to happen."""
         self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+        await self._waiter
 
     def over(self) -> bool:
         """End the exchange; return whether it is complete and the connection may serve another."""

@@ -65,10 +65,12 @@ _LENGTH = re.compile(rb"[0-9]{1,18}")
 _LONGEST_KNOWN = 256
 
 _PLAIN, _HOP, _CONNECTION, _FRAMING = range(4)
+_TWO_WAYS: Final = "the site framed its answer in more than one way"
 
 #: What stands for a pair where a line says something of the connection: whether it closes, and what it names.
 _Options = tuple[bool, frozenset[bytes]]
-_Found = tuple[tuple[bytes, bytes], int]
+#: Name and value, what kind of field it is, and the body's length where it frames one.
+_Found = tuple[tuple[bytes, bytes], int, int]
 
 _KNOWN_LINES: Memo[bytes, _Found] = Memo(4096)
 _KNOWN_STATUSES: Memo[bytes, tuple[int, bool]] = Memo(256)
@@ -106,35 +108,37 @@ def read_head(block: bytes, *, bodiless: bool = False) -> Head:
         return _read(_unfolded(lines), bodiless=bodiless)
 
 
-def _read(lines: list[bytes], *, bodiless: bool) -> Head:
-    first = lines[0]
-    status, modern = _KNOWN_STATUSES.young.get(first) or read_status(first)
+def _read(lines: list[bytes], *, bodiless: bool) -> Head:  # noqa: C901  one scan of the fields, on every answer
+    status, modern = _KNOWN_STATUSES.young.get(lines[0]) or read_status(lines[0])
     headers: Headers = []
-    framing: Headers = []
-    keeps, named = modern, None
+    keeps, named, length = modern, None, TO_THE_END
     known = _KNOWN_LINES.young.get
     for line in lines[1:]:
-        pair, kind = known(line) or _field(line)
+        pair, kind, meaning = known(line) or _field(line)
         if kind == _PLAIN:
             headers.append(pair)
         elif kind == _FRAMING:
-            framing.append(pair)
-            if pair[0] == b"content-length":
+            # RFC 9112 §6.3: a Content-Length that is repeated, or stands beside Transfer-Encoding, is an attack
+            # or an error; §6.1: so is Transfer-Encoding in an answer of HTTP/1.0.
+            if length != TO_THE_END or (meaning == CHUNKED and not modern):
+                raise UpstreamError(_TWO_WAYS)
+            length = meaning
+            if meaning != CHUNKED:
                 headers.append(pair)
         elif kind == _CONNECTION:
-            closes, options = _KNOWN_OPTIONS.get(pair[1]) or _options(pair[1])
+            closes, options = _options(pair[1])
             keeps = keeps and not closes
             named = options if named is None else named | options
     if named:
         headers = [pair for pair in headers if pair[0] not in named]
-    length = _framed(framing, modern=modern) if framing else TO_THE_END
     if status < 200 or status == 204 or status == 304:  # noqa: PLR1714  twice as fast as a set
-        # RFC 9110 §8.6 forbids it with 204; with 304 it tells the length of another response, and servers
-        # that count (uvicorn does) take it for this one's. Some sites send that other body: no second answer
-        # is looked for behind it.
-        if framing:
+        # RFC 9110 §8.6 forbids a length with 204; with 304 it is that of another response, and servers that
+        # count (uvicorn does) take it for this one's. Some sites send that other body: no second answer is
+        # looked for behind it.
+        if length != TO_THE_END:
             headers = [pair for pair in headers if pair[0] != b"content-length"]
-        return Head(status, headers, 0, keeps and (length == 0 or not framing))
+            keeps = keeps and length == 0
+        return Head(status, headers, 0, keeps)
     if bodiless:
         return Head(status, headers, 0, keeps)
     return Head(status, headers, length, keeps and length != TO_THE_END)
@@ -180,22 +184,38 @@ def _field(line: bytes) -> _Found:
     if line[:1] in {b" ", b"\t"}:
         raise _Folded
     pair = read_field(line)
-    name = pair[0]
+    name, meaning = pair[0], 0
     if name == b"connection":
         kind = _CONNECTION
     elif name in {b"content-length", b"transfer-encoding"}:
-        kind = _FRAMING
-        if b"\t" in line or (name == b"transfer-encoding" and line.endswith(b" ")):
-            # White space that is no part of the value (RFC 9112 §5), but llhttp takes "chunked\t" for another coding.
-            raise UpstreamError("the site framed its answer in more than one way")
+        kind, meaning = _FRAMING, _length_in(pair, line)
     else:
         kind = _HOP if name in HOP_BY_HOP else _PLAIN
     if len(line) <= _LONGEST_KNOWN and name != b"set-cookie":
-        _KNOWN_LINES.put(line, (pair, kind))
-    return pair, kind
+        _KNOWN_LINES.put(line, (pair, kind, meaning))
+    return pair, kind, meaning
+
+
+def _length_in(pair: tuple[bytes, bytes], line: bytes) -> int:
+    """Return the length of the body that one field frames; raise ``UpstreamError`` where it does so in no known way.
+
+    A coding other than chunked would be lost with the hop-by-hop field that names it. White space that is
+    no part of the value (RFC 9112 §5) is left alone but for one thing: llhttp takes ``chunked`` with a tab
+    behind it for another coding.
+    """
+    name, value = pair
+    if name == b"content-length" and _LENGTH.fullmatch(value) is not None and b"\t" not in line:
+        return int(value)
+    if name == b"transfer-encoding" and line[len(name) + 1 :].lstrip(b" ").lower() == b"chunked":
+        return CHUNKED
+    raise UpstreamError(_TWO_WAYS)
 
 
 def _options(value: bytes) -> _Options:
+    """Return whether the site closes the connection, and which fields it names as hop-by-hop."""
+    known = _KNOWN_OPTIONS.get(value)
+    if known is not None:
+        return known
     named = named_by_connection([(b"connection", value)])
     found = b"close" in named, named
     if len(value) <= _LONGEST_KNOWN:
@@ -210,21 +230,6 @@ def named_by_connection(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[byt
         if name == b"connection":
             named.update(option.strip(b" \t").lower() for option in value.split(b","))
     return frozenset(named - NEVER_HOP_BY_HOP) if named else frozenset()
-
-
-def _framed(framing: Headers, *, modern: bool) -> int:
-    """Return the length of the body that one field frames.
-
-    RFC 9112 §6.3: a Content-Length that is repeated, or stands beside Transfer-Encoding, is an attack
-    or an error; §6.1: so is Transfer-Encoding in an answer of HTTP/1.0. A coding other than chunked
-    would be lost with the hop-by-hop field that names it.
-    """
-    name, value = framing[0]
-    if len(framing) == 1 and name == b"content-length" and _LENGTH.fullmatch(value) is not None:
-        return int(value)
-    if len(framing) == 1 and name == b"transfer-encoding" and modern and value.lower() == b"chunked":
-        return CHUNKED
-    raise UpstreamError("the site framed its answer in more than one way")
 
 
 def _unfolded(lines: list[bytes]) -> list[bytes]:

@@ -109,7 +109,9 @@ def _by_httpx(site: int) -> App:
 def _ours(site: int) -> Any:
     from antiscrape.asgi.proxy import ReverseProxy  # noqa: PLC0415  a rival's process must not pay for it
     from antiscrape.upstream import Upstream  # noqa: PLC0415  the same
+    from antiscrape.upstream.memory import keep_memory  # noqa: PLC0415  the same
 
+    keep_memory()
     return ReverseProxy(Upstream(f"http://127.0.0.1:{site}"))
 
 

@@ -1,5 +1,6 @@
 """What it costs to stand in front of a site: proxies side by side, in one run, interleaved, before the same site.
 
+Where there are two cores, the proxy that is measured has one, and the site and the load the other.
 A figure is the CPU time of the proxy's process over the requests that it answered; of a contender's runs
 the median is reported. The site's own time is not counted.
 """
@@ -7,6 +8,7 @@ the median is reported. The site's own time is not counted.
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import socket
 import subprocess
@@ -97,6 +99,7 @@ def forward(
 ) -> list[Row]:
     """Measure every proxy that is to be had; a row for each and each target. ``skipped`` learns of the others."""
     with contextlib.ExitStack() as running:
+        cores = running.enter_context(_apart())
         folder = running.enter_context(tempfile.TemporaryDirectory(prefix="antiscrape-proxies-"))
         site = running.enter_context(_Process([sys.executable, "-m", "loadtests.bench.origin"]))
         servers: dict[str, _Process] = {}
@@ -105,10 +108,27 @@ def forward(
                 servers[forwarder.name] = running.enter_context(_start(forwarder, site.port, folder))
             except OSError as error:
                 skipped[forwarder.name] = str(error)
+        for server in servers.values():
+            if cores:
+                os.sched_setaffinity(server.pid, cores)
         for target in TARGETS:  # so that no measured run meets a client for the first time
             for server in servers.values():
                 generator.load(server.port, target, seconds=seconds, connections=_CONNECTIONS)
         return list(_measure(servers, generator, rounds=rounds, seconds=seconds, say=say))
+
+
+@contextlib.contextmanager
+def _apart() -> Iterator[set[int]]:
+    """Keep this process, and with it the site and the load, to all cores but one; give that one, for the proxies."""
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    if len(cores) < 2:
+        yield set()
+        return
+    os.sched_setaffinity(0, cores[1:])
+    try:
+        yield {cores[0]}
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 def _start(forwarder: Forwarder, site: int, folder: str) -> _Process:

@@ -47,7 +47,7 @@ def nowhere() -> str:
 
 async def until(is_so: Callable[[], bool]) -> None:
     """Wait for what the proxy notices by itself; the test as a whole is bounded."""
-    while not is_so():
+    while not is_so():  # noqa: ASYNC110  nothing tells of it
         await asyncio.sleep(0.005)
 
 
