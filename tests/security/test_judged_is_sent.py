@@ -87,7 +87,9 @@ class Echo:
         body = await asked.body()
         if asked.all(b"content-length") or asked.all(b"transfer-encoding"):
             self.bodies.append(seen._replace(body=body))
-        await asked.reply(b"HTTP/1.1 200 OK\r\nContent-Length: ", b"0\r\n\r\n" if method == b"HEAD" else b"2\r\n\r\nok")
+        await asked.reply(
+            b"HTTP/1.1 200 OK\r\nContent-Length: ", b"0\r\n\r\n" if method == b"HEAD" else b"2\r\n\r\nok"
+        )
 
 
 async def tell(port: int, payload: bytes) -> None:
