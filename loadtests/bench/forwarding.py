@@ -23,7 +23,7 @@ from loadtests.bench.peers import ROOT
 from loadtests.bench.visitors import API, IMAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
     from loadtests.bench.generator import Generator
@@ -96,6 +96,7 @@ def forward(
     seconds: float,
     skipped: dict[str, str],
     say: Callable[[str], None],
+    names: Sequence[str] = tuple(FORWARDERS),
 ) -> list[Row]:
     """Measure every proxy that is to be had; a row for each and each target. ``skipped`` learns of the others."""
     with contextlib.ExitStack() as running:
@@ -103,11 +104,11 @@ def forward(
         folder = running.enter_context(tempfile.TemporaryDirectory(prefix="antiscrape-proxies-"))
         site = running.enter_context(_Process([sys.executable, "-m", "loadtests.bench.origin"]))
         servers: dict[str, _Process] = {}
-        for forwarder in FORWARDERS.values():
+        for name in names:
             try:
-                servers[forwarder.name] = running.enter_context(_start(forwarder, site.port, folder))
+                servers[name] = running.enter_context(_start(FORWARDERS[name], site.port, folder))
             except OSError as error:
-                skipped[forwarder.name] = str(error)
+                skipped[name] = str(error)
         for server in servers.values():
             if cores:
                 os.sched_setaffinity(server.pid, cores)
