@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from antiscrape.app import AntiscrapeMiddleware
     from antiscrape.asgi.types import ASGIApp
-    from antiscrape.asgi.upstream import Upstream
     from antiscrape.core.rules import Policy
+    from antiscrape.upstream import Upstream
 
 #: A worker is a new process: these are how it learns what the command was told.
 UPSTREAM, CONFIG, REWRITE_HOST = "ANTISCRAPE_UPSTREAM", "ANTISCRAPE_CONFIG", "ANTISCRAPE_REWRITE_HOST"
@@ -37,7 +37,7 @@ SYSTEMD = "systemd"
 
 
 @click.command("serve")
-@click.option("--upstream", envvar=UPSTREAM, required=True, metavar="URL", help="The site: http://host:port, https://host or unix:/path.")  # fmt: skip
+@click.option("--upstream", envvar=UPSTREAM, multiple=True, metavar="URL", help="The site: http://host:port, https://host or unix:/path. Given several times, sites that are alike.")  # fmt: skip
 @click.option("--config", envvar=CONFIG, metavar="FILE", help="The policy; without it, the defaults.")
 @click.option("--listen", envvar="ANTISCRAPE_LISTEN", default="127.0.0.1:8080", show_default=True, metavar="ADDRESS", help="host:port, [host]:port, unix:/path, or systemd for the sockets that it passes.")  # fmt: skip
 @click.option("--workers", envvar="ANTISCRAPE_WORKERS", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that serve.")  # fmt: skip
@@ -51,7 +51,7 @@ SYSTEMD = "systemd"
 def command(
     ctx: click.Context,
     *,
-    upstream: str,
+    upstream: tuple[str, ...],
     config: str | None,
     listen: str,
     workers: int,
@@ -69,7 +69,14 @@ def command(
     wrong, 3 for a start that failed.
     """
     host, port, uds = ("", 0, None) if listen == SYSTEMD else read_listen(listen)
-    _tell({UPSTREAM: upstream, CONFIG: config, ADMIN: admin, REWRITE_HOST: "1" if rewrite_host else None})
+    _tell(
+        {
+            UPSTREAM: " ".join(upstream) or None,
+            CONFIG: config,
+            ADMIN: admin,
+            REWRITE_HOST: "1" if rewrite_host else None,
+        }
+    )
     # a path of the command line starts here, one of the settings at their file's folder
     paths = {CERTIFICATE: tls_cert, KEY: tls_key}
     os.environ.update({name: str(Path(path).absolute()) for name, path in paths.items() if path})
@@ -93,7 +100,7 @@ def command(
             rules=made.policy.serve,
             identity=made.policy.identity,
             inherited=inherited_sockets() if listen == SYSTEMD else (),
-            ready=lambda url: _say_ready(url, upstream, made.counting),
+            ready=lambda url: _say_ready(url, made.sites, made.counting),
             hang_up=made.hang_up,
         )
     ctx.exit(status)
@@ -104,6 +111,7 @@ class _Made(NamedTuple):
 
     app: ASGIApp | str
     policy: Policy
+    sites: str
     counting: str = ""  # how the workers count
     hang_up: Callable[[], None] | None = None
 
@@ -112,15 +120,16 @@ def _make(stack: ExitStack, workers: int) -> _Made:
     from antiscrape.asgi.neighbours import KNOWN  # noqa: PLC0415
     from antiscrape.serving.admin_server import FOLDER, for_workers  # noqa: PLC0415
 
+    upstream, policy = _parts()  # what is wrong is said here, once, and not by every worker
+    sites = ", ".join(upstream.urls)
     if workers == 1:
         os.environ.pop(FOLDER, None)
-        site = _site()
-        return _Made(_with_admin(site), site.policy, hang_up=partial(_reload, site))
-    _, policy = _parts()  # what is wrong is said here, once, and not by every worker
+        site = _site(upstream, policy)
+        return _Made(_with_admin(site), site.policy, sites, hang_up=partial(_reload, site))
     os.environ.update(stack.enter_context(for_workers(policy.record.admin)))
     counting = _share(stack, policy, workers)
     os.environ[KNOWN] = "1"
-    return _Made("antiscrape.cli.serve:application", policy, counting)
+    return _Made("antiscrape.cli.serve:application", policy, sites, counting)
 
 
 def _tell(told: Mapping[str, str | None]) -> None:
@@ -149,22 +158,23 @@ def _share(stack: ExitStack, policy: Policy, workers: int) -> str:
     return f"{workers} workers count together, in a private Valkey that ends with them"
 
 
-def _say_ready(url: str, upstream: str, counting: str) -> None:
-    click.echo(f"antiscrape: ready on {url}, in front of {upstream}", err=True)
+def _say_ready(url: str, sites: str, counting: str) -> None:
+    click.echo(f"antiscrape: ready on {url}, in front of {sites}", err=True)
     if counting:
         click.echo(f"antiscrape: {counting}", err=True)
 
 
 def application() -> ASGIApp:
     """Build the application that one process serves, from the environment; raise ``ConfigurationError``."""
-    return _with_admin(_site())
+    return _with_admin(_site(*_parts()))
 
 
-def _site() -> AntiscrapeMiddleware:
+def _site(upstream: Upstream, policy: Policy) -> AntiscrapeMiddleware:
     from antiscrape.app import protect  # noqa: PLC0415  it knows every room, and is needed only here
     from antiscrape.asgi.proxy import ReverseProxy  # noqa: PLC0415
+    from antiscrape.upstream.memory import keep_memory  # noqa: PLC0415
 
-    upstream, policy = _parts()
+    keep_memory()
     return protect(ReverseProxy(upstream, rewrite_host=os.environ.get(REWRITE_HOST) == "1"), policy)
 
 
@@ -188,11 +198,11 @@ def _reload(site: AntiscrapeMiddleware) -> None:
 
 
 def _parts() -> tuple[Upstream, Policy]:
-    from antiscrape.asgi.upstream import Upstream  # noqa: PLC0415
     from antiscrape.settings import load_policy  # noqa: PLC0415
+    from antiscrape.upstream import Upstream  # noqa: PLC0415
 
-    upstream = Upstream(os.environ.get(UPSTREAM, ""))
-    return upstream, load_policy()
+    policy = load_policy()
+    return Upstream(*os.environ.get(UPSTREAM, "").split(), rules=policy.upstream), policy
 
 
 def read_listen(text: str) -> tuple[str, int, str | None]:
@@ -212,6 +222,10 @@ def read_listen(text: str) -> tuple[str, int, str | None]:
 
 
 def _need_extras() -> None:
-    missing = [name for name in ("aiohttp", "httptools", "uvicorn", "uvloop") if find_spec(name) is None]
+    missing = [
+        name
+        for name in ("aiohttp", "httptools", "uvicorn", "uvloop", "websockets")
+        if find_spec(name) is None
+    ]
     if missing:
         raise ConfigurationError(f"{', '.join(missing)} missing; install antiscrape[serve]")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from antiscrape.core.account import AccountRules
 from antiscrape.core.clearance import ClearanceRules
 from antiscrape.core.consequences import CoolingRules
+from antiscrape.core.forwarding import UpstreamRules
 from antiscrape.core.networks import NetworkRules
 from antiscrape.core.quota import Tell
 from antiscrape.core.renditions import RenditionRules, RightsRules
@@ -283,5 +284,6 @@ class Policy:
     clearance: ClearanceRules = field(default_factory=ClearanceRules)
     preferences: PreferenceRules | None = None  # None: nothing is said about being crawled
     store: StoreRules = field(default_factory=StoreRules)
+    upstream: UpstreamRules = field(default_factory=UpstreamRules)
     record: RecordRules = field(default_factory=RecordRules)
     serve: ServeRules = field(default_factory=ServeRules)

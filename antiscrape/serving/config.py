@@ -28,6 +28,8 @@ from antiscrape.serving.protocol import Protocol
 from antiscrape.serving.tls import Certificates
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from antiscrape.asgi.types import ASGIApp, Message, Receive, Scope, Send
 
 #: What parses requests and keeps connections.
@@ -120,15 +122,17 @@ class Dated:
             await self._app(scope, receive, send)
             return
 
-        async def dated(message: Message) -> None:
+        def dated(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 headers = message.get("headers") or ()
-                if not any(name == b"date" for name, _ in headers):
+                for pair in headers:
+                    if pair[0] == b"date":
+                        break
+                else:
                     message["headers"] = [*headers, self._now()]
             elif len(message.get("body", b"")) > self._piece:
-                await self._send_in_pieces(message, send)
-                return
-            await send(message)
+                return self._send_in_pieces(message, send)
+            return send(message)
 
         await self._app(scope, receive, dated)
 

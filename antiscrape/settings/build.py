@@ -69,6 +69,7 @@ def build(
         traps=TrapRules(**dict(settings.traps)),
         preferences=settings.preferences.rules(),
         store=settings.store.rules(store_password),
+        upstream=settings.upstream.rules(folder),
         record=RecordRules(**dict(settings.record)),
         serve=settings.serve.rules(folder),
     )

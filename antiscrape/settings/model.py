@@ -40,6 +40,7 @@ from antiscrape.settings.store import Store
 from antiscrape.settings.table import ModeName, Remark, Table
 from antiscrape.settings.trace import Trace
 from antiscrape.settings.units import Bytes, Duration, lasting, sized
+from antiscrape.settings.upstream import Upstream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -337,6 +338,7 @@ class Settings(Table):
     traps: Traps = Traps()
     preferences: Preferences = Preferences()
     store: Store = Store()
+    upstream: Upstream = Upstream()
     record: Record = Record()
     serve: Serve = Serve()
 
