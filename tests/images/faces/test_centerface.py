@@ -115,6 +115,22 @@ def test_a_face_larger_than_the_picture_however_closely_it_is_looked_at(
     assert covers(closely.find(hopper.crop((215, 165, 315, 300))), (8, 12, 92, 123))
 
 
+def test_what_a_closer_look_does_not_find_again_is_no_face(finder: FaceFinder, astronaut: Image.Image) -> None:
+    """A badge on her suit is taken for a face, by a twentieth; a picture without more pixels keeps the doubt."""
+    finds = finder.find(astronaut)
+    assert covers(finds, _COLLINS)
+    assert len(finds) == 1
+    small = astronaut.resize((192, 192), Image.Resampling.BOX)
+    assert finder.look > max(small.size)
+    assert len(finder.find(small)) > 1
+
+
+def test_who_looks_closely_looks_once(finder: FaceFinder, astronaut: Image.Image) -> None:
+    once = type(finder)(look=512, score=0.05)  # type: ignore[call-arg]  # as CenterFace is made
+    assert once.look == 512
+    assert covers(once.find(astronaut), _COLLINS)
+
+
 @pytest.mark.parametrize("share", [0.5, 0.25, 0.15])
 def test_small_faces_down_to_what_it_is_relied_on_for(
     share: float, finder: FaceFinder, astronaut: Image.Image
