@@ -115,14 +115,26 @@ def test_a_face_larger_than_the_picture_however_closely_it_is_looked_at(
     assert covers(closely.find(hopper.crop((215, 165, 315, 300))), (8, 12, 92, 123))
 
 
-def test_what_a_closer_look_does_not_find_again_is_no_face(finder: FaceFinder, astronaut: Image.Image) -> None:
-    """A badge on her suit is taken for a face, by a twentieth; a picture without more pixels keeps the doubt."""
-    finds = finder.find(astronaut)
-    assert covers(finds, _COLLINS)
-    assert len(finds) == 1
-    small = astronaut.resize((192, 192), Image.Resampling.BOX)
-    assert finder.look > max(small.size)
-    assert len(finder.find(small)) > 1
+def test_what_a_closer_look_does_not_find_again_is_no_face(finder: FaceFinder, rocket: Image.Image) -> None:
+    """Lights of a launch at night are taken for faces; where a picture has more pixels, these say otherwise."""
+    lights = rocket.crop((320, 213, 640, 427)).resize((512, 342))
+    small = lights.resize((192, 128), Image.Resampling.BOX)
+    assert max(small.size) < finder.look < max(lights.size)
+    assert finder.find(small)
+    assert not finder.find(lights)
+
+
+@pytest.mark.security("I3")
+def test_a_face_that_is_in_doubt_is_found_again(
+    finder: FaceFinder, rocket: Image.Image, astronaut: Image.Image
+) -> None:
+    """Among the lights is a face of which the lower half is covered, so that the first look is not sure."""
+    lights = rocket.crop((320, 213, 640, 427)).resize((1024, 684))
+    face = astronaut.crop((170, 40, 290, 190))  # a score of 0.08
+    face.paste((90, 110, 140), (0, 93, 120, 150))
+    lights.paste(face, (100, 80))
+    assert len(finder.find(lights)) == 1
+    assert covers(finder.find(lights), (130, 125, 185, 165))
 
 
 def test_who_looks_closely_looks_once(finder: FaceFinder, astronaut: Image.Image) -> None:
