@@ -82,7 +82,7 @@ class Trial:
         if variant.rendition is Rendition.ORIGINAL:
             self._against_clean(variant, "portraits", "as served", got)
             return
-        self.likeness[variant.name] = likeness(got)
+        self.likeness[variant.name] = self._alikeness(variant)
         mark = mark_of([sample.picture for sample in got])
         for attack in self.attacks:
             look = _LOOK if attack in _BRIEFLY else 0
@@ -235,14 +235,3 @@ def _attacked(got: Sequence[Sample], attack: str, mark: NDArray[np.bool_] | None
         ovals = tuple((box[0] / width, box[1] / height, box[2] / width, box[3] / height) for box in boxes)
         made.append(Sample(sample.photo, ATTACKS[attack](sample.picture, Known(ovals, mark))))
     return made
-
-
-def likeness(got: Sequence[Sample]) -> float:
-    """Return the mean structural similarity of renditions with their originals, at their size, outside faces."""
-    values = []
-    for sample in got:
-        small = working(sample.picture)
-        original = sample.photo.picture.resize(small.size, Image.Resampling.BOX)
-        hidden = sample.photo.hidden(small.size)
-        values.append(metrics.similarity_outside(np.asarray(original), np.asarray(small), hidden))
-    return float(np.nanmean(values))
