@@ -136,7 +136,7 @@ class Spectrum:
 def _halved(table: Plane) -> Plane:
     """Return the loudest of each four bins, in deviations of what these are; nothing stays nothing."""
     even = np.pad(table, [(0, side % 2) for side in table.shape])
-    loudest = even.reshape(even.shape[0] // 2, 2, even.shape[1] // 2, 2).max((1, 3))
+    loudest: Plane = even.reshape(even.shape[0] // 2, 2, even.shape[1] // 2, 2).max((1, 3))
     heard = loudest[loudest != 0]
     if not heard.size:
         return loudest

@@ -169,7 +169,7 @@ def _likeliest(
 
 def _every_sum(add: np.ufunc, lists: list[Any]) -> NDArray[Any]:
     """Return the sums of one value of each list, for every choice; the last list's changes fastest."""
-    sums = lists[0]
+    sums: NDArray[Any] = lists[0]
     for values in lists[1:]:
         sums = add.outer(sums, values).ravel()
     return sums
