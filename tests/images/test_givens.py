@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -24,7 +24,8 @@ def test_another_file_of_the_same_name_is_another_recipe(setting: str, tmp_path:
     if setting == "decoys":
         place.mkdir()
         file = place / "one.png"
-    rules = ImageRules(renditions=RenditionRules(**{setting: str(place)}))
+    given: dict[str, Any] = {setting: str(place)}
+    rules = ImageRules(renditions=RenditionRules(**given))
     seen = []
     for content in (b"one", b"another", b"one"):
         file.write_bytes(content)
