@@ -150,7 +150,8 @@ class TraceRules:
 def finder_memory(look: int) -> int:
     """Return the address space in bytes of a worker that looks for faces at ``look`` pixels, pictures apart.
 
-    Measured (VmPeak): 203 MB at 192 pixels, most of it libraries, and 693 MB at 1,024.
+    Measured (VmPeak): 203 MB at 192 pixels, most of it libraries, 249 MB at 320, where what is in doubt is looked
+    for at 480, and 693 MB at 1,024.
     """
     return 224 * 2**20 + 512 * look * look
 
