@@ -13,7 +13,8 @@ roles, which have to be proven: verified crawlers, each with a purpose, and part
 be asked of others (DNS, published lists, key directories) is waited for: until it is known, it is unproven.
 
 ``core`` does no I/O and reads no clock; ``gate`` gathers what it needs and writes down what it said;
-``asgi`` alone knows scopes and messages, ``serving`` alone sockets and workers; ``app`` puts the rooms together.
+``asgi`` alone knows scopes and messages, ``serving`` alone sockets and workers, ``upstream`` the way to the site
+behind the reverse proxy; ``app`` puts the rooms together.
 """
 
 from __future__ import annotations

@@ -31,13 +31,15 @@ if TYPE_CHECKING:
     from antiscrape.parts import Parts
 
 #: What lasts as long as the process, by its field of a policy, and as the settings call it: the store's
-#: connections, the image workers and their caches, the event log and the admin socket are opened once.
+#: connections, the image workers and their caches, the event log and all sockets are opened once.
 LASTING: Final = {
     "site": "site.name",
     "store": "[store]",
     "images": "[images]",
     "trace": "[trace]",
     "record": "[record]",
+    "serve": "[serve]",
+    "upstream": "[upstream]",
 }
 
 
@@ -110,7 +112,7 @@ class AntiscrapeMiddleware(Changing):
 
         Without ``policy`` it is read anew, as ``load_policy()`` reads it. No request is held up, and each is judged by
         one policy wholly. What clients have spent, bans, standings and renditions are kept. The tables ``[store]``,
-        ``[images]``, ``[trace]`` and ``[record]`` and the site's name stay what they were until the process is
+        ``[images]``, ``[trace]``, ``[record]``, ``[serve]`` and ``[upstream]`` and the site's name stay what they were until the process is
         started anew; those that differ are returned. To be called in the thread of the event loop; ``prepare`` does
         the work in any. Raise ``ConfigurationError`` where the policy cannot be carried out, and go on with the one
         that was.

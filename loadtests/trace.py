@@ -25,6 +25,7 @@ from PIL import Image, ImageOps
 from antiscrape.core.trace import shorten, unpack
 from antiscrape.images.trace.embedding import embed
 from antiscrape.images.trace.reading import read
+from antiscrape.images.trace.words import BELIEVED, Seen
 from loadtests.trace_attacks import ALONE, TOGETHER, jpeg
 from loadtests.trace_rivals import Rival, rivals
 
@@ -196,28 +197,64 @@ def previews(chosen: list[Photo]) -> Tally:
     return tally
 
 
-def unmarked(count: int, seconds: float) -> tuple[int, int]:
-    """Read up to ``count`` pictures without a mark, 500 under each key; return how many, and false reads.
+class Unmarked(NamedTuple):
+    """What reading pictures without a mark came to: the nearest word and shift of each, in deviations, and false reads.
 
-    They are crops of the photos and of the shared faces, scaled, turned, mirrored and encoded anew.
+    ``sources`` is how many different photographs they were made of.
     """
-    chance, begun = random.Random(20), time.monotonic()
+
+    words: list[float]
+    shifts: list[float]
+    seconds: list[float]
+    false: int
+    sources: int
+
+    def told(self) -> dict[str, float]:
+        """Return how many there were, and how far the nearest was from being believed."""
+        if not self.words:
+            return {"unmarked": 0, "false": 0}
+        return {
+            "unmarked": len(self.words),
+            "false": self.false,
+            "sources": self.sources,
+            "weighed": sum(word > 0 for word in self.words),
+            "largest_word": max(self.words),
+            "believed_from": BELIEVED,
+            "median_shift": statistics.median(self.shifts),
+            "largest_shift": max(self.shifts),
+            "unmarked_seconds": statistics.median(self.seconds),
+            "unmarked_seconds_longest": max(self.seconds),
+        }
+
+
+def unmarked(count: int, seconds: float, longest: int, first: int = 0) -> Unmarked:
+    """Read up to ``count`` pictures without a mark, up to ``longest`` pixels wide or high, 500 under each key.
+
+    They are crops of the photos and of the shared faces, scaled, turned, mirrored and encoded anew: each is another
+    picture, but many are of one photograph. ``first`` is where a run goes on that was broken off.
+    """
+    begun = time.monotonic()
     sources = [photo.pixels for photo in photos()]
     sources += [upright(path) for path in sorted((SHARED / "faces/lfw60").rglob("*.jpg"))]
-    read_falsely = 0
-    for at in range(count):
+    found = Unmarked([], [], [], 0, len(sources))
+    for at in range(first, first + count):
         if time.monotonic() - begun > seconds:
-            return at, read_falsely
-        if at % 500 == 499:
-            print(f"  {at + 1} unmarked, {read_falsely} false", file=sys.stderr, flush=True)
-        reading = read(_varied(sources[at % len(sources)], chance), [KEY + bytes((at // 500,))])
+            break
+        picture = _varied(sources[at % len(sources)], random.Random(f"unmarked {at}"), longest)
+        seen, start = Seen(), time.process_time()
+        reading = read(picture, [KEY + bytes((at // 500,))], seen=seen)
+        found.seconds.append(time.process_time() - start)
+        found.words.append(seen.word)
+        found.shifts.append(seen.shift)
         if reading is not None:
-            read_falsely += 1
+            found = found._replace(false=found.false + 1)
             print(f"  false: {reading}", file=sys.stderr)
-    return count, read_falsely
+        if at % 500 == 499:
+            print(f"  {at + 1} unmarked, {found.false} false", file=sys.stderr, flush=True)
+    return found
 
 
-def _varied(source: Image.Image, chance: random.Random) -> Image.Image:
+def _varied(source: Image.Image, chance: random.Random, longest: int) -> Image.Image:
     share = chance.uniform(0.4, 1.0)
     width, height = (max(64, int(side * share)) for side in source.size)
     left, top = (
@@ -225,7 +262,7 @@ def _varied(source: Image.Image, chance: random.Random) -> Image.Image:
         chance.randint(0, max(0, source.height - height)),
     )
     picture = source.crop((left, top, left + width, top + height))
-    scale = chance.uniform(0.5, 1.4) * min(1.0, 420 / max(picture.size))
+    scale = chance.uniform(0.5, 1.0) * min(1.0, longest / max(picture.size))
     picture = picture.resize(
         (max(64, int(width * scale)), max(64, int(height * scale))), Image.Resampling.LANCZOS
     )
@@ -242,40 +279,32 @@ def main() -> int:
     small = previews(chosen)
     if options.rivals:
         beside(chosen[: options.rivals])
-    tried, false = unmarked(options.unmarked, options.seconds)
+    others = unmarked(options.unmarked, options.seconds, options.longest, options.first)
     print(f"{len(chosen)} photos, JPEG {QUALITY}, then:")
     for name, tally in trial.attacks.items():
         print(f"  {name:34s} {tally.share()}")
     print(f"  {'preview of 256 pixels, short form':34s} {small.share()}")
-    print(f"unmarked pictures read as marked: {false} of {tried}")
+    print(f"unmarked pictures read as marked: {others.false} of {len(others.words)}")
+    _print_figures(trial, others)
+    return int(bool(others.false or small.wrong or any(tally.wrong for tally in trial.attacks.values())))
+
+
+def _print_figures(trial: Trial, others: Unmarked) -> None:
+    figures = others.told()
     if trial.psnr:
-        _print_figures(trial, tried, false)
-    return int(bool(false or small.wrong or any(tally.wrong for tally in trial.attacks.values())))
-
-
-def _print_figures(trial: Trial, tried: int, false: int) -> None:
-    figures = {
-        "write_ms_per_megapixel": statistics.median(trial.write_ms),
-        "psnr": statistics.mean(trial.psnr),
-        "psnr_of_encoding_alone": statistics.mean(trial.psnr_of_encoding),
-        "read_seconds": statistics.median(trial.read_s),
-        "read_seconds_longest": max(trial.read_s),
-    }
+        figures |= {
+            "write_ms_per_megapixel": statistics.median(trial.write_ms),
+            "psnr": statistics.mean(trial.psnr),
+            "psnr_of_encoding_alone": statistics.mean(trial.psnr_of_encoding),
+            "read_seconds": statistics.median(trial.read_s),
+            "read_seconds_longest": max(trial.read_s),
+        }
     for name, figure in figures.items():
-        print(f"{name} {figure:.2f}")
-    _keep(figures, trial, tried, false)
-
-
-def _keep(figures: dict[str, float], trial: Trial, tried: int, false: int) -> None:
-    told = {
-        **figures,
-        "unmarked": tried,
-        "false": false,
-        "attacks": {name: [tally.read, tally.tried, tally.wrong] for name, tally in trial.attacks.items()},
-    }
+        print(f"{name} {figure:.2f}".removesuffix(".00"))
+    attacks = {name: [tally.read, tally.tried, tally.wrong] for name, tally in trial.attacks.items()}
     target = Path("artifacts/trace.json")
     target.parent.mkdir(exist_ok=True)
-    target.write_text(json.dumps(told, indent=1))
+    target.write_text(json.dumps({**figures, "attacks": attacks}, indent=1))
 
 
 #: What others' marks are tried with: their own documentation claims little more.
@@ -290,6 +319,10 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--attack", action="append", help="only this attack; may be given more than once")
     parser.add_argument("--rivals", type=int, default=3, help="how many photos others' marks are tried with")
     parser.add_argument("--unmarked", type=int, default=10_000, help="how many unmarked pictures are read")
+    parser.add_argument("--longest", type=int, default=420, help="pixels of their long side, at most")
+    parser.add_argument(
+        "--first", type=int, default=0, help="which of them is the first, to go on with a run"
+    )
     parser.add_argument("--seconds", type=float, default=7200.0, help="how long they may take together")
     return parser
 

@@ -29,8 +29,20 @@ MAY_IMPORT = {
     "operate": {"core", "ports", "errors", "gate", "clock", "version"},
     "settings": {"core", "errors", "version", "clock"},
     "browser": {"core", "ports", "errors", "gate"},
-    "asgi": {"browser", "core", "ports", "errors", "gate", "evidence", "operate", "clock", "version"},
-    "serving": {"asgi", "errors", "operate", "clock"},
+    "upstream": {"core", "errors"},
+    "asgi": {
+        "browser",
+        "core",
+        "ports",
+        "errors",
+        "gate",
+        "evidence",
+        "operate",
+        "clock",
+        "version",
+        "upstream",
+    },
+    "serving": {"asgi", "core", "errors", "operate", "clock"},
 }
 #: These know every room; of them only the command line and the demo know the root.
 EVERYTHING = {"app", "parts", "cli", "demo", "__init__", "__main__"}

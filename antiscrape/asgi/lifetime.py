@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from antiscrape.asgi.unenforced import warn_of_server
 from antiscrape.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ class Lifetime:
         self._keepers = tuple(keepers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one lifespan scope."""
+        """Serve one lifespan scope, and say what the server does not enforce."""
+        warn_of_server()
         tasks: list[asyncio.Task[None]] = []
 
         async def last(message: Message) -> None:

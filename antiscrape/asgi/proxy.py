@@ -15,37 +15,20 @@ import asyncio
 import logging
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from antiscrape.asgi.upstream import Closed
 from antiscrape.errors import AntiscrapeError, RequestError, UpstreamError
+from antiscrape.upstream import BodyError, Closed
+from antiscrape.upstream.head import HOP_BY_HOP, named_by_connection
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator
 
-    from antiscrape.asgi.types import Headers, Message, Receive, Scope, Send
-    from antiscrape.asgi.upstream import Answer, Socket, Upstream
+    from antiscrape.asgi.types import Headers, Receive, Scope, Send
+    from antiscrape.upstream import Answer, Socket, Upstream
 
 _log = logging.getLogger("antiscrape.proxy")
 
-#: RFC 9110 §7.6.1, with HTTP2-Settings of RFC 7540 §3.2.1 (h2c smuggling, SECURITY C4) and Expect, which
-#: the server in front has answered already.
-HOP_BY_HOP = frozenset(
-    {
-        b"connection",
-        b"expect",
-        b"http2-settings",
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"proxy-authentication-info",
-        b"proxy-authorization",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-    }
-)
 #: Who the client is and what it asked for is the proxy's to say. X-Original-URL and X-Rewrite-URL make
 #: some frameworks serve another path than the one in the request line, which is the one that was judged.
 OURS_TO_SAY = frozenset(
@@ -63,12 +46,25 @@ OURS_TO_SAY = frozenset(
         b"x-rewrite-url",
     }
 )
-#: Without these the site would see another request than was judged, whatever Connection says of them.
-_NEVER_HOP_BY_HOP = frozenset({b"host", b"content-length", b"cookie", b"authorization"})
 _NAME = re.compile(rb"[!#$%&'*+^`|~0-9A-Za-z-]+")  # a token (RFC 9110 §5.6.2) without "_" and "."
 _ADDRESS = re.compile(r"[0-9A-Fa-f:.]+")
 _HANDSHAKE = b"sec-websocket-"  # RFC 6455 §11.3: each side of the proxy shakes its own hands
-_NO_CONTENT, _NOT_MODIFIED = 204, 304
+#: RFC 9112 §9.6: a client that was answered before it sent its body must not take the rest for another request.
+_CLOSE = (b"connection", b"close")
+
+
+_TRAVELS, _STAYS, _HOST, _LENGTH, _CODING, _CONNECTION = range(1, 7)
+_SPECIAL: Final = {
+    b"host": _HOST,
+    b"content-length": _LENGTH,
+    b"transfer-encoding": _CODING,
+    b"connection": _CONNECTION,
+}
+#: What became of fields by their name; clients choose names, so the memory is bounded.
+_KNOWN: dict[bytes, int] = {}
+_MOST_KNOWN: Final = 2048
+#: What nearly every client says in Connection, and it names no field.
+_PERSISTENCE: Final = frozenset({b"keep-alive", b"close"})
 
 
 class ReverseProxy:
@@ -103,7 +99,15 @@ class ReverseProxy:
 
     async def _exchange(self, scope: Scope, client: _Client, send: Send) -> None:
         try:
-            answer = await self._ask(scope, client)
+            fields, has_body = outgoing(scope, host=self._host)
+            answer = await self._upstream.request(
+                scope["method"],
+                target(scope),
+                fields,
+                client.body() if has_body else None,
+                expects=has_body and _expects(scope),
+                if_long=client.watch,
+            )
         except AntiscrapeError as error:
             client.forget()
             if not client.gone:
@@ -111,24 +115,26 @@ class ReverseProxy:
                 await _apologise(error, send)
             return
         try:
-            await send(_start(answer))
-            async for piece in answer:
-                if answer.ended:
-                    break
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-            else:
-                piece = b""
-            client.forget()  # the server tells the end of a response as a disconnect, too
-            await send({"type": "http.response.body", "body": piece, "more_body": False})
+            await self._pass_on(answer, client, send)
         finally:
             answer.close()
 
-    async def _ask(self, scope: Scope, client: _Client) -> Answer:
-        headers, has_body = outgoing(scope, host=self._host)
-        if not has_body:
-            client.watch()
-        body = client.body() if has_body else None
-        return await self._upstream.request(scope["method"], target(scope), headers, body)
+    async def _pass_on(self, answer: Answer, client: _Client, send: Send) -> None:
+        """Send the client what the site answers, as it comes; a whole answer that is there costs two messages."""
+        headers = answer.headers
+        if answer.uncalled_for:
+            headers = [*headers, _CLOSE]
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        while True:
+            piece, ended = answer.take()
+            if ended:
+                client.forget()  # the server tells the end of a response as a disconnect, too
+                await send({"type": "http.response.body", "body": piece, "more_body": False})
+                return
+            if piece:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            else:
+                await answer.wait()
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # websocket.connect, always first
@@ -153,17 +159,19 @@ class ReverseProxy:
                 await self._upstream.aclose()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+            self._upstream.start()
             await send({"type": "lifespan.startup.complete"})
 
 
 class _Client:
     """The client's side of one exchange: its body, and whether it is still there.
 
-    A client that leaves cancels the task that serves it, and with it the request to the site
-    (fault 30: nobody works for a closed connection).
+    A client that leaves cancels the task that serves it, and with it the request to the site (fault 30:
+    nobody works for a closed connection). To notice takes a task of its own, so only an exchange that
+    takes its time is watched.
     """
 
-    __slots__ = ("_listening", "_receive", "_watcher", "gone", "task")
+    __slots__ = ("_listening", "_receive", "_sending", "_watched", "_watcher", "gone", "task")
 
     def __init__(self, receive: Receive) -> None:
         task = asyncio.current_task()
@@ -173,24 +181,29 @@ class _Client:
         self.gone = False
         self._receive = receive
         self._listening = True
+        self._sending = False
+        self._watched = False
         self._watcher: asyncio.Task[None] | None = None
 
     async def body(self) -> AsyncIterator[bytes]:
-        """Yield the request's body as it comes, then keep watch."""
-        more = True
+        """Yield the request's body as it comes, then keep watch where that was asked for meanwhile."""
+        more = self._sending = True
         while more:
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 self._leave()
-                raise _ClientGone
+                raise BodyError
             more = message.get("more_body", False)
             if piece := message.get("body", b""):
                 yield piece
-        self.watch()
+        self._sending = False
+        if self._watched:
+            self.watch()
 
     def watch(self) -> None:
-        """Notice from now on when the client leaves."""
-        if self._listening:
+        """Notice from now on when the client leaves; while its body is read, that tells."""
+        self._watched = True
+        if self._listening and not self._sending and self._watcher is None:
             self._watcher = asyncio.create_task(self._until_it_leaves())
 
     def forget(self) -> None:
@@ -211,10 +224,6 @@ class _Client:
             self.task.cancel()
 
 
-class _ClientGone(Exception):  # noqa: N818  it ends a body, nobody reports it
-    """The client left in the middle of its body."""
-
-
 def target(scope: Scope) -> bytes:
     """Return path and query as they were received; raise ``RequestError`` where the server does not tell."""
     raw: bytes | None = scope.get("raw_path")
@@ -224,39 +233,66 @@ def target(scope: Scope) -> bytes:
     return raw + b"?" + query if query else raw
 
 
-def outgoing(scope: Scope, *, host: bytes | None = None) -> tuple[Headers, bool]:
+def outgoing(  # noqa: C901  one scan of the fields, on every request
+    scope: Scope, *, host: bytes | None = None
+) -> tuple[Headers, bool]:
     """Return the fields to send to the site, and whether a body follows.
 
     ``host`` replaces the client's Host. Raise ``RequestError`` where the body's length is told twice.
     """
     headers: Headers = scope["headers"]
-    named = _named_by_connection(headers)
-    asked = b""
-    length: bytes | None = None
-    chunked = False
     fields: Headers = []
-    for name, value in headers:
-        if name == b"host":
-            asked = value
+    lengths: list[bytes] = []
+    asked, chunked, named = b"", False, None
+    known = _KNOWN.get
+    for pair in headers:
+        name = pair[0]
+        kind = known(name) or _kind_of(name)
+        if kind == _TRAVELS:
+            fields.append(pair)
+        elif kind == _STAYS:
+            continue
+        elif kind == _HOST:
+            asked = pair[1]
             if host is None:
-                fields.append((name, value))
-        elif name == b"content-length":
-            if length is not None:
-                raise RequestError("two Content-Length lines")
-            length = value
-        elif name == b"transfer-encoding":
+                fields.append(pair)
+        elif kind == _LENGTH:
+            lengths.append(pair[1])
+        elif kind == _CODING:
             chunked = True
-        elif travels(name) and name not in named:
-            fields.append((name, value))
+        elif pair[1] not in _PERSISTENCE:  # Connection
+            named = named_by_connection(headers)
+    if named:
+        fields = [pair for pair in fields if pair[0] not in named]
     if host is not None:
         fields.append((b"host", host))
+    length = _one_length(lengths) if lengths else None
     if length is not None and not chunked:  # RFC 9112 §6.3: Transfer-Encoding overrides
         fields.append((b"content-length", length))
     fields += _said_by_us(scope, asked)
     return fields, chunked or (length is not None and length.strip(b"0") != b"")
 
 
-@lru_cache(maxsize=2048)
+def _one_length(lengths: list[bytes]) -> bytes:
+    if len(lengths) > 1 or not lengths[0].isdigit():
+        raise RequestError("the length of the body is not told in one way")
+    return lengths[0]
+
+
+def _expects(scope: Scope) -> bool:
+    """Tell whether the client sends its body only once the site asks for it (RFC 9110 §10.1.1)."""
+    return any(name == b"expect" and value.lower() == b"100-continue" for name, value in scope["headers"])
+
+
+def _kind_of(name: bytes) -> int:
+    """Work out what becomes of a field of this name, and remember it within a bound."""
+    kind = _SPECIAL.get(name) or (_TRAVELS if travels(name) else _STAYS)
+    if len(_KNOWN) >= _MOST_KNOWN:
+        _KNOWN.clear()
+    _KNOWN[name] = kind
+    return kind
+
+
 def travels(name: bytes) -> bool:
     """Tell whether a client's field of this lower-case name reaches the site."""
     return (
@@ -267,44 +303,24 @@ def travels(name: bytes) -> bool:
     )
 
 
-def end_to_end(headers: Headers) -> Headers:
-    """Return the fields of a response that are meant for the client, RFC 9110 §7.6.1."""
-    named = _named_by_connection(headers)
-    return [pair for pair in headers if pair[0] not in HOP_BY_HOP and pair[0] not in named]
-
-
-def _named_by_connection(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
-    named: set[bytes] = set()
-    for name, value in headers:
-        if name == b"connection":
-            named.update(option.strip().lower() for option in value.split(b","))
-    return frozenset(named - _NEVER_HOP_BY_HOP) if named else frozenset()
-
-
 def _said_by_us(scope: Scope, asked: bytes) -> Headers:
     """Return what the site may believe: the client's address as judged, the scheme and host it asked for."""
     judged: Any = (scope.get("state") or {}).get("antiscrape")
     peer = scope.get("client")
     client: str = getattr(judged, "client", "") or (peer[0] if peer else "")
     scheme: str = getattr(judged, "scheme", "") or scope["scheme"]
+    said = _said_of(client, scheme)
+    return [*said, (b"x-forwarded-host", asked)] if asked else list(said)
+
+
+@lru_cache(maxsize=4096)
+def _said_of(client: str, scheme: str) -> tuple[tuple[bytes, bytes], ...]:
     said: Headers = []
     if client and _ADDRESS.fullmatch(client):  # a unix peer has no address, and "local" is none
         address = client.encode("ascii")
         said += [(b"x-forwarded-for", address), (b"x-real-ip", address)]
-    secure = scheme in {"https", "wss"}
-    said.append((b"x-forwarded-proto", b"https" if secure else b"http"))
-    if asked:
-        said.append((b"x-forwarded-host", asked))
-    return said
-
-
-def _start(answer: Answer) -> Message:
-    headers = end_to_end(answer.headers)
-    if answer.status in (_NO_CONTENT, _NOT_MODIFIED):
-        # RFC 9110 §8.6 forbids it with 204; with 304 it tells the length of another response, and servers
-        # that count (uvicorn does) take it for this one's.
-        headers = [pair for pair in headers if pair[0] != b"content-length"]
-    return {"type": "http.response.start", "status": answer.status, "headers": headers}
+    said.append((b"x-forwarded-proto", b"https" if scheme in {"https", "wss"} else b"http"))
+    return tuple(said)
 
 
 async def _apologise(error: AntiscrapeError, send: Send) -> None:

@@ -7,51 +7,59 @@ from contextlib import ExitStack
 from importlib.util import find_spec
 from logging.config import dictConfig
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from antiscrape.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from antiscrape.app import AntiscrapeMiddleware
     from antiscrape.asgi.types import ASGIApp
-    from antiscrape.asgi.upstream import Upstream
     from antiscrape.core.rules import Policy
     from antiscrape.serving.reload import Reloader
+    from antiscrape.upstream import Upstream
 
 #: A worker is a new process: these are how it learns what the command was told.
 UPSTREAM, CONFIG, REWRITE_HOST = "ANTISCRAPE_UPSTREAM", "ANTISCRAPE_CONFIG", "ANTISCRAPE_REWRITE_HOST"
 #: The setting ``[record] admin``, as the environment says it.
 ADMIN = "ANTISCRAPE__RECORD__ADMIN"
+#: The settings ``[serve] tls_certificate`` and ``tls_key``, likewise.
+CERTIFICATE, KEY = "ANTISCRAPE__SERVE__TLS_CERTIFICATE", "ANTISCRAPE__SERVE__TLS_KEY"
 #: The settings ``[store] url`` and ``namespace``, likewise.
 STORE, NAMESPACE = "ANTISCRAPE__STORE__URL", "ANTISCRAPE__STORE__NAMESPACE"
 
 MOST_PORT = 65_535
+#: In place of an address: the sockets that systemd listens on for us.
+SYSTEMD = "systemd"
 
 
 @click.command("serve")
-@click.option("--upstream", envvar=UPSTREAM, required=True, metavar="URL", help="The site: http://host:port, https://host or unix:/path.")  # fmt: skip
+@click.option("--upstream", envvar=UPSTREAM, multiple=True, metavar="URL", help="The site: http://host:port, https://host or unix:/path. Given several times, sites that are alike.")  # fmt: skip
 @click.option("--config", envvar=CONFIG, metavar="FILE", help="The policy; without it, the defaults.")
-@click.option("--listen", envvar="ANTISCRAPE_LISTEN", default="127.0.0.1:8080", show_default=True, metavar="ADDRESS", help="host:port, [host]:port or unix:/path.")  # fmt: skip
+@click.option("--listen", envvar="ANTISCRAPE_LISTEN", default="127.0.0.1:8080", show_default=True, metavar="ADDRESS", help="host:port, [host]:port, unix:/path, or systemd for the sockets that it passes.")  # fmt: skip
 @click.option("--workers", envvar="ANTISCRAPE_WORKERS", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that serve.")  # fmt: skip
 @click.option("--admin", envvar=ADMIN, metavar="ADDRESS", help="Where health and metrics are told, in place of the policy's address.")  # fmt: skip
 @click.option("--drain", envvar="ANTISCRAPE_DRAIN", type=click.IntRange(0), default=30, show_default=True, metavar="SECONDS", help="How long running answers may take after SIGTERM.")  # fmt: skip
 @click.option("--limit-concurrency", envvar="ANTISCRAPE_LIMIT_CONCURRENCY", type=click.IntRange(1), metavar="N", help="Answer 503 beyond this many connections per worker.")  # fmt: skip
+@click.option("--tls-cert", metavar="FILE", help="Speak TLS with this certificate (PEM, with its chain), in place of the policy's.")  # fmt: skip
+@click.option("--tls-key", metavar="FILE", help="The certificate's private key, if it stands in a file of its own.")  # fmt: skip
 @click.option("--rewrite-host", envvar=REWRITE_HOST, is_flag=True, help="Send the site its own name as Host, not the client's.")  # fmt: skip
 @click.pass_context
 def command(
     ctx: click.Context,
     *,
-    upstream: str,
+    upstream: tuple[str, ...],
     config: str | None,
     listen: str,
     workers: int,
     admin: str | None,
     drain: int,
     limit_concurrency: int | None,
+    tls_cert: str | None,
+    tls_key: str | None,
     rewrite_host: bool,
 ) -> None:
     """Stand in front of a site, and serve people originals and harvesters previews.
@@ -61,33 +69,28 @@ def command(
     SIGTERM lets running answers finish. Exit status: 0 after a drain, 2 for a setting that is wrong, 3 for a start
     that failed.
     """
-    host, port, uds = read_listen(listen)
-    told = {UPSTREAM: upstream, CONFIG: config, ADMIN: admin, REWRITE_HOST: "1" if rewrite_host else None}
-    for name, value in told.items():
-        os.environ.pop(name, None)
-        if value is not None:
-            os.environ[name] = value
+    host, port, uds = ("", 0, None) if listen == SYSTEMD else read_listen(listen)
+    _tell(
+        {
+            UPSTREAM: " ".join(upstream) or None,
+            CONFIG: config,
+            ADMIN: admin,
+            REWRITE_HOST: "1" if rewrite_host else None,
+        }
+    )
+    # a path of the command line starts here, one of the settings at their file's folder
+    paths = {CERTIFICATE: tls_cert, KEY: tls_key}
+    os.environ.update({name: str(Path(path).absolute()) for name, path in paths.items() if path})
     _need_extras()
-    from antiscrape.asgi.neighbours import KNOWN  # noqa: PLC0415
-    from antiscrape.serving.admin_server import FOLDER, for_workers  # noqa: PLC0415
     from antiscrape.serving.logs import LOGGING  # noqa: PLC0415  `antiscrape --help` needs no server
     from antiscrape.serving.runner import run  # noqa: PLC0415  `antiscrape --help` needs no server
+    from antiscrape.serving.systemd import inherited_sockets  # noqa: PLC0415
 
     dictConfig(LOGGING)
     with ExitStack() as stack:
-        app: ASGIApp | str
-        counting = ""
-        if workers > 1:
-            _, policy = _parts()  # what is wrong is said here, once, and not by every worker
-            os.environ.update(stack.enter_context(for_workers(policy.record.admin)))
-            counting = _share(stack, policy, workers)
-            os.environ[KNOWN] = "1"
-            app = "antiscrape.cli.serve:application"
-        else:
-            os.environ.pop(FOLDER, None)
-            app = application()
+        made = _make(stack, workers)
         status = run(
-            app,
+            made.app,
             host=host,
             port=port,
             uds=uds,
@@ -95,9 +98,44 @@ def command(
             factory=workers > 1,
             limit_concurrency=limit_concurrency,
             timeout_graceful_shutdown=drain,
-            ready=lambda url: _say_ready(url, upstream, counting),
+            rules=made.policy.serve,
+            identity=made.policy.identity,
+            inherited=inherited_sockets() if listen == SYSTEMD else (),
+            ready=lambda url: _say_ready(url, made.sites, made.counting),
         )
     ctx.exit(status)
+
+
+class _Made(NamedTuple):
+    """What is served, and what else the one process or the workers need."""
+
+    app: ASGIApp | str
+    policy: Policy
+    sites: str
+    counting: str = ""  # how the workers count
+
+
+def _make(stack: ExitStack, workers: int) -> _Made:
+    from antiscrape.asgi.neighbours import KNOWN  # noqa: PLC0415
+    from antiscrape.serving.admin_server import FOLDER, for_workers  # noqa: PLC0415
+
+    upstream, policy = _parts()  # what is wrong is said here, once, and not by every worker
+    sites = ", ".join(upstream.urls)
+    if workers == 1:
+        os.environ.pop(FOLDER, None)
+        site = _site(upstream, policy)
+        return _Made(_with_admin(site), site.policy, sites)
+    os.environ.update(stack.enter_context(for_workers(policy.record.admin)))
+    counting = _share(stack, policy, workers)
+    os.environ[KNOWN] = "1"
+    return _Made("antiscrape.cli.serve:application", policy, sites, counting)
+
+
+def _tell(told: Mapping[str, str | None]) -> None:
+    for name, value in told.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
 
 
 def _share(stack: ExitStack, policy: Policy, workers: int) -> str:
@@ -119,22 +157,23 @@ def _share(stack: ExitStack, policy: Policy, workers: int) -> str:
     return f"{workers} workers count together, in a private Valkey that ends with them"
 
 
-def _say_ready(url: str, upstream: str, counting: str) -> None:
-    click.echo(f"antiscrape: ready on {url}, in front of {upstream}", err=True)
+def _say_ready(url: str, sites: str, counting: str) -> None:
+    click.echo(f"antiscrape: ready on {url}, in front of {sites}", err=True)
     if counting:
         click.echo(f"antiscrape: {counting}", err=True)
 
 
 def application() -> ASGIApp:
     """Build the application that one process serves, from the environment; raise ``ConfigurationError``."""
-    return _with_admin(_site())
+    return _with_admin(_site(*_parts()))
 
 
-def _site() -> AntiscrapeMiddleware:
+def _site(upstream: Upstream, policy: Policy) -> AntiscrapeMiddleware:
     from antiscrape.app import protect  # noqa: PLC0415  it knows every room, and is needed only here
     from antiscrape.asgi.proxy import ReverseProxy  # noqa: PLC0415
+    from antiscrape.upstream.memory import keep_memory  # noqa: PLC0415
 
-    upstream, policy = _parts()
+    keep_memory()
     return protect(ReverseProxy(upstream, rewrite_host=os.environ.get(REWRITE_HOST) == "1"), policy)
 
 
@@ -169,11 +208,11 @@ def _reloader(site: AntiscrapeMiddleware) -> Reloader:
 
 
 def _parts() -> tuple[Upstream, Policy]:
-    from antiscrape.asgi.upstream import Upstream  # noqa: PLC0415
     from antiscrape.settings import load_policy  # noqa: PLC0415
+    from antiscrape.upstream import Upstream  # noqa: PLC0415
 
-    upstream = Upstream(os.environ.get(UPSTREAM, ""))
-    return upstream, load_policy()
+    policy = load_policy()
+    return Upstream(*os.environ.get(UPSTREAM, "").split(), rules=policy.upstream), policy
 
 
 def read_listen(text: str) -> tuple[str, int, str | None]:
@@ -193,6 +232,10 @@ def read_listen(text: str) -> tuple[str, int, str | None]:
 
 
 def _need_extras() -> None:
-    missing = [name for name in ("aiohttp", "httptools", "uvicorn", "uvloop") if find_spec(name) is None]
+    missing = [
+        name
+        for name in ("aiohttp", "httptools", "uvicorn", "uvloop", "websockets")
+        if find_spec(name) is None
+    ]
     if missing:
         raise ConfigurationError(f"{', '.join(missing)} missing; install antiscrape[serve]")

@@ -112,14 +112,15 @@ def build(policy: Policy) -> Parts:
     from antiscrape.asgi.forward_auth import ForwardAuth, nowhere  # noqa: PLC0415
     from antiscrape.asgi.lengths import Lengths  # noqa: PLC0415
     from antiscrape.asgi.proxy import ReverseProxy  # noqa: PLC0415
-    from antiscrape.asgi.upstream import Upstream  # noqa: PLC0415
     from antiscrape.core.handover import LASTS, SKEW, Handovers  # noqa: PLC0415
     from antiscrape.core.tokens import KeyRing  # noqa: PLC0415
     from antiscrape.stores.once import Once  # noqa: PLC0415
+    from antiscrape.upstream import Upstream  # noqa: PLC0415
 
     url, inner = os.environ.get(UPSTREAM, ""), nowhere
     if url:
-        inner = ReverseProxy(Upstream(url), rewrite_host=os.environ.get(serve.REWRITE_HOST) == "1")
+        behind = Upstream(*url.split(), rules=policy.upstream)
+        inner = ReverseProxy(behind, rewrite_host=os.environ.get(serve.REWRITE_HOST) == "1")
     site = protect(inner, policy)
     lengths = Lengths(inner, clock=clock.monotonic) if url else None
     once = Once(lasts=float(LASTS + SKEW), clock=clock.monotonic, courier=site.courier)

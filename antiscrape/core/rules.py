@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from antiscrape.core.account import AccountRules
 from antiscrape.core.clearance import ClearanceRules
 from antiscrape.core.consequences import CoolingRules
+from antiscrape.core.forwarding import UpstreamRules
 from antiscrape.core.networks import NetworkRules
 from antiscrape.core.quota import Tell
 from antiscrape.core.renditions import RenditionRules, RightsRules
@@ -149,7 +150,8 @@ class TraceRules:
 def finder_memory(look: int) -> int:
     """Return the address space in bytes of a worker that looks for faces at ``look`` pixels, pictures apart.
 
-    Measured (VmPeak): 203 MB at 192 pixels, most of it libraries, and 693 MB at 1,024.
+    Measured (VmPeak): 203 MB at 192 pixels, most of it libraries, 249 MB at 320, where what is in doubt is looked
+    for at 480, and 693 MB at 1,024.
     """
     return 224 * 2**20 + 512 * look * look
 
@@ -241,6 +243,28 @@ class RecordRules:
 
 
 @dataclass(frozen=True, slots=True)
+class ServeRules:
+    """What ``antiscrape serve`` bears from a connection: seconds, raw bytes, counts."""
+
+    first_byte: float = 5.0
+    head: float = 10.0
+    head_bytes: int = 32 * 1024
+    fields: int = 100
+    target_bytes: int = 8 * 1024
+    pipelined: int = 16
+    rate: int = 1000  # bytes a second of a body, and of an answer that waits; 0: none asked for
+    body: float = 10.0  # seconds over which a body's rate is taken
+    send: float = 30.0  # seconds over which an answer's rate is taken
+    buffer_bytes: int = 2**20  # of an answer that wait for one client
+    keep_alive: float = 65.0
+    proxy_protocol: bool = False
+    # Out of the policy's version, as the addresses of stores are.
+    tls_certificate: str = field(default="", repr=False)
+    tls_key: str = field(default="", repr=False)
+    tls_minimum: Literal["1.2", "1.3"] = "1.2"
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """The whole policy. ``secrets`` runs from oldest to newest: the last signs, all verify."""
 
@@ -274,4 +298,6 @@ class Policy:
     preferences: PreferenceRules | None = None  # None: nothing is said about being crawled
     store: StoreRules = field(default_factory=StoreRules)
     overload: OverloadRules = field(default_factory=OverloadRules)
+    upstream: UpstreamRules = field(default_factory=UpstreamRules)
     record: RecordRules = field(default_factory=RecordRules)
+    serve: ServeRules = field(default_factory=ServeRules)

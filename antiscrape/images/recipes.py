@@ -101,7 +101,7 @@ def veiling(rules: ImageRules, finder: FaceFinder) -> Recipe:
     few, even = reduced_to(rules.preview_cells, cell=CELL), quantised(LEVELS)
     looks = rules.renditions
     return Recipe(
-        enough=max(rules.face_look, detail),
+        enough=max(finder.look, detail),
         steps=(
             upright,
             veiled(finder, detail=detail, otherwise=lambda picture: even(few(picture))),

@@ -25,6 +25,7 @@ from antiscrape.images.drawer import Drawer
 from antiscrape.images.faces.extra import finds_faces
 from antiscrape.images.formats import SNIFFED, accepted, sniff
 from antiscrape.images.frames import DECOY_HEAD, MEDIA_TYPES, Duty, Order, Outcome, Reply, Task, seed_of
+from antiscrape.images.givens import givens_of
 from antiscrape.images.placeholder import placeholder_png
 from antiscrape.images.shelf import Shelf
 from antiscrape.images.splice import mark
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 #: Raised whenever a recipe changes what it makes, so that no browser keeps a picture of the former one.
-RECIPES_VERSION = 3
+RECIPES_VERSION = 4
 
 #: Sources from this size on are digested in a thread: a megabyte takes SHA-256 about a millisecond.
 DIGEST_IN_THREAD = 2**20
@@ -107,7 +108,7 @@ class PillowRenderer:
         self._flights: dict[bytes, asyncio.Task[Rendered]] = {}
         self._lost: dict[bytes, int] = {}
         looks = {name: value for name, value in asdict(rules).items() if name not in _WITHOUT_LOOKS}
-        version = (RECIPES_VERSION, __version__, finds_faces(rules), looks)
+        version = (RECIPES_VERSION, __version__, finds_faces(rules), looks, givens_of(rules))
         self._recipe = blake2b(repr(version).encode(), digest_size=16).digest()
         card = placeholder_png(rules.mark)
         self._placeholders = {

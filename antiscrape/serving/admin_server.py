@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from antiscrape.asgi.admin import app_of
 from antiscrape.asgi.lifetime import end
+from antiscrape.core.rules import ServeRules
 from antiscrape.errors import ConfigurationError
 from antiscrape.operate.ledger import Ledger
 from antiscrape.operate.metrics import Metrics
@@ -129,7 +130,10 @@ class AdminServer:
             return
         served: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         config = configure(
-            self._app, timeout_keep_alive=75, timeout_graceful_shutdown=1, limit_concurrency=MOST_CONNECTIONS
+            self._app,
+            timeout_graceful_shutdown=1,
+            limit_concurrency=MOST_CONNECTIONS,
+            rules=ServeRules(keep_alive=75.0),
         )
         config.lifespan = "off"
         server = _Second(config, ready=lambda: served.set_result(None))

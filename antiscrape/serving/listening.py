@@ -54,7 +54,10 @@ def _is_dead(path: str) -> bool:
     return False
 
 
-def url_of(sock: socket.socket) -> str:
-    """Return the URL that a bound TCP socket is reached at."""
+def url_of(sock: socket.socket, *, tls: bool = False) -> str:
+    """Return the URL that a bound socket is reached at, ``unix:/path`` for one in the file system."""
+    if sock.family == socket.AF_UNIX:
+        return f"unix:{sock.getsockname()}"
+    scheme = "https" if tls else "http"
     host, port = sock.getsockname()[:2]
-    return f"http://[{host}]:{port}" if sock.family == socket.AF_INET6 else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if sock.family == socket.AF_INET6 else f"{scheme}://{host}:{port}"

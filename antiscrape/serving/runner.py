@@ -14,15 +14,17 @@ from antiscrape.serving.config import configure
 from antiscrape.serving.listening import listen, url_of
 from antiscrape.serving.server import Server
 from antiscrape.serving.supervisor import Supervisor
+from antiscrape.serving.systemd import Notifier
 from antiscrape.serving.versions import check_versions
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
     from antiscrape.asgi.types import ASGIApp
+    from antiscrape.core.rules import IdentityRules, ServeRules
     from antiscrape.serving.config import Config
 
 
@@ -35,19 +37,21 @@ def run(
     workers: int = 1,
     factory: bool = False,
     limit_concurrency: int | None = None,
-    timeout_keep_alive: int = 65,
     timeout_graceful_shutdown: int = 30,
     backlog: int = 2048,
     protocol: type[HttpToolsProtocol] | None = None,
+    rules: ServeRules | None = None,
+    identity: IdentityRules | None = None,
+    inherited: Sequence[socket.socket] = (),
     ready: Callable[[str], None] | None = None,
 ) -> int:
-    """Serve ``app`` until SIGTERM or SIGINT, and return the exit status: 0 after a drain, 3 for a failed start.
+    """Serve ``app`` until SIGTERM or SIGINT; return the exit status: 0 after a drain, 3 for a failed start.
 
     ``app`` is an ASGI application, or the import string of one (of a callable that makes one,
-    with ``factory``); several ``workers`` need a string. ``timeout_keep_alive`` (seconds) is
-    above the 60 s for which nginx and load balancers keep a connection, so that they close it
-    first. ``ready`` is called once with the URL when connections are accepted. Raise
-    ``ConfigurationError`` for an address that cannot be had and for parsers too old.
+    with ``factory``); several ``workers`` need a string. ``rules`` are what is borne from a connection, ``identity``
+    tells who may write a PROXY header. ``inherited`` sockets listen already, in place of an address. ``ready`` is
+    called once with the URL when connections are accepted. Raise ``ConfigurationError`` for an address or a
+    certificate that cannot be had and for parsers too old.
 
     At SIGHUP the application's ``hang_up`` is called, in each worker; the class that it is an instance of need not have
     one. At SIGUSR1 several workers are replaced, each after its replacement serves; no request is lost by it.
@@ -55,41 +59,52 @@ def run(
     check_versions()
     if workers > 1 and not isinstance(app, str):
         raise ConfigurationError("several workers need the application as an import string")
-    sock = listen(host=host, port=port, uds=uds)
-    url = f"unix:{uds}" if uds else url_of(sock)
     config = configure(
         app,
         workers=workers,
         factory=factory,
         limit_concurrency=limit_concurrency,
-        timeout_keep_alive=timeout_keep_alive,
         timeout_graceful_shutdown=timeout_graceful_shutdown,
         backlog=backlog,
         protocol=protocol,
+        rules=rules,
+        identity=identity,
     )
+    sockets = list(inherited) or [listen(host=host, port=port, uds=uds)]
+    notifier = Notifier()
 
     def announce() -> None:
+        notifier.ready()
         if ready is not None:
-            ready(url)
+            ready(", ".join(url_of(sock, tls=bool(config.rules.tls_certificate)) for sock in sockets))
 
     try:
         if workers > 1:
-            supervisor = Supervisor(config, sock, ready=announce)
-            supervisor.run()
-            return supervisor.status
-        return _serve(config, sock, announce)
+            return _supervise(config, sockets, announce, notifier)
+        return _serve(config, sockets, announce, notifier)
     finally:
-        sock.close()
-        if uds:
+        for sock in sockets:
+            sock.close()
+        if uds and not inherited:
             Path(uds).unlink(missing_ok=True)
 
 
-def _serve(config: Config, sock: socket.socket, ready: Callable[[], None]) -> int:
+def _supervise(
+    config: Config, sockets: list[socket.socket], ready: Callable[[], None], notifier: Notifier
+) -> int:
+    supervisor = Supervisor(config, sockets, ready=ready, notifier=notifier)
+    supervisor.run()
+    return supervisor.status
+
+
+def _serve(
+    config: Config, sockets: list[socket.socket], ready: Callable[[], None], notifier: Notifier
+) -> int:
     """Serve in this process; uvicorn ends it with SystemExit where the application fails to start."""
-    server = Server(config, ready=ready)
+    server = Server(config, ready=ready, notifier=notifier)
     signal.signal(signal.SIGUSR1, _decline)  # whose default would end us
     try:
-        server.run(sockets=[sock])
+        server.run(sockets=sockets)
     except SystemExit as failed:
         return failed.code if isinstance(failed.code, int) else STARTUP_FAILURE
     return 0 if server.started else STARTUP_FAILURE

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from antiscrape import clock
+from antiscrape.serving.doors import open_doors
 
 if TYPE_CHECKING:
     import socket
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from antiscrape.serving.config import Config, Dated
+    from antiscrape.serving.systemd import Notifier
 
 _log = logging.getLogger("antiscrape.runner")
 
@@ -39,24 +41,35 @@ _LAST_CALLS = 3
 
 
 class Server(uvicorn.Server):
-    """Uvicorn's server, with our readiness, our drain and no other end than by a signal or ``should_exit``.
+    """Uvicorn's server behind our doors, with our readiness, our drain and no other end than by a signal or ``should_exit``.
 
     ``ready`` is called once connections are accepted. At SIGHUP the application's own ``hang_up`` is called, if
     it has one.
     """
 
-    def __init__(self, config: Config, *, ready: Callable[[], None]) -> None:
+    def __init__(
+        self, config: Config, *, ready: Callable[[], None], notifier: Notifier | None = None
+    ) -> None:
         super().__init__(config)
         self._ready = ready
+        self._notifier = notifier
         self._linger = 0.0
         #: Whether another process serves in its place, so that the site as a whole goes on.
         self.replaced = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to accept connections."""
-        await super().startup(sockets)
+        await super().startup([])
         if self.started:
+            self.servers = await open_doors(self, sockets or [])  # type: ignore[assignment]  # it closes them, and waits
             self._ready()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Tell systemd that this process is alive, and that it ends; return whether it does."""
+        ends = await super().on_tick(counter)
+        if self._notifier is not None:
+            self._notifier.stopping() if ends else self._notifier.beat()
+        return ends
 
     def hang_up(self) -> None:
         """Have the application read anew what it was started with; do nothing for one that does not know how."""
@@ -126,6 +139,8 @@ class Server(uvicorn.Server):
                     told.add(connection)
                     connection.shutdown()
             await asyncio.sleep(_LOOK)
+        for server in self.servers:
+            await server.wait_closed()
 
     async def _cut_off(self) -> None:
         """End what took longer than the drain may."""

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from uvicorn.config import STARTUP_FAILURE
 
 from antiscrape import clock
+from antiscrape.serving.systemd import Notifier
 from antiscrape.serving.workers import Worker
 
 if TYPE_CHECKING:
@@ -43,17 +44,25 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
 
 class Supervisor:
-    """Keeps ``config.workers`` processes serving from ``sock``. ``ready`` is called once all are.
+    """Keeps ``config.workers`` processes serving from ``sockets``. ``ready`` is called once all are.
 
     SIGTERM and SIGINT drain them, SIGHUP has each call its application's ``hang_up``, SIGUSR1 replaces them
     one by one. ``status`` is the exit status: 0, or 3 where workers could not start or kept dying.
     """
 
-    def __init__(self, config: Config, sock: socket.socket, *, ready: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        sockets: list[socket.socket],
+        *,
+        ready: Callable[[], None],
+        notifier: Notifier | None = None,
+    ) -> None:
         self.status = 0
         self._config = config
-        self._sock = sock
+        self._sockets = sockets
         self._ready = ready
+        self._notifier = notifier or Notifier({})
         self._announced = False
         self._workers: list[Worker] = []
         self._deaths: deque[float] = deque()
@@ -98,7 +107,7 @@ class Supervisor:
         staying = sum(worker.leaving_since is None for worker in self._workers)
         changing = self._change is not None and self._change[1] in self._workers
         for _ in range(staying, self._config.workers + changing):
-            self._workers.append(Worker(self._config, self._sock))
+            self._workers.append(Worker(self._config, self._sockets))
 
     def _obey(self, number: int) -> None:
         if number in {signal.SIGTERM, signal.SIGINT}:
@@ -114,7 +123,9 @@ class Supervisor:
     def _stop(self) -> None:
         """Have the workers drain; and let go of the socket, in whose queue new connections would wait for nobody."""
         self._stopping = True
-        self._sock.close()
+        self._notifier.stopping()
+        for sock in self._sockets:
+            sock.close()
         for worker in self._workers:
             worker.leave()
 
@@ -148,6 +159,7 @@ class Supervisor:
 
     def _ask(self) -> None:
         now = clock.monotonic()
+        self._notifier.beat()
         if now - self._asked >= _ASK_EVERY:
             self._asked = now
             for worker in self._workers:
@@ -163,7 +175,7 @@ class Supervisor:
         if self._stopping or self._change is not None or not self._old:
             return
         if all(worker.ready and worker.leaving_since is None for worker in self._workers):
-            fresh = Worker(self._config, self._sock)
+            fresh = Worker(self._config, self._sockets)
             self._workers.append(fresh)
             self._change = fresh, self._old.popleft()
 

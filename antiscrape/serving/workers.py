@@ -36,9 +36,9 @@ _SPAWN = multiprocessing.get_context("spawn")
 class Worker:
     """A worker as its supervisor sees it. ``silent_since`` is when it was last asked without an answer, or None."""
 
-    def __init__(self, config: Config, sock: socket.socket) -> None:
+    def __init__(self, config: Config, sockets: list[socket.socket]) -> None:
         self.wire, theirs = _SPAWN.Pipe()
-        given = (config, [sock], inheritance.estate(), theirs, _stdin())
+        given = (config, sockets, inheritance.estate(), theirs, _stdin())
         self.process = _SPAWN.Process(target=work, args=given)
         self.process.start()
         theirs.close()

@@ -70,7 +70,9 @@ def build(
         preferences=settings.preferences.rules(),
         store=settings.store.rules(store_password),
         overload=settings.overload.rules(),
+        upstream=settings.upstream.rules(folder),
         record=RecordRules(**dict(settings.record)),
+        serve=settings.serve.rules(folder),
     )
 
 

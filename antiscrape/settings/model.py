@@ -34,12 +34,14 @@ from antiscrape.settings.partners import (
 from antiscrape.settings.preferences import Preferences
 from antiscrape.settings.renditions import Renditions, Rights
 from antiscrape.settings.routes import ROUTES, RouteLines
+from antiscrape.settings.serving import Serve
 from antiscrape.settings.signals import Signals
 from antiscrape.settings.standings import Standings
 from antiscrape.settings.store import Store
 from antiscrape.settings.table import ModeName, Remark, Table
 from antiscrape.settings.trace import Trace
 from antiscrape.settings.units import Bytes, Duration, lasting, sized
+from antiscrape.settings.upstream import Upstream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -338,10 +340,15 @@ class Settings(Table):
     preferences: Preferences = Preferences()
     store: Store = Store()
     overload: Overload = Overload()
+    upstream: Upstream = Upstream()
     record: Record = Record()
+    serve: Serve = Serve()
 
     def contradictions(self) -> Iterator[Remark]:
-        """Yield originals that name one taker each and are kept for all of them, and grants bound to what nobody has."""
+        """Yield what two tables cannot mean together: traces and shared caches, grants bound to nobody, a PROXY header from nobody."""
+        if self.serve.proxy_protocol and not self.identity.trusted_proxies and not self.identity.trust_unix:
+            words = "is taken from identity.trusted_proxies only, and there are none: every connection would be closed"
+            yield ("serve", "proxy_protocol"), words
         if self.trace.originals and self.grants.shared_caches:
             words = "cannot be had with grants.shared_caches: a copy that a CDN keeps would name another than its taker"
             yield ("trace", "originals"), words

@@ -20,6 +20,8 @@ from loadtests.bench import peers
 from loadtests.bench.figures import judge, machine, read_budgets
 from loadtests.bench.flat import flatness
 from loadtests.bench.forwarded import forwarded
+from loadtests.bench.forwarders import FORWARDERS
+from loadtests.bench.forwarding import TARGETS, faster, forward
 from loadtests.bench.generator import Generator
 from loadtests.bench.inprocess import InProcess, added
 from loadtests.bench.paths import costs
@@ -29,7 +31,7 @@ from loadtests.bench.tracked import CONTENDERS, weigh
 from loadtests.bench.variants import VARIANTS
 from loadtests.bench.visitors import API, IMAGE
 
-PARTS = ("served", "inprocess", "paths", "tracked", "flat", "forwarded")
+PARTS = ("served", "proxied", "inprocess", "paths", "tracked", "flat", "forwarded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,8 @@ def _measure(options: argparse.Namespace, size: Size, report: Report) -> None:
         _tracked(size, report)
     if "flat" in options.parts:
         _flat(size, report)
+    if "proxied" in options.parts:
+        _proxied(size, report, wrk="" if options.own_generator else None)
     if "served" in options.parts:
         _served(size, report, wrk="" if options.own_generator else None)
     if "forwarded" in options.parts:
@@ -238,6 +242,27 @@ def _served(size: Size, report: Report, *, wrk: str | None) -> None:
             report.figures["served_ratio" if row.target == API else "served_image_ratio"] = row.ratio.median
         elif row.name in {"shared", "strict"}:
             report.figures[f"served_{row.name}_ratio"] = row.ratio.median
+
+
+def _proxied(size: Size, report: Report, *, wrk: str | None) -> None:
+    with Generator(wrk=wrk) as generator:
+        rows = forward(
+            generator, rounds=size.rounds, seconds=size.seconds, skipped=report.skipped, say=_progress
+        )
+    print("\nIn front of one site: CPU µs of the proxy per request")
+    for target, said in TARGETS.items():
+        there = {row.name: row for row in rows if row.target == target}
+        nginx = there["nginx"].cpu.median if "nginx" in there else None
+        for row in sorted(there.values(), key=lambda row: row.cpu.median):
+            of_nginx = f"{row.cpu.median / nginx:8.2f} x nginx" if nginx else ""
+            print(
+                f"  {said:8s}{FORWARDERS[row.name].title:44s}{row.cpu.median:9,.1f}  {row.cpu.low:,.1f}-{row.cpu.high:<9,.1f}"
+                f"{row.rate:8,.0f}/s{of_nginx}{f'  {row.failures} not 200' if row.failures else ''}"
+            )
+        ratio = faster(rows, target)
+        if ratio is not None:
+            report.figures[f"proxied_{'small' if said == '1 KB' else 'large'}_ratio"] = ratio
+    report.tables["proxied"] = [row._asdict() for row in rows]
 
 
 def _progress(text: str) -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
     Mask = NDArray[np.bool_]
 
+#: Least structural similarity of what is not a face, where a rendition promises to show it.
+LIKENESS_GOAL = 0.75
 #: Two-sided 95 % of the normal distribution.
 _Z = 1.959964
 #: Pixels of the window that structural similarity is taken over, and its two constants for values to 255
@@ -46,6 +48,23 @@ class Share(NamedTuple):
         middle = (share + spread / 2) / (1 + spread)
         half = _Z / (1 + spread) * math.sqrt(share * (1 - share) / self.of + spread / (4 * self.of))
         return max(0.0, middle - half), min(1.0, middle + half)
+
+
+class Likeness(NamedTuple):
+    """Structural similarity outside faces: the ``mean`` and the ``least`` of pictures, how many are ``below`` the goal."""
+
+    mean: float
+    least: float
+    below: int
+    of: int
+
+
+def likeness_of(values: Sequence[float]) -> Likeness:
+    """Return what the similarities of pictures come to; NaN, of one that is all face, does not count."""
+    seen = [value for value in values if not math.isnan(value)]
+    if not seen:
+        return Likeness(math.nan, math.nan, 0, 0)
+    return Likeness(sum(seen) / len(seen), min(seen), sum(value < LIKENESS_GOAL for value in seen), len(seen))
 
 
 def distances(probes: Sequence[Floats], gallery: Sequence[Floats], *, cosine: bool) -> Floats:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from loadtests.faces.recognisers import Found, Nets
 
     Points = NDArray[np.float64]
+    Box = tuple[float, float, float, float]
 
 #: Pixels of the side of a portrait: LFW's cuts have 250, a site's originals more.
 PORTRAIT = 1000
@@ -70,13 +71,16 @@ class Photo(NamedTuple):
         self.picture.save(out, "JPEG", quality=quality)
         return out.getvalue()
 
-    def hidden(self, size: tuple[int, int]) -> NDArray[np.bool_]:
-        """Return, at ``size``, the pixels of faces with hair and jaw: what a rendition may change as it likes."""
+    def hidden(self, size: tuple[int, int], others: Sequence[Box] = ()) -> NDArray[np.bool_]:
+        """Return, at ``size``, the pixels of faces with hair and jaw: what a rendition may change as it likes.
+
+        ``others`` are boxes of faces beside the subjects', in pixels of the photo.
+        """
         mask = np.zeros((size[1], size[0]), np.bool_)
         scale = np.array([size[0] / self.picture.width, size[1] / self.picture.height] * 2)
         rows, columns = np.mgrid[: size[1], : size[0]]
-        for subject in self.subjects:
-            left, top, right, bottom = np.array(subject.box()) * scale
+        for box in (*(subject.box() for subject in self.subjects), *others):
+            left, top, right, bottom = np.array(box) * scale
             across, down = 0.95 * (right - left), 0.85 * (bottom - top)
             mask |= ((columns - (left + right) / 2) / across) ** 2 + (
                 (rows - (top + bottom) / 2) / down

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Requests that a harvester makes for one picture, to average what it gets.
 COPIES = 10
+#: Seconds that a rendition may take, and how often one that is not made is asked for again.
+_TIMEOUT, _ASKED = 60.0, 30
 _SIZES = tuple(float(size) for size in np.linspace(1.0, 0.55, COPIES))
 #: What each cut leaves out, as shares of width and height: left, top, right, bottom.
 _CUTS = tuple(
@@ -87,15 +89,26 @@ def rendered(variant: Variant, orders: Sequence[tuple[bytes, Wanted]]) -> list[S
     """Return what each order gets, one after the other."""
 
     async def all_of_them() -> list[Rendered]:
-        renderer = PillowRenderer(variant.rules)
+        # A harvester is patient, and a placeholder would count as a picture without a face.
+        renderer = PillowRenderer(replace(variant.rules, timeout=_TIMEOUT))
         try:
-            return [await renderer.render(source, wanted) for source, wanted in orders]
+            return [await _asked(renderer, source, wanted) for source, wanted in orders]
         finally:
             await renderer.aclose()
 
     if variant.rendition is Rendition.ORIGINAL:
         return [Served(_decoded(source), source, placeholder=False) for source, _ in orders]
     return [Served(_decoded(one.body), one.body, one.placeholder) for one in asyncio.run(all_of_them())]
+
+
+async def _asked(renderer: PillowRenderer, source: bytes, wanted: Wanted) -> Rendered:
+    """Ask until something is made: on a busy machine a worker may take longer to start than a server waits."""
+    for _ in range(_ASKED):
+        found = await renderer.render(source, wanted)
+        if not found.placeholder:
+            break
+        await asyncio.sleep(1)
+    return found
 
 
 def served(variant: Variant, photos: Sequence[Photo]) -> list[Served]:

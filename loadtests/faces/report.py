@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from loadtests.faces.attacks import working
-from loadtests.faces.metrics import Share
+from loadtests.faces.metrics import LIKENESS_GOAL, Likeness, Share
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 RANK_GOAL, MATCH_GOAL = 0.05, 0.01
 #: People from which on ranks are judged: of fewer, chance alone names too many right.
 JUDGED_FROM = 40
-#: Least structural similarity of what is not a face, where a rendition promises to show it.
-LIKENESS_GOAL = 0.75
 
 
 class Sheet(NamedTuple):
@@ -45,7 +43,7 @@ class Results:
     """
 
     cells: list[Cell]
-    likeness: dict[str, float] = field(default_factory=dict)
+    likeness: dict[str, Likeness] = field(default_factory=dict)
     clear: tuple[str, ...] = ()
     limits: dict[str, float] = field(default_factory=dict)
     placeholders: dict[str, int] = field(default_factory=dict)
@@ -68,9 +66,10 @@ class Results:
                     words = f"{where}: {what} {_percent(share)}, goal {goal:.0%}{sure}"
                     lines.append((share.value / goal, words))
         for name in self.clear:
-            if self.likeness.get(name, 1.0) < LIKENESS_GOAL:
-                seen = self.likeness[name]
-                lines.append((0.0, f"{name}: similarity outside faces {seen:.2f}, goal {LIKENESS_GOAL}"))
+            seen = self.likeness.get(name)
+            if seen is not None and seen.below:
+                words = f"{name}: similarity outside faces {seen.least:.2f} at least, goal {LIKENESS_GOAL}"
+                lines.append((0.0, f"{words}; {seen.below} of {seen.of} pictures are below"))
         return [line for _, line in sorted(lines, reverse=True)]
 
     def as_json(self) -> dict[str, Any]:
@@ -79,7 +78,7 @@ class Results:
             "people": self.people,
             "probes": self.probes,
             "thresholds": self.limits,
-            "similarity_outside_faces": self.likeness,
+            "similarity_outside_faces": {name: seen._asdict() for name, seen in self.likeness.items()},
             "placeholders": self.placeholders,
             "missing": self.missing,
             "missed": self.missed(),
@@ -125,8 +124,11 @@ def _lines(results: Results) -> Iterator[str]:
     yield ""
     for variant, worst in _worst(results.cells).items():
         yield f"worst of {variant}: {worst}"
-    for variant, value in results.likeness.items():
-        yield f"similarity outside faces, {variant}: {value:.2f}"
+    for variant, seen in results.likeness.items():
+        yield (
+            f"similarity outside faces, {variant}: {seen.mean:.2f} in the mean, {seen.least:.2f} at least, "
+            f"{seen.below} of {seen.of} pictures below {LIKENESS_GOAL}"
+        )
     for variant, count in results.placeholders.items():
         yield f"placeholders instead of {variant}: {count}"
     yield ""

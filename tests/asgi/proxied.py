@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from antiscrape.asgi.proxy import ReverseProxy
-from antiscrape.asgi.upstream import Upstream
+from antiscrape.core.forwarding import UpstreamRules
 from antiscrape.serving.config import configure
 from antiscrape.serving.listening import listen
 from antiscrape.serving.server import Server
+from antiscrape.upstream import Upstream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -184,6 +185,7 @@ async def proxied(
     wrap: Callable[[ASGIApp], ASGIApp] = lambda app: app,
     connect_timeout: float = 5.0,
     read_timeout: float = 5.0,
+    continue_timeout: float = PATIENCE,
     limit: int = 64,
     rewrite_host: bool = False,
 ) -> AsyncIterator[Setup]:
@@ -193,9 +195,13 @@ async def proxied(
     site.port = server.sockets[0].getsockname()[1]
     upstream = Upstream(
         f"http://127.0.0.1:{site.port}",
-        connect_timeout=connect_timeout,
-        read_timeout=read_timeout,
-        limit=limit,
+        rules=UpstreamRules(
+            connect_timeout=connect_timeout,
+            read_timeout=read_timeout,
+            send_timeout=read_timeout,
+            continue_timeout=continue_timeout,
+            connections=limit,
+        ),
     )
     try:
         async with serving(wrap(ReverseProxy(upstream, rewrite_host=rewrite_host))) as port:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from antiscrape.asgi.proxy import ReverseProxy
-from antiscrape.asgi.upstream import Upstream
+from antiscrape.upstream import Upstream
 from tests.asgi.proxied import (
     PATIENCE,
     Asked,
@@ -168,7 +168,7 @@ def test_a_body_that_stops_is_cut() -> None:
         await asked.reader.read()
 
     async def main() -> None:
-        async with proxied(stop, read_timeout=0.2) as setup:
+        async with proxied(stop, read_timeout=1.0) as setup:
             got = await setup.get("/")
             assert (got.body, got.complete) == (b"half", False)
 

@@ -13,7 +13,8 @@ from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from antiscrape.asgi.proxy import ReverseProxy
-from antiscrape.asgi.upstream import Upstream, sendable
+from antiscrape.core.forwarding import UpstreamRules
+from antiscrape.upstream import Upstream, sendable
 from tests.asgi.proxied import PATIENCE, Asked, proxied, serving
 
 if TYPE_CHECKING:
@@ -49,7 +50,9 @@ async def in_front_of(
     async with asyncio.timeout(PATIENCE):
         async with serve(handler, "127.0.0.1", 0, subprotocols=subprotocols, process_request=look) as site:
             port = next(iter(site.sockets)).getsockname()[1]
-            upstream = Upstream(f"http://127.0.0.1:{port}", connect_timeout=1.0, read_timeout=1.0)
+            upstream = Upstream(
+                f"http://127.0.0.1:{port}", rules=UpstreamRules(connect_timeout=1.0, read_timeout=1.0)
+            )
             async with serving(ReverseProxy(upstream)) as front:
                 yield f"ws://127.0.0.1:{front}/chat%2Froom;1?who=a;b"
             await upstream.aclose()
@@ -204,7 +207,7 @@ def test_a_site_that_cannot_do_it_is_a_plain_error(reply: bytes | None, status: 
         asked.writer.close()
 
     async def main() -> None:
-        async with proxied(site, connect_timeout=0.2, read_timeout=0.2) as setup:
+        async with proxied(site, read_timeout=0.2 if reply is None else PATIENCE) as setup:
             with pytest.raises(InvalidStatus) as caught:
                 await connect(f"ws://127.0.0.1:{setup.port}/")
             assert caught.value.response.status_code == status

@@ -264,7 +264,23 @@ def test_an_upstream_that_is_none() -> None:
 
 
 def test_no_upstream() -> None:
-    assert "Missing option '--upstream'" in refused("--listen", "127.0.0.1:0")
+    words = refused("--listen", "127.0.0.1:0")
+    assert words == "antiscrape: upstream: no site is named; give --upstream, or urls in [upstream]\n"
+
+
+def test_sites_are_named_in_the_policy_or_several_times_on_the_command_line(
+    site: tuple[str, list[tuple[str, str | None]]], tmp_path: Path
+) -> None:
+    policy = tmp_path / "site.toml"
+    policy.write_text(f'[upstream]\nurls = ["{site[0]}"]\n', encoding="utf-8")
+    named = ["--config", str(policy)], ["--upstream", site[0], "--upstream", "http://127.0.0.1:9"]
+    for arguments, sites in zip(named, (site[0], f"{site[0]}, http://127.0.0.1:9"), strict=True):
+        process = start("--listen", "127.0.0.1:0", "--admin", "", *arguments)
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=PATIENCE)
+        assert line.endswith(f", in front of {sites}\n")
 
 
 @pytest.mark.security("F2")

@@ -12,11 +12,12 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from antiscrape.core.rules import ImageRules
 from antiscrape.core.verdict import Rendition
+from antiscrape.images.faces.finding import Face
 from loadtests.faces import attacks, learned, metrics, renditions
 from loadtests.faces.__main__ import arguments
 from loadtests.faces.environment import WEIGHTS, Carried, fetched
 from loadtests.faces.matching import Cell, overlap
-from loadtests.faces.metrics import Share
+from loadtests.faces.metrics import Likeness, Share
 from loadtests.faces.photos import Photo, Subject, composed, mirrored_points
 from loadtests.faces.recognisers import RECOGNISERS, chip, fitted
 from loadtests.faces.report import Results, Sheet, page, text
@@ -119,8 +120,25 @@ def test_what_is_hidden_does_not_count_for_likeness() -> None:
     ImageDraw.Draw(veiled).ellipse(
         (middle[0] - 30, middle[1] - 30, middle[0] + 30, middle[1] + 30), fill="grey"
     )
-    assert likeness([renditions.Sample(photo, veiled)]) > 0.99
-    assert likeness([renditions.Sample(photo._replace(subjects=()), veiled)]) < 0.97
+    assert likeness([renditions.Sample(photo, veiled)]).least > 0.99
+    unknown = renditions.Sample(photo._replace(subjects=()), veiled)
+    assert likeness([unknown]).least < 0.97
+
+    class Closely:
+        look, least = 1, 0.1
+
+        def find(self, _: Image.Image) -> list[Face]:
+            left, top, right, bottom = photo.subjects[0].box()
+            return [Face(left, top, right - left, bottom - top, 0.9)]
+
+    assert likeness([unknown], Closely()).least > 0.99
+
+
+def test_likeness_is_that_of_each_picture() -> None:
+    seen = metrics.likeness_of([0.9, 0.7, float("nan"), 0.8])
+    assert seen.mean == pytest.approx(0.8)
+    assert seen[1:] == (0.7, 1, 3)
+    assert metrics.likeness_of([float("nan")]).of == 0
 
 
 @pytest.mark.parametrize("name", attacks.ATTACKS)
@@ -307,13 +325,15 @@ def cell(*, rank: Share = ONE_IN_A_HUNDRED, match: Share = NONE, **others: Any) 
 
 
 def test_a_goal_is_missed_where_faces_are_found_or_the_picture_is_not() -> None:
-    good = Results([cell()], likeness={"preview": 0.8}, clear=("preview",), people=60)
+    good = Results([cell()], likeness={"preview": Likeness(0.8, 0.76, 0, 60)}, clear=("preview",), people=60)
     assert good.missed() == []
     faces = Results([cell(rank=Share(6, 100)), cell(match=Share(40, 100))], people=60)
     assert [line.partition(": ")[2].split(" ")[0] for line in faces.missed()] == ["matches", "rank-1"]
     assert "chance" in faces.missed()[1]
     assert "chance" not in faces.missed()[0]
-    assert Results([cell()], likeness={"preview": 0.7}, clear=("preview",), people=60).missed()
+    assert Results(
+        [cell()], likeness={"preview": Likeness(0.8, 0.7, 1, 60)}, clear=("preview",), people=60
+    ).missed()
     assert not Results([cell(rank=Share(90, 100), judged=False)], people=60).missed()
 
 
@@ -328,7 +348,7 @@ def test_ranks_among_few_people_are_not_judged() -> None:
 def test_the_report_says_everything_and_escapes_it() -> None:
     results = Results(
         [cell(), cell(recogniser="faceres", rank=Share(0, 0))],
-        likeness={"preview": 0.81},
+        likeness={"preview": Likeness(0.81, 0.76, 0, 60)},
         missing={"mobilefacenet": "npm is not installed"},
         placeholders={"decoy": 3},
         people=60,

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ import pytest
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from antiscrape.core.rules import IdentityRules, ServeRules
 from antiscrape.errors import ConfigurationError, UpstreamError
 from antiscrape.serving.config import PROTOCOL, configure
 from antiscrape.serving.listening import listen, url_of
@@ -75,6 +77,8 @@ def factory():
 """
 MAIN = """
 import sys
+from ipaddress import IPv4Network
+from antiscrape.core.rules import IdentityRules, ServeRules
 from antiscrape.serving.runner import run
 if __name__ == "__main__":
     sys.exit(run(sys.argv[1], factory=True, ready=lambda url: print(url, flush=True), **eval(sys.argv[2])))
@@ -201,6 +205,39 @@ def test_workers_share_the_port_and_the_dead_are_replaced(tmp_path: Path, starte
     assert stderr.endswith("ended with status -9; another takes its place\n")
 
 
+@pytest.mark.security("A3")
+def test_every_worker_holds_to_the_rules(tmp_path: Path, started: list[Running]) -> None:
+    """Whoever gets the connection reads its PROXY header, and closes it where there is none."""
+    identity = IdentityRules(trusted_proxies=(IPv4Network("127.0.0.0/8"),))
+    rules = ServeRules(proxy_protocol=True, head_bytes=1024)
+    started.append(Running(tmp_path, {"workers": 2, "rules": rules, "identity": identity}))
+    port = int(started[0].line().rpartition(":")[2])
+
+    def ask(raw: bytes) -> bytes:
+        with (
+            contextlib.suppress(ConnectionError),
+            socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as client,
+        ):
+            client.sendall(raw)
+            return b"".join(iter(lambda: client.recv(65536), b""))
+        return b""
+
+    header, request = b"PROXY TCP4 198.51.100.7 203.0.113.1 1 2\r\n", b"GET / HTTP/1.1\r\nHost: a\r\n"
+    pids: set[int] = set()
+    deadline = time.monotonic() + 3 * PATIENCE
+    while len(pids) < 2:
+        assert ask(request + b"\r\n") == b""
+        assert b" 431 " in ask(header + request + b"A: " + b"a" * 1024 + b"\r\n\r\n")
+        told = json.loads(
+            ask(header + request + b"Connection: close\r\n\r\n").partition(b"\r\n\r\n")[2].split(b"\r\n")[1]
+        )
+        assert told["client"] == ["198.51.100.7", 1]
+        pids.add(told["pid"])
+        assert time.monotonic() < deadline
+    status, stderr = started[0].end()
+    assert (status, stderr) == (0, "")
+
+
 @pytest.mark.slow
 def test_a_storm_of_restarts_ends_it(tmp_path: Path, started: list[Running]) -> None:
     """Fault 19: more than five restarts in a minute, and the whole stops with status 3."""
@@ -295,7 +332,6 @@ def test_only_httptools_may_parse() -> None:
 
 
 @pytest.mark.security("C1")
-@pytest.mark.security("C5")
 def test_limits_are_plugged_in_as_a_protocol() -> None:
     class Limited(HttpToolsProtocol):
         pass

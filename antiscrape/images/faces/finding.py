@@ -36,6 +36,11 @@ class FaceFinder(Protocol):
         """Width of the smallest face found in 99 of 100 cases, over the picture's long side."""
         ...
 
+    @property
+    def look(self) -> int:
+        """Pixels of a picture's long side that it has use for; with more of them it finds no more."""
+        ...
+
     def find(self, pixels: Image.Image) -> list[Face]:
         """Return the faces of an upright picture of any size and mode, at most ``MOST_FACES + 1``."""
         ...

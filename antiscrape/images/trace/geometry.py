@@ -9,6 +9,7 @@ out is then fitted to a fraction of a pixel.
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import product
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -36,6 +37,10 @@ _TURNED = 4.0
 #: Steps are such that the fastest wave moves by this many bins of the spectrum.
 _STEP_BINS = 1.6
 _FASTEST = 0.1094  # turns a pixel: 112 a sheet
+#: Coarse trials of each scale around which all are made.
+_FINER = 3
+#: Bins of the long side up to which a spectrum is a small one.
+_SMALL = 384
 
 #: Turns a pixel up to which a picture is trusted to show anything, and up to which trials may ask.
 _NYQUIST, _REACH = 0.49, 0.6
@@ -89,6 +94,7 @@ class Spectrum:
             near = np.maximum(near, np.maximum(np.roll(near, 1, axis), np.roll(near, -1, axis)))
         near = np.log1p(np.minimum(near, _LOUDEST))
         self._whole = self._unfolded((near - near.mean()) / (near.std() + 1e-9))
+        self._coarse = _halved(self._whole)
 
     def _unfolded(self, near: Plane) -> Plane:
         """Return both halves of a spectrum, with nothing where a picture of these pixels has no frequencies."""
@@ -107,16 +113,35 @@ class Spectrum:
         sign = np.where(across < 0, -1.0, 1.0)
         return down * sign * self.rows + self.rows // 2, across * sign * self.columns
 
-    def looks(self, across: Plane, down: Plane) -> Plane:
-        """Return how far the waves (the first axis) stand out together, in deviations of the noise."""
+    def looks(self, across: Plane, down: Plane, *, coarse: bool = False) -> Plane:
+        """Return how far the waves (the first axis) stand out together, in deviations of the noise.
+
+        ``coarse`` looks at the loudest of four bins, which lie around where a wave is asked for.
+        """
+        table = self._coarse if coarse else self._whole
         row = np.rint(down * self.rows).astype(np.int32)
         row += self._middle[0]
-        row *= self._whole.shape[1]
-        row += np.rint(across * self.columns).astype(np.int32)
-        row += self._middle[1]
-        seen = self._whole.take(row)
+        column = np.rint(across * self.columns).astype(np.int32)
+        column += self._middle[1]
+        if coarse:
+            row >>= 1
+            column >>= 1
+        row *= table.shape[1]
+        row += column
+        seen = table.take(row)
         sums: Plane = seen.sum(0) / np.sqrt(max(6, np.count_nonzero(seen) / seen[0].size))
         return sums
+
+
+def _halved(table: Plane) -> Plane:
+    """Return the loudest of each four bins, in deviations of what these are; nothing stays nothing."""
+    even = np.pad(table, [(0, side % 2) for side in table.shape])
+    loudest: Plane = even.reshape(even.shape[0] // 2, 2, even.shape[1] // 2, 2).max((1, 3))
+    heard = loudest[loudest != 0]
+    if not heard.size:
+        return loudest
+    spread: Plane = np.where(loudest != 0, (loudest - heard.mean()) / (heard.std() + 1e-9), 0)
+    return spread.astype(np.float32)
 
 
 def _padded(length: int) -> int:
@@ -158,22 +183,52 @@ def search(spectrum: Spectrum, key: bytes, *, most: int) -> Iterator[Found]:
 
 
 def _grid(spectrum: Spectrum, waves: Reals, flip: Reals) -> Iterator[Found]:
-    """Try every scale, squeeze and turn under one reflection; yield the best of each scale."""
-    flipped = waves @ flip.T
+    """Try every scale, squeeze and turn under one reflection; yield the best of each scale.
+
+    In a large picture trials are coarse at first, by steps twice as long; around the best of each scale all are made.
+    A small one has too little to tell the right one by, unless it is met exactly.
+    """
+    pace = 2 if max(spectrum.rows, spectrum.columns) > _SMALL else 1
+    flipped = (waves @ flip.T).astype(np.float32)
     scale = max(_SMALLEST, spectrum.long_side / _LONGEST)
+    cells: list[tuple[float, float, float, float]] = []
     while scale < _LARGEST:
         step = min(0.04, _STEP_BINS * scale / (_FASTEST * max(spectrum.rows, spectrum.columns)))
-        squeezes = np.exp(np.arange(-_SQUEEZED, _SQUEEZED + step, step))
-        turns = np.arange(-np.radians(_TURNED), np.radians(_TURNED) + step, step)
-        across = (flipped[:, 0, None, None] / scale).astype(np.float32)
-        down = (flipped[:, 1, None, None] * squeezes[None, :, None] / scale).astype(np.float32)
-        cosine, sine = np.cos(turns).astype(np.float32), np.sin(turns).astype(np.float32)
-        scores = spectrum.looks(across * cosine - down * sine, across * sine + down * cosine)
-        at = np.unravel_index(scores.argmax(), scores.shape)
-        turn, squeeze = turns[at[1]], squeezes[at[0]]
-        rotation = np.array(((np.cos(turn), -np.sin(turn)), (np.sin(turn), np.cos(turn))))
-        yield Found(rotation @ np.diag((scale, scale / squeeze)) @ flip, float(scores[at]))
-        scale *= 1 + step
+        squeezes = np.exp(np.arange(-_SQUEEZED, _SQUEEZED + pace * step, pace * step))
+        turns = np.arange(-np.radians(_TURNED), np.radians(_TURNED) + pace * step, pace * step)
+        scores = spectrum.looks(*_moved(flipped, scale, squeezes[:, None], turns), coarse=pace > 1)
+        for at in np.argsort(scores, axis=None)[: -_FINER - 1 : -1]:
+            down, turn = np.unravel_index(at, scores.shape)
+            cells.append((scale, float(squeezes[down]), float(turns[turn]), step))
+        scale *= 1 + pace * step
+    yield from _refined(spectrum, flipped, flip, np.array(cells), pace - 1)
+
+
+def _refined(spectrum: Spectrum, flipped: Plane, flip: Reals, cells: Reals, reach: int) -> Iterator[Found]:
+    """Make the trials up to ``reach`` steps around each cell (scale, squeeze, turn, step); yield the best of each scale."""
+    scale, squeeze, turn, step = cells.T[:, :, None]
+    near = np.array(list(product(range(-reach, reach + 1), repeat=3))).T
+    scales, squeezes, turns = (
+        scale * (1 + near[0] * step),
+        squeeze * (1 + near[1] * step),
+        turn + near[2] * step,
+    )
+    scores = spectrum.looks(*_moved(flipped, scales, squeezes, turns))
+    for first in range(0, len(cells), _FINER):
+        at = first + scores[first : first + _FINER].argmax() // len(near[0])
+        best = at, scores[at].argmax()
+        cosine, sine = np.cos(turns[best]), np.sin(turns[best])
+        rotation = np.array(((cosine, -sine), (sine, cosine)))
+        shape = np.diag((scales[best], scales[best] / squeezes[best]))
+        yield Found(rotation @ shape @ flip, float(scores[best]))
+
+
+def _moved(waves: Plane, scale: float | Reals, squeeze: Reals, turn: Reals) -> tuple[Plane, Plane]:
+    """Return where waves are after a map, across and down, in turns a pixel; the first axis is the waves'."""
+    across = (waves[:, 0, None, None] / scale).astype(np.float32)
+    down = (waves[:, 1, None, None] * squeeze / scale).astype(np.float32)
+    cosine, sine = np.cos(turn).astype(np.float32), np.sin(turn).astype(np.float32)
+    return across * cosine - down * sine, across * sine + down * cosine
 
 
 def _fit(spectrum: Spectrum, waves: Reals, trial: Found) -> Found:

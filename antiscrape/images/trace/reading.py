@@ -18,19 +18,23 @@ from antiscrape.images.trace.embedding import SMALLEST
 from antiscrape.images.trace.geometry import PERIOD, Reals, Spectrum, search
 from antiscrape.images.trace.pattern import CHIP, CHIP_SWING, SHEET, SLOTS, VALUES, pattern
 from antiscrape.images.trace.planes import Plane, residual, whitened
-from antiscrape.images.trace.words import Word, fold_chips, read_words, weigh
+from antiscrape.images.trace.words import Seen, Word, fold_chips, read_words, weigh
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    Waves = NDArray[np.complex64]
+
 #: Pixels of the long side beyond which a picture is halved before it is looked at.
 _LARGE: Final = 2600
 #: Maps that are tried, and shifts of each.
 _MAPS, _SHIFTS = 6, 3
 #: Deviations of the highest of a million shifts in noise, about, and those from which one is no chance.
-_CONCEIVABLE, _STANDS_OUT = 5.0, 5.7
+_CONCEIVABLE, _STANDS_OUT = 5.5, 6.0
+#: Bins of a side of a block that is made as loud as the others.
+_BLOCK: Final = 8
 #: Pixels that a straightened picture may have: one that was marked at four megapixels, and shrunk.
 _MOST_PIXELS: Final = 8_000_000
 
@@ -57,8 +61,11 @@ class Reading(NamedTuple):
     geometry: Geometry
 
 
-def read(pixels: Image.Image, keys: Sequence[bytes]) -> Reading | None:
-    """Return what ``pixels`` say under the first of the pattern ``keys`` that reads anything, or ``None``."""
+def read(pixels: Image.Image, keys: Sequence[bytes], *, seen: Seen | None = None) -> Reading | None:
+    """Return what ``pixels`` say under the first of the pattern ``keys`` that reads anything, or ``None``.
+
+    ``seen`` is told how near that was: it tells a picture without a mark from one that is nearly lost.
+    """
     grey = pixels.convert("L") if pixels.mode != "L" else pixels
     halved = 1.0
     while max(grey.size) > _LARGE:
@@ -68,7 +75,7 @@ def read(pixels: Image.Image, keys: Sequence[bytes]) -> Reading | None:
     spectrum = Spectrum(residual(grey))
     for place, key in enumerate(keys):
         for mapped in _maps(spectrum, key):
-            words, finer = _read_at(grey, mapped, key)
+            words, finer = _read_at(grey, mapped, key, seen or Seen())
             if words:
                 # What was halved here is twice as large as it was read.
                 return Reading(tuple(words), place, _geometry(finer * halved))
@@ -90,40 +97,60 @@ class _Sheet(NamedTuple):
     best: float
 
 
-def _read_at(grey: Image.Image, mapped: Reals, key: bytes) -> tuple[list[Word], Reals]:
+def _read_at(grey: Image.Image, mapped: Reals, key: bytes, seen: Seen) -> tuple[list[Word], Reals]:
     """Return the words that a picture shows once ``mapped`` is undone, whatever it was shifted by, and the map."""
     folded = _fold(grey, mapped)
     if folded is None:
         return [], mapped
+    level = _level(folded)
     half_turned = np.roll(folded[::-1, ::-1], (1, 1), (0, 1))
-    for way, plane in ((mapped, folded), (-mapped, half_turned)):  # of the same map in a spectrum
-        sheet = _sheet(plane, key)
-        words = _words(sheet, key)
+    # Half a turn is the same map in a spectrum, but for the phases' signs.
+    for way, plane, spectrum in ((mapped, folded, level), (-mapped, half_turned, level.conj())):
+        sheet = _sheet(plane, spectrum, key)
+        seen.shift = max(seen.shift, sheet.best)
+        words = _words(sheet, key, seen)
         if words:
             return words, way
         if sheet.best > _CONCEIVABLE:
             finer, better = _polished(grey, way, key, sheet)
-            words = _words(finer, key)
+            words = _words(finer, key, seen)
             if words:
                 return words, better
     return [], mapped
 
 
-def _sheet(folded: Plane, key: bytes) -> _Sheet:
-    spectrum = np.conj(np.fft.rfft2(folded)) * _constant(key)
-    agreement = np.fft.irfft2(spectrum, (PERIOD, PERIOD)).astype(np.float32)
+def _level(folded: Plane) -> Waves:
+    """Return the spectrum of a sheet, with as much power in each block of bins as in any other.
+
+    What a picture shows is loud at some frequencies and an encoder leaves nothing of others, so that those where the
+    mark is heard best count most. (Over thirty attacked photographs the right shift then stands out by 7.2 to 13.7
+    deviations instead of 7.0 to 10.8.)
+    """
+    # The highest frequency is left out, for it would be a block of its own.
+    level = np.fft.rfft2(folded)[:, :-1].astype(np.complex64, copy=False)
+    power = level.real**2 + level.imag**2
+    blocks = power.reshape(PERIOD // _BLOCK, _BLOCK, -1).mean(1)
+    blocks = blocks.reshape(len(blocks), -1, _BLOCK).mean(2)
+    gain = np.repeat(1 / np.sqrt(blocks + 1e-9), _BLOCK, axis=1)
+    level = (level.reshape(len(blocks), _BLOCK, -1) * gain[:, None]).reshape(PERIOD, -1)
+    return np.pad(level, ((0, 0), (0, 1)))
+
+
+def _sheet(folded: Plane, spectrum: Waves, key: bytes) -> _Sheet:
+    agreement = np.fft.irfft2(spectrum.conj() * _constant(key), (PERIOD, PERIOD)).astype(
+        np.float32, copy=False
+    )
     agreement /= agreement.std() + 1e-12
     return _Sheet(folded, agreement, float(agreement.max()))
 
 
-def _words(sheet: _Sheet, key: bytes) -> list[Word]:
+def _words(sheet: _Sheet, key: bytes, seen: Seen) -> list[Word]:
     for down, across in _highest(sheet.agreement, _SHIFTS):
         if sheet.agreement[down, across] < _CONCEIVABLE:
             break
         chips = fold_chips(np.roll(sheet.folded, (down, across), (0, 1)))
-        words = read_words(
-            weigh(whitened(chips), key), patient=bool(sheet.agreement[down, across] > _STANDS_OUT)
-        )
+        patient = bool(sheet.agreement[down, across] > _STANDS_OUT)
+        words = read_words(weigh(whitened(chips), key), patient=patient, seen=seen)
         if words:
             return words
     return []
@@ -138,7 +165,7 @@ def _polished(grey: Image.Image, mapped: Reals, key: bytes, sheet: _Sheet) -> tu
                 folded = _fold(grey, tried)
                 if folded is None:
                     continue
-                other = _sheet(folded, key)
+                other = _sheet(folded, _level(folded), key)
                 if other.best > sheet.best:
                     sheet, mapped = other, tried
                     break
@@ -152,7 +179,7 @@ _DIRECTIONS = tuple(
 
 
 @lru_cache(maxsize=2)
-def _constant(key: bytes) -> NDArray[np.complex64]:
+def _constant(key: bytes) -> Waves:
     """Return the spectrum of what every sheet of ``key`` holds: the waves, and the slots that never change."""
     drawn = pattern(key)
     slots = np.array(drawn.slots).reshape(SHEET, SHEET)

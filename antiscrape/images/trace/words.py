@@ -10,9 +10,10 @@ set aside; what is left then shows the next.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,14 @@ class Word(NamedTuple):
     sure: float
 
 
+@dataclass(slots=True)
+class Seen:
+    """The most that anything stood out by, believed or not, in deviations: a shift of a sheet, and a word."""
+
+    shift: float = 0.0
+    word: float = 0.0
+
+
 @lru_cache(maxsize=4)
 def _layout(key: bytes) -> tuple[NDArray[np.intp], Floats]:
     drawn = pattern(key)
@@ -79,10 +88,10 @@ def _hadamard(rows: Floats) -> Floats:
     return out
 
 
-def read_words(weights: Floats, *, patient: bool = True) -> list[Word]:
+def read_words(weights: Floats, *, patient: bool = True, seen: Seen | None = None) -> list[Word]:
     """Return the words that ``weights`` hold, the surest first.
 
-    A ``patient`` reader tries several choices of positions for the word's basis (0.3 s where nothing is found); one
+    A ``patient`` reader tries several choices of positions for the word's basis (a twentieth of a second where nothing is found); one
     that is not, the likeliest alone.
     """
     weights = weights.copy()
@@ -91,6 +100,8 @@ def read_words(weights: Floats, *, patient: bool = True) -> list[Word]:
         found = _best(weights, patient=patient, short=False)
         if found.sure < _PLAIN:
             found = max(found, _best(weights, patient=patient, short=True), key=lambda one: one.sure)
+        if seen is not None and not words:
+            seen.word = max(seen.word, found.sure)
         if found.sure < BELIEVED:
             break
         data = found.symbols ^ _SHIFT if found.short else found.symbols
@@ -111,32 +122,57 @@ def _best(weights: Floats, *, patient: bool, short: bool) -> _Candidate:
     """Return the likeliest word of one form."""
     length = SHORT_BYTES if short else LONG_BYTES
     strongest = weights.max(1).argsort()[::-1]
+    likeliest = weights.argsort(1)[:, ::-1]
     best = _Candidate(-1.0, 0.0, np.zeros(SYMBOLS, np.uint8), short)
     for chosen in combinations(strongest[: length + (_SPARE if patient else 0)].tolist(), length):
-        words = _words(weights, chosen, _MOST_WORDS if patient else _HASTY_WORDS, short=short)
-        seen = weights[np.arange(SYMBOLS), words]
-        rest = [at for at in range(SYMBOLS) if at not in chosen]
-        at = int(seen.sum(1).argmax())
-        sure = float(seen[at, rest].sum() / len(rest) ** 0.5)
-        if float(seen[at].sum()) > best.total:
-            best = _Candidate(float(seen[at].sum()), sure, words[at], short)
-        if sure > _PLAIN:
+        wide = int((_MOST_WORDS if patient else _HASTY_WORDS) ** (1 / length))
+        found = _likeliest(weights, likeliest[:, :wide], chosen, short=short)
+        if found.total > best.total:
+            best = found
+        if found.sure > _PLAIN:
             break
     return best
 
 
-def _words(weights: Floats, chosen: tuple[int, ...], most: int, *, short: bool) -> Symbols:
-    """Return the words of all choices among the likeliest values at the ``chosen`` positions."""
-    wide = int(most ** (1 / len(chosen)))
-    lists = [weights[at].argsort()[: -wide - 1 : -1] for at in chosen]
-    values = np.stack([axis.ravel() for axis in np.meshgrid(*lists, indexing="ij")]).astype(np.uint8)
+def _likeliest(
+    weights: Floats, likeliest: NDArray[np.intp], chosen: tuple[int, ...], *, short: bool
+) -> _Candidate:
+    """Return the best of the words of all choices among the ``likeliest`` values at the ``chosen`` positions.
+
+    A word is a sum over its positions, so words are built as a tree is: each position's values once for all that
+    went before. The sums of the positions that had no part in the choice are ``sure``.
+    """
+    factors, values = np.array(matrix(chosen)), likeliest[list(chosen)].astype(np.uint8)
     if short:
-        values ^= _SHIFT[list(chosen), None]
-    words = np.zeros((SYMBOLS, values.shape[1]), np.uint8)
-    for at, factors in enumerate(matrix(chosen)):
-        for factor, value in zip(factors, values, strict=True):
-            words[at] ^= _PRODUCTS[factor][value]
-    return words.T ^ _SHIFT if short else words.T
+        values = values ^ _SHIFT[list(chosen), None]
+    rest = [at for at in range(SYMBOLS) if at not in chosen]
+    told = _every_sum(np.add, [weights[at, likeliest[at]] for at in chosen])
+    checked = np.zeros(len(told))
+    for at in rest:
+        symbols = _every_sum(
+            np.bitwise_xor, [_PRODUCTS[factor][row] for factor, row in zip(factors[at], values, strict=True)]
+        )
+        checked += weights[at].take(symbols ^ _SHIFT[at] if short else symbols)
+    at = int((told + checked).argmax())
+    data = [
+        row[place]
+        for row, place in zip(values, np.unravel_index(at, (len(values[0]),) * len(chosen)), strict=True)
+    ]
+    word = np.bitwise_xor.reduce(_PRODUCTS[factors, data], axis=1)
+    return _Candidate(
+        float(told[at] + checked[at]),
+        float(checked[at] / len(rest) ** 0.5),
+        word ^ _SHIFT if short else word,
+        short,
+    )
+
+
+def _every_sum(add: np.ufunc, lists: list[Any]) -> NDArray[Any]:
+    """Return the sums of one value of each list, for every choice; the last list's changes fastest."""
+    sums: NDArray[Any] = lists[0]
+    for values in lists[1:]:
+        sums = add.outer(sums, values).ravel()
+    return sums
 
 
 def fold_chips(plane: NDArray[np.float32]) -> Floats:

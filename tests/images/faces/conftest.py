@@ -34,7 +34,17 @@ def hopper(photo: bytes) -> Image.Image:
 @pytest.fixture(scope="session")
 def astronaut() -> Image.Image:
     """Eileen Collins' portrait (public domain), 512 x 512; her face fills about (180, 60) to (270, 170)."""
+    return _carried("astronaut.png")
+
+
+@pytest.fixture(scope="session")
+def rocket() -> Image.Image:
+    """A launch at night (public domain), 640 x 427, with many lights and nobody in it."""
+    return _carried("rocket.jpg")
+
+
+def _carried(name: str) -> Image.Image:
     found = importlib.util.find_spec("skimage")
     if found is None or found.origin is None:
-        pytest.skip("scikit-image, which carries the portrait, is not installed")
-    return Image.open(Path(found.origin).parent / "data/astronaut.png").convert("RGB")
+        pytest.skip("scikit-image, which carries the picture, is not installed")
+    return Image.open(Path(found.origin).parent / "data" / name).convert("RGB")

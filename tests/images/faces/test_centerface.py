@@ -115,6 +115,34 @@ def test_a_face_larger_than_the_picture_however_closely_it_is_looked_at(
     assert covers(closely.find(hopper.crop((215, 165, 315, 300))), (8, 12, 92, 123))
 
 
+def test_what_a_closer_look_does_not_find_again_is_no_face(finder: FaceFinder, rocket: Image.Image) -> None:
+    """Lights of a launch at night are taken for faces; where a picture has more pixels, these say otherwise."""
+    lights = rocket.crop((320, 213, 640, 427)).resize((512, 342))
+    small = lights.resize((192, 128), Image.Resampling.BOX)
+    assert max(small.size) < finder.look < max(lights.size)
+    assert finder.find(small)
+    assert not finder.find(lights)
+
+
+@pytest.mark.security("I3")
+def test_a_face_that_is_in_doubt_is_found_again(
+    finder: FaceFinder, rocket: Image.Image, astronaut: Image.Image
+) -> None:
+    """Among the lights is a face of which the lower half is covered, so that the first look is not sure."""
+    lights = rocket.crop((320, 213, 640, 427)).resize((1024, 684))
+    face = astronaut.crop((170, 40, 290, 190))  # a score of 0.08
+    face.paste((90, 110, 140), (0, 93, 120, 150))
+    lights.paste(face, (100, 80))
+    assert len(finder.find(lights)) == 1
+    assert covers(finder.find(lights), (130, 125, 185, 165))
+
+
+def test_who_looks_closely_looks_once(finder: FaceFinder, astronaut: Image.Image) -> None:
+    once = type(finder)(look=512, score=0.05)  # type: ignore[call-arg]  # as CenterFace is made
+    assert once.look == 512
+    assert covers(once.find(astronaut), _COLLINS)
+
+
 @pytest.mark.parametrize("share", [0.5, 0.25, 0.15])
 def test_small_faces_down_to_what_it_is_relied_on_for(
     share: float, finder: FaceFinder, astronaut: Image.Image

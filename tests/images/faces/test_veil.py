@@ -20,7 +20,7 @@ class Knowing:
 
     def __init__(self, *faces: Face) -> None:
         self.faces = list(faces)
-        self.least = 12 / 192
+        self.least, self.look = 12 / 192, 192
 
     def find(self, pixels: Image.Image) -> list[Face]:
         return self.faces

@@ -14,14 +14,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from antiscrape.asgi.upstream import Upstream
+from antiscrape.core.forwarding import UpstreamRules
 from antiscrape.errors import ConfigurationError, UpstreamError
+from antiscrape.upstream import Upstream
 from tests.asgi.proxied import PATIENCE, Site, ok
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from antiscrape.asgi.upstream import Answer
+    from antiscrape.upstream import Answer
 
 WRONG = [
     "",
@@ -154,7 +155,8 @@ def test_connections_are_limited_and_the_wait_for_one_is_too() -> None:
         site.behaviour = held
         server = await asyncio.start_server(site.serve, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        upstream = Upstream(f"http://127.0.0.1:{port}", limit=1, connect_timeout=0.2, read_timeout=PATIENCE)
+        rules = UpstreamRules(connections=1, connect_timeout=1.0, read_timeout=PATIENCE)
+        upstream = Upstream(f"http://127.0.0.1:{port}", rules=rules)
         async with asyncio.timeout(PATIENCE):
             first = asyncio.create_task(upstream.request("GET", b"/", []))
             await entered.wait()
