@@ -65,7 +65,9 @@ def test_the_holder_of_the_secret_is_told() -> None:
 @pytest.mark.security("F5")
 @pytest.mark.security("A8")
 @pytest.mark.parametrize(
-    "said", [None, b"", b"x", password(OTHER), password(site="another"), password(now=1_000_000_000.0)]
+    "said",
+    [None, b"", b"x", password(OTHER), password(site="another"), password(now=1_000_000_000.0)],
+    ids=["nothing", "empty", "no password", "of another secret", "of another site", "of another time"],
 )
 def test_all_others_meet_the_site(said: bytes | None) -> None:
     assert asked(said).body == SITE
