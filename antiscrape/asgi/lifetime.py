@@ -67,11 +67,12 @@ class Changing:
         self._lifetime = lifetime([self._mind])
         self._changed: asyncio.Event | None = None
 
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
-        """Serve one ASGI connection."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection. A coroutine function, by which uvicorn and hypercorn tell ASGI 3 from ASGI 2."""
         if scope["type"] == "lifespan":
-            return self._lifetime(scope, receive, send)
-        return self.house(scope, receive, send)
+            await self._lifetime(scope, receive, send)
+        else:
+            await self.house(scope, receive, send)
 
     def _change(self, house: House, keepers: Iterable[Keeper]) -> None:
         """Put ``house`` in the place of the present one, from the next request on."""

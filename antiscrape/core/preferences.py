@@ -166,7 +166,8 @@ class Statements:
         newline = b"\r\n" if b"\r\n" in body else b"\n"
         lines = body.splitlines(keepends=True)
         shared = self._disallowed_traps(robots)
-        for group, own in zip(robots.groups, self._share(robots.groups), strict=True):
+        told = self._told(robots.groups)
+        for group, own in zip(robots.groups, self._share(robots.groups, told), strict=True):
             added = [*shared, *own]
             if not group.rules and not shared:
                 added.append(_CLOSE)
@@ -175,19 +176,16 @@ class Statements:
             lines[group.opened] = ended + b"".join(text + newline for text in added)
         if lines and not lines[-1].endswith((b"\r", b"\n")):
             lines[-1] += newline
-        closing = list(self._closing(robots, shared))
+        closing = list(self._closing(robots, shared, told))
         if lines and closing:
             closing.insert(0, b"")
         if closing and not closing[-1]:
             closing.pop()
         return b"".join([*lines, *(text + newline for text in closing)])
 
-    def _share(self, groups: tuple[Group, ...]) -> list[list[bytes]]:
-        """Return what is to be said in each group: what one of its agents is told nowhere, and none otherwise.
-
-        Where the site speaks for itself it is not contradicted, not even for the agents beside.
-        """
-        told: dict[str, set[tuple[str, bool]]] = {}  # the key, and whether with our words
+    def _told(self, groups: tuple[Group, ...]) -> _Told:
+        """Return what the file tells each agent: by its name, keys, each with whether that is in our words."""
+        told: _Told = {}
         for group in groups:
             heard = {
                 (key, value == self._said[key])
@@ -196,6 +194,13 @@ class Statements:
             }
             for agent in group.agents:
                 told.setdefault(agent, set()).update(heard)
+        return told
+
+    def _share(self, groups: tuple[Group, ...], told: _Told) -> list[list[bytes]]:
+        """Return what is to be said in each group: what one of its agents is told nowhere, and none otherwise.
+
+        Where the site speaks for itself it is not contradicted, not even for the agents beside. What is said here is told.
+        """
         lines = []
         for group in groups:
             known = [told[agent] for agent in group.agents]
@@ -210,12 +215,20 @@ class Statements:
             lines.append([_line(key, self._said[key]) for key in new])
         return lines
 
-    def _closing(self, robots: Robots, shared: list[bytes]) -> Iterable[bytes]:
-        """Make what stands at the end of the file: a licence, and the groups that the site's file lacks."""
+    def _closing(self, robots: Robots, shared: list[bytes], told: _Told) -> Iterable[bytes]:
+        """Make what stands at the end of the file: a licence, and the groups that the site's file lacks.
+
+        A crawler that the site names only beside others, to whom it speaks for itself, is told ours here.
+        """
         said = [_line(key, value) for key, value in self._said.items()]
         own = frozenset(robots.agents())
         strangers = [token for token in self._tokens if token.lower() not in own]
-        acquainted = [token for token in self._tokens if token.lower() in own]
+        acquainted: dict[tuple[bytes, ...], list[str]] = {}
+        for token in self._tokens:
+            if token.lower() in own:
+                heard = {key for key, _ in told[token.lower()]}
+                missing = tuple(_line(key, value) for key, value in self._said.items() if key not in heard)
+                acquainted.setdefault(missing, []).append(token)
         yield from self._comment
         if self._license and not _licensed(robots):
             yield self._license
@@ -227,8 +240,8 @@ class Statements:
             yield from _group("*", [*shared, *said])
         if strangers:
             yield from _group(strangers, [*said, b"Disallow: /"])
-        if acquainted:
-            yield from _group(acquainted, [b"Disallow: /"])
+        for missing, tokens in acquainted.items():
+            yield from _group(tokens, [*missing, b"Disallow: /"])
 
     def _disallowed_traps(self, robots: Robots) -> list[bytes]:
         """Make the rules that keep crawlers from the traps, longer than any rule of the site that lets them in."""
@@ -240,6 +253,8 @@ class Statements:
         return rules
 
 
+#: By agent: keys, each with whether it is said in our words.
+_Told = dict[str, set[tuple[str, bool]]]
 _RESERVATION: Final = (
     b"# The uses that this file answers with no (n) are reserved by the holders of the rights in the content:",
     b"# an express reservation in the sense of Article 4(3) of Directive (EU) 2019/790.",

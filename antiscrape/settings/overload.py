@@ -37,10 +37,14 @@ class Overload(Table):
         description="From this lag on, requests are answered with 503, but those of known clients in good standing.",
     )
     memory_checks: Share = Field(
-        default=0.85, description="The same from this share of memory on: no browser checks."
+        default=0.85, description="From this share of memory on, no browser checks are begun."
     )
-    memory_renditions: Share = Field(default=0.9, description="No renditions.")
-    memory_requests: Share = Field(default=0.95, description="No requests of strangers.")
+    memory_renditions: Share = Field(
+        default=0.9, description="From this share of memory on: no renditions either, but placeholders."
+    )
+    memory_requests: Share = Field(
+        default=0.95, description="From this share of memory on: no requests of strangers either."
+    )
     memory: Annotated[Bytes, sized("0B", "1024GiB")] = Field(
         default=0,
         description="How much memory one worker may take, of which these are shares. 0: what the container (cgroup) allows "

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.robotparser import RobotFileParser
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from protego import Protego
 
@@ -359,6 +359,7 @@ def test_a_hostile_file_of_the_site_is_extended_in_linear_time() -> None:
 
 
 @given(_SITE)
+@example(["User-agent: *", "Allow: ", "Content-Usage: / train-ai=y", "User-agent: *", "User-agent: GPTBot"])
 def test_a_file_that_passes_twice_says_nothing_twice(lines: list[str]) -> None:
     """As behind two of us: the second adds no statement that the first has made."""
     made = statements(license="https://site.test/l.xml")
