@@ -1,7 +1,8 @@
 """``make trial``: real harvesters and real browsers against the demo's site behind antiscrape.
 
 Each visitor meets a freshly started site, so none inherits another's standing. What it got is told
-by what the server sent, byte for byte. Exit status 1 where a harvester obtained an original or a
+by what the server sent, byte for byte; below a visitor that went wrong stands each answer that it
+should not have had, with the verdict that led to it. Exit status 1 where a harvester obtained an original or a
 person lost one, and where a visitor that ``ANTISCRAPE_REQUIRE`` names (``browser``, ``scrapy``, ... )
 is missing.
 """
@@ -40,6 +41,8 @@ MOST: Final = 30
 _SECONDS: Final = 25.0
 #: Seconds until a browser has begun to ask, and without a request after which it has drawn its page.
 _BEGINS, _QUIET = 45.0, 3.0
+#: Answers printed of a visit that went wrong.
+_SHOWN: Final = 20
 #: Photo pages that a person's browser opens, not in the order of the list.
 _PLACES: Final = (3, 0, 7, 5)
 #: No updates, no synchronising, no QUIC: the browser talks to the site and to nobody else.
@@ -252,8 +255,8 @@ def judge(visitor: Visitor, ledger: Ledger, fault: str) -> Result:
         lost = len(ledger.asked) - len(ledger.originals)
         if lost or ledger.previews or ledger.refused:
             wrong = f"a person lost {lost} originals, saw {ledger.previews} previews, was refused {ledger.refused} times"
-    elif ledger.originals:
-        wrong = f"a harvester obtained {len(ledger.originals)} originals"
+    elif ledger.originals | ledger.begun:
+        wrong = f"a harvester obtained {len(ledger.originals | ledger.begun)} originals"
     elif ledger.proven:
         wrong = "a harvester was taken for proven"
     return Result(visitor, ledger, fault, wrong)
@@ -283,7 +286,7 @@ def main(arguments: list[str] | None = None) -> int:
     required = frozenset(filter(None, os.environ.get("ANTISCRAPE_REQUIRE", "").split(",")))
     library = make_library()
     print(
-        f"{'visitor':12s}{'requests':>9s}{'asked':>7s}{'originals':>11s}{'previews':>10s}{'refused':>9s}  standing"
+        f"{'visitor':12s}{'requests':>9s}{'asked':>7s}{'originals':>11s}{'previews':>10s}{'parts':>7s}{'refused':>9s}  standing"
     )
     bad = False
     for visitor in VISITORS:
@@ -291,8 +294,19 @@ def main(arguments: list[str] | None = None) -> int:
             continue
         result = run(visitor, library, required=required)
         bad |= bool(result.wrong)
-        print(_line(result), flush=True)
+        print("\n".join(lines_of(result)), flush=True)
     return 1 if bad else 0
+
+
+def lines_of(result: Result) -> list[str]:
+    """Return what is printed of a visit: its line, and where it went wrong the answers that made it so."""
+    lines, ledger = [_line(result)], result.ledger
+    if ledger is not None and result.wrong:
+        wrong = ledger.wrong(person=result.visitor.person)
+        lines += [f"    {answer}" for answer in wrong[:_SHOWN]]
+        if len(wrong) > _SHOWN:
+            lines.append(f"    and {len(wrong) - _SHOWN} more")
+    return lines
 
 
 def _line(result: Result) -> str:
@@ -303,7 +317,7 @@ def _line(result: Result) -> str:
     standing = ledger.standing.value if ledger.standing else "-"
     return (
         f"{name:12s}{ledger.requests:9d}{len(ledger.asked):7d}{len(ledger.originals):11d}"
-        f"{ledger.previews:10d}{ledger.refused:9d}  {standing:9s}{notes}"
+        f"{ledger.previews:10d}{ledger.parts:7d}{ledger.refused:9d}  {standing:9s}{notes}"
     )
 
 
