@@ -69,6 +69,8 @@ def test_an_edge_serves_everybody_what_the_verdict_says(name: str, tmp_path: Pat
             await whoever_is_banned_is_refused(stand)
             await what_no_picture_is_comes_from_the_site(stand, name)
             await beyond_the_budget_there_is_a_wait(stand)
+            if "nginx" in name:
+                await nginx_calls_no_client_its_own_fault(stand)
             await without_a_verdict_nothing_is_served(stand)
 
     asyncio.run(main())
@@ -153,6 +155,18 @@ async def beyond_the_budget_there_is_a_wait(stand: Stand) -> None:
     assert b"no-store" in answers[-1].fields[b"cache-control"]
     stand.house.clock.tick(float(answers[-1].fields[b"retry-after"]))
     assert (await stand.ask("/style/site.css?7", tool(), client="127.1.7.1")).status == 200
+
+
+async def nginx_calls_no_client_its_own_fault(stand: Stand) -> None:
+    """A head that antiscrape does not read is refused, not failed at; a long cookie's verdict is kept as any other."""
+    got = await stand.ask(PICTURE, [*person(), (b"x-control", b"a\x01b")], client="127.1.9.1")
+    assert got.status == 403
+    cookie = (b"cookie", b"; ".join(b"a%d=b" % number for number in range(900)))
+    got = await stand.ask(PICTURE, [*person(), cookie], client="127.1.9.2")
+    assert (got.status, got.body == ORIGINALS[PICTURE]) == (200, True)
+    errors = (stand.folder / "error.log").read_text()
+    assert "auth request unexpected status" not in errors
+    assert "not enough for cache key" not in errors
 
 
 async def without_a_verdict_nothing_is_served(stand: Stand) -> None:
