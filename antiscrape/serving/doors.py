@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from antiscrape.serving.protocol import Protocol as Connection
 
     Make = Callable[[], Connection]
+
+_log = logging.getLogger(__name__)
 
 #: Seconds without accepting where the process has no file descriptor left (accept(2), EMFILE): asyncio's own.
 _NO_MORE = 1.0
@@ -100,6 +103,7 @@ class ProxiedDoor:
         self._sock, self._make, self._rules, self._tls = sock, make, rules, tls
         self._identity = identity
         self._entering: set[asyncio.Task[None]] = set()
+        self._told: set[str] = set()
         sock.setblocking(False)  # noqa: FBT003  the standard library's signature
         sock.listen(backlog)
         self._loop.add_reader(sock.fileno(), self._accept)
@@ -127,10 +131,14 @@ class ProxiedDoor:
                 self._loop.call_later(_NO_MORE, self._accept_again)
                 return
             sock.setblocking(False)  # noqa: FBT003  the standard library's signature
-            if not self._identity.trusts(str(peer[0]) if isinstance(peer, tuple) else ""):
+            address = str(peer[0]) if isinstance(peer, tuple) else ""
+            if not self._identity.trusts(address):
                 sock.close()
+                self._tell(
+                    address, "it is none of identity.trusted_proxies, who alone may write a PROXY header"
+                )
                 continue
-            task = self._loop.create_task(self._enter(sock))
+            task = self._loop.create_task(self._enter(sock, address))
             self._entering.add(task)
             task.add_done_callback(self._entering.discard)
 
@@ -138,11 +146,23 @@ class ProxiedDoor:
         if self._sock.fileno() >= 0:
             self._loop.add_reader(self._sock.fileno(), self._accept)
 
-    async def _enter(self, sock: socket.socket) -> None:
+    def _tell(self, address: str, why: str) -> None:
+        """Log why a connection was closed, each reason once: a balancer that is set up wrongly meets it every time."""
+        if why not in self._told:
+            self._told.add(why)
+            _log.warning(
+                "a connection from %s was closed: %s (this is said once)", address or "a unix socket", why
+            )
+
+    async def _enter(self, sock: socket.socket, address: str) -> None:
         try:
             async with asyncio.timeout(self._rules.first_byte):
                 named = await read_header(sock)
-        except (ProxyHeaderError, OSError):  # a timeout is an OSError
+        except ProxyHeaderError as error:
+            sock.close()
+            self._tell(address, f"{error}; serve.proxy_protocol asks for one")
+            return
+        except OSError:  # a timeout is one, too: whoever says nothing is told of nowhere
             sock.close()
             return
         except asyncio.CancelledError:

@@ -129,6 +129,24 @@ def test_nobody_else_is_believed() -> None:
     run(main())
 
 
+def test_whoever_is_closed_on_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    """An operator whose balancer is not trusted, or writes no header, sees resets alone otherwise."""
+
+    async def main() -> None:
+        stranger = IdentityRules(trusted_proxies=read_network("198.51.100.0/24"))
+        for identity in (stranger, TRUSTED):
+            async with served(Echo(), RULES, identity) as (port, _):
+                for _ in range(2):
+                    assert await ask(port, get()) == b""
+
+    run(main())
+    told = [record.getMessage() for record in caplog.records if "was closed" in record.getMessage()]
+    assert [("127.0.0.1" in line, "trusted_proxies" in line, "no PROXY header" in line) for line in told] == [
+        (True, True, False),
+        (True, False, True),
+    ]
+
+
 def test_a_websockets_client_is_named_too() -> None:
     echo = Echo()
 
