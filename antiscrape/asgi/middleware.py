@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from antiscrape.asgi.breaking import excuse
 from antiscrape.asgi.caching import PARTIAL
 from antiscrape.asgi.collecting import asking
 from antiscrape.asgi.head import HeadReader
@@ -30,7 +31,7 @@ from antiscrape.core.judge import PLAIN
 from antiscrape.core.quota import Tell
 from antiscrape.core.resource import Kind
 from antiscrape.core.verdict import Action, Mode, Rendition, Standing
-from antiscrape.errors import RequestError
+from antiscrape.errors import RequestError, UpstreamError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -163,8 +164,7 @@ class Middleware:
             if self._ledger is not None:
                 await self._gate.settle(passage, self._ledger)
         except Exception as error:  # noqa: BLE001  whatever is wrong with the judge, it is not the client's to see
-            found = await see_to(error, self, self._accounts, scope, send)
-            if found is None:
+            if (found := await see_to(error, self, self._accounts, scope, send)) is None:
                 return
             scope, passage = found
         scope.setdefault("state", {})["antiscrape"] = passage
@@ -190,6 +190,8 @@ class Middleware:
             scope = without_shortcuts(scope)
         try:
             await self.app(scope, receive, to)
+        except UpstreamError as error:
+            await excuse(error, answer, scope)
         finally:
             if passage.verdict is self._plain:
                 self._allowed[_BROWSER] += 1
@@ -291,8 +293,11 @@ class Middleware:
             scope = without_key(scope, self._partners)
         if self._preferences is not None:
             send = Speaker(self._preferences, passage, send).send
-        _, scope, to = self._give_less(scope, passage, send)
-        await self.app(without_shortcuts(scope), receive, to)
+        answer, scope, to = self._give_less(scope, passage, send)
+        try:
+            await self.app(without_shortcuts(scope), receive, to)
+        except UpstreamError as error:
+            await excuse(error, answer, scope)
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._off:

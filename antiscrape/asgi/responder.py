@@ -8,7 +8,7 @@ renderer makes of it is sent in its place.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from antiscrape.asgi.caching import keep_private, lend
 from antiscrape.asgi.collecting import Collector, size_of
@@ -220,6 +220,11 @@ class Responder:
             await self._give_up(self._start)
         await self.send({**message, "body": held})
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether the site has begun its answer, and the client has heard nothing of it yet."""
+        return getattr(self.handle, "__func__", None) in self._silent
+
     async def _give_up(self, start: Message) -> None:
         """Pass an answer that is no picture."""
         self.handle = self.to if self.passage.method != "HEAD" else self.pass_head
@@ -352,6 +357,9 @@ class Responder:
             await self.to({**start, "headers": headers})
             return
         self.handle = TextAnswer(plan, start, self.to).take
+
+    #: What takes messages while the client is told nothing.
+    _silent: ClassVar = frozenset({Collector.take, _sniff, _look})
 
 
 def responder_of(tools: Tools, passage: Passage, to: Send) -> Responder:
