@@ -182,7 +182,7 @@ def _with_admin(site: AntiscrapeMiddleware) -> ASGIApp:
 
     folder = os.environ.get(FOLDER)
     admin = AdminServer(site.meter, site.policy.record.admin, folder=Path(folder) if folder else None)
-    return WithAdmin(site, admin, reloader=_reloader(site))
+    return WithAdmin(site.pass_on, admin, reloader=_reloader(site))
 
 
 def _reloader(site: AntiscrapeMiddleware) -> Reloader:

@@ -334,7 +334,7 @@ def test_a_lifespan_starts_and_stops_it_around_the_site() -> None:
 
 def test_a_request_costs_no_coroutine_of_its_own() -> None:
     made = metered()
-    app = WithAdmin(made.middleware, AdminServer(made.meter, ""))
+    app = WithAdmin(made.middleware.pass_on, AdminServer(made.meter, ""))
 
     async def nothing() -> Message:
         return {}

@@ -184,4 +184,6 @@ def serves(port: int) -> bool:
         socket.create_connection(("127.0.0.1", port), timeout=PATIENCE).close()
     except ConnectionRefusedError:
         return False
+    except ConnectionResetError:  # it was taken, and let go in the same moment
+        return True
     return True

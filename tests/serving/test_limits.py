@@ -215,6 +215,32 @@ def test_a_long_answer_arrives_whole_for_whoever_takes_it() -> None:
     assert raw.partition(b"\r\n\r\n")[2] == b"x" * 3_000_001
 
 
+@pytest.mark.security("C6")
+def test_of_an_answer_that_nobody_takes_the_kernel_keeps_nothing() -> None:
+    """What is cut off is reset: else the rest of it would wait for as long as the client sips."""
+
+    def drain(slow: socket.socket) -> None:
+        while slow.recv(65536):
+            pass
+
+    async def main() -> None:
+        rules = ServeRules(send=0.2, buffer_bytes=2**16)
+        async with served(Echo(size=40_000_000), rules) as (port, server), asyncio.timeout(PATIENCE):
+            with socket.socket() as slow:
+                slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                slow.settimeout(PATIENCE)
+                await asyncio.to_thread(slow.connect, ("127.0.0.1", port))
+                slow.send(get())
+                while not server.server_state.connections:  # noqa: ASYNC110  nobody tells of it
+                    await asyncio.sleep(0)
+                while server.server_state.connections:  # noqa: ASYNC110  the same
+                    await asyncio.sleep(0)
+                with pytest.raises(ConnectionResetError):
+                    await asyncio.to_thread(drain, slow)
+
+    run(main())
+
+
 @pytest.mark.security("C5")
 @pytest.mark.security("C6")
 def test_a_crowd_of_slow_ones_keeps_nobody_waiting() -> None:
