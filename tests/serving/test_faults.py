@@ -118,19 +118,25 @@ def test_without_a_descriptor_left_others_are_let_go_and_it_recovers(alone: Runn
     limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     few = sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir()) + 12
     with alone.connect() as served:
-        served.sendall(f"GET {TASKS} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
-        assert served.recv(65536).startswith(b"HTTP/1.1 200")
+        assert status_of(served) == 200
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (few, limits[1]))
         try:
-            many = [alone.connect() for _ in range(40)]
-            assert any(gone(one) for one in reversed(many))
-            served.sendall(f"GET {TASKS} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
-            assert served.recv(65536).startswith(b"HTTP/1.1 200")
-            for one in many:
-                one.close()
+            with contextlib.ExitStack() as stack:
+                many = [stack.enter_context(alone.connect()) for _ in range(40)]
+                assert any(gone(one) for one in reversed(many))
+                assert status_of(served) == 200
         finally:
             resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
     assert alone.tasks()[1] == pid
+
+
+def status_of(connection: socket.socket) -> int:
+    """Ask on a connection that is kept, and read the whole answer, in however many pieces it comes."""
+    connection.sendall(f"GET {TASKS} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    with contextlib.closing(http.client.HTTPResponse(connection)) as answer:
+        answer.begin()
+        answer.read()
+        return answer.status
 
 
 def gone(connection: socket.socket) -> bool:
