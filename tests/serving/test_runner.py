@@ -235,7 +235,9 @@ def test_every_worker_holds_to_the_rules(tmp_path: Path, started: list[Running])
         pids.add(told["pid"])
         assert time.monotonic() < deadline
     status, stderr = started[0].end()
-    assert (status, stderr) == (0, "")
+    said = stderr.splitlines()  # by each worker that closed such a connection, once
+    assert (status, 1 <= len(said) <= 2) == (0, True), stderr
+    assert all("no PROXY header" in line for line in said), stderr
 
 
 @pytest.mark.slow
