@@ -124,7 +124,7 @@ def _make(stack: ExitStack, workers: int) -> _Made:
     if workers == 1:
         os.environ.pop(FOLDER, None)
         site = _site(upstream, policy)
-        return _Made(_with_admin(site), site.policy, sites)
+        return _Made(_with_admin(site.pass_on, site), site.policy, sites)
     os.environ.update(stack.enter_context(for_workers(policy.record.admin)))
     counting = _share(stack, policy, workers)
     os.environ[KNOWN] = "1"
@@ -165,7 +165,8 @@ def _say_ready(url: str, sites: str, counting: str) -> None:
 
 def application() -> ASGIApp:
     """Build the application that one process serves, from the environment; raise ``ConfigurationError``."""
-    return _with_admin(_site(*_parts()))
+    site = _site(*_parts())
+    return _with_admin(site.pass_on, site)
 
 
 def _site(upstream: Upstream, policy: Policy) -> AntiscrapeMiddleware:
@@ -177,12 +178,13 @@ def _site(upstream: Upstream, policy: Policy) -> AntiscrapeMiddleware:
     return protect(ReverseProxy(upstream, rewrite_host=os.environ.get(REWRITE_HOST) == "1"), policy)
 
 
-def _with_admin(site: AntiscrapeMiddleware) -> ASGIApp:
+def _with_admin(app: ASGIApp, site: AntiscrapeMiddleware) -> ASGIApp:
+    """Return what is served, with what tells of ``site`` and has it go by changed files beside it."""
     from antiscrape.serving.admin_server import FOLDER, AdminServer, WithAdmin  # noqa: PLC0415
 
     folder = os.environ.get(FOLDER)
     admin = AdminServer(site.meter, site.policy.record.admin, folder=Path(folder) if folder else None)
-    return WithAdmin(site.pass_on, admin, reloader=_reloader(site))
+    return WithAdmin(app, admin, reloader=_reloader(site))
 
 
 def _reloader(site: AntiscrapeMiddleware) -> Reloader:

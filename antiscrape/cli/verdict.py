@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack
 from logging.config import dictConfig
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from antiscrape.cli import serve
-from antiscrape.cli.serve import _need_extras, _reloader, _share
+from antiscrape.cli.serve import _need_extras, _share, _tell, _with_admin
 from antiscrape.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -61,12 +60,14 @@ def command(
     HAProxy and Varnish. Whoever asks has to stand in identity.trusted_proxies.
     """
     host, port, uds = serve.read_listen(listen)
-    told = {UPSTREAM: upstream, serve.CONFIG: config, serve.ADMIN: admin}
-    told[serve.REWRITE_HOST] = "1" if rewrite_host else None
-    for name, value in told.items():
-        os.environ.pop(name, None)
-        if value:
-            os.environ[name] = value
+    _tell(
+        {
+            UPSTREAM: upstream or None,
+            serve.CONFIG: config,
+            serve.ADMIN: admin,
+            serve.REWRITE_HOST: "1" if rewrite_host else None,
+        }
+    )
     _need_extras()
     from antiscrape.asgi.neighbours import KNOWN  # noqa: PLC0415
     from antiscrape.serving.admin_server import FOLDER, for_workers  # noqa: PLC0415
@@ -85,7 +86,7 @@ def command(
         else:
             os.environ.pop(FOLDER, None)
             parts = build(policy)
-            app = _with_admin(parts)
+            app = _with_admin(parts.app, parts.site)
         status = run(
             app,
             host=host,
@@ -95,6 +96,8 @@ def command(
             factory=workers > 1,
             limit_concurrency=limit_concurrency,
             timeout_graceful_shutdown=drain,
+            rules=policy.serve,
+            identity=policy.identity,
             ready=lambda url: _say_ready(url, upstream, said),
         )
     ctx.exit(status)
@@ -102,7 +105,8 @@ def command(
 
 def application() -> ASGIApp:
     """Build the application that one process serves, from the environment; raise ``ConfigurationError``."""
-    return _with_admin(build(_policy()))
+    parts = build(_policy())
+    return _with_admin(parts.app, parts.site)
 
 
 def build(policy: Policy) -> Parts:
@@ -151,17 +155,6 @@ def remarks(policy: Policy, upstream: str) -> Iterator[str]:
         yield "pages are not rewritten in this mode: the site has to sign its pictures itself (grants)"
     if upstream and policy.trace.originals:
         yield "[trace] originals marks bytes, so every original passes through this process"
-
-
-def _with_admin(parts: Parts) -> ASGIApp:
-    from antiscrape.serving.admin_server import FOLDER, AdminServer, WithAdmin  # noqa: PLC0415
-
-    folder, site = os.environ.get(FOLDER), parts.site
-    return WithAdmin(
-        parts.app,
-        AdminServer(site.meter, site.policy.record.admin, folder=Path(folder) if folder else None),
-        reloader=_reloader(site),
-    )
 
 
 def _say_ready(url: str, upstream: str, said: list[str]) -> None:

@@ -95,11 +95,13 @@ def about(path: str, fields: dict[str, str]) -> dict[str, str]:
 
 def test_an_edge_is_told_what_its_clients_may_have(site: tuple[str, list[object]]) -> None:  # noqa: F811  the fixture
     url, _ = site
-    with answering("--upstream", url, "--workers", "2") as (port, said):
+    short = {"ANTISCRAPE__SERVE__HEAD_BYTES": "2KiB", "ANTISCRAPE__SERVE__TARGET_BYTES": "1KiB"}
+    with answering("--upstream", url, "--workers", "2", **short) as (port, said):
         assert url in said[-1]
         question = about("/static/site.css", BROWSER)
         told = ask(port, "/.antiscrape/verdict", question)
         assert told.status == 200
+        assert ask(port, "/.antiscrape/verdict", {**question, "X-Long": "a" * 2048}).status == 431
         told = ask(port, "/.antiscrape/verdict", about("/media/1.jpg", TOOL))
         assert (told.status, told.headers["X-Antiscrape-Take"]) == (401, "anew")
         told = ask(port, "/.antiscrape/verdict", about("/.well-known/antiscrape-doctor", TOOL))
