@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from antiscrape.core.budgets import Limit
     from antiscrape.core.history import History
     from antiscrape.core.identity import Principal
+    from antiscrape.core.journal import Journal
     from antiscrape.core.networks import NetworkFacts
     from antiscrape.core.observation import Charge, Usage
+    from antiscrape.core.purse import Purse
     from antiscrape.core.request import RequestHead
     from antiscrape.core.resource import Resource
     from antiscrape.core.role import Role
@@ -105,14 +107,38 @@ class EventSink(Protocol):
         ...
 
 
+class Sharing(Protocol):
+    """Sees to it that others are told what was charged here: every record has a journal (``core.journal``)."""
+
+    @property
+    def lesser(self) -> object | None:
+        """Return what clients are held to while nobody can be told; None is as usual."""
+        ...
+
+    def open(self, purse: Purse, window: float = 0.0) -> Journal:
+        """Begin the journal of a record, for a limit of so many seconds."""
+        ...
+
+    def hasten(self, purse: Purse) -> None:
+        """Take note that the journal of a record has no room for what was noted in it."""
+        ...
+
+
 class UsageStore(Protocol):
     """Keeps principals' histories and spends their budgets; answers at once.
 
-    ``keeps`` is for how many seconds originals are remembered, where a charge does what ``core.spending`` does to the
-    records and nothing else; None where somebody is told of it.
+    ``keeps`` is for how many seconds originals are remembered; None where others are asked for every charge. A charge does
+    what ``core.spending`` does to the records, and notes it in their journals where there is somebody for ``sharing``.
+    ``records`` are those of principals, by key, in one mapping that stays the same.
     """
 
     keeps: float | None
+    sharing: Sharing | None
+
+    @property
+    def records(self) -> Mapping[str, History]:
+        """Return the records of principals, by key."""
+        ...
 
     def find(self, principal: Principal, now: float) -> History:
         """Return the history of ``principal``, a new one if it is not known."""

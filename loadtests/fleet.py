@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from antiscrape.stores.exchange import Exchange
 from antiscrape.stores.lesser import Lesser
 from antiscrape.stores.names import Names
-from antiscrape.stores.shared import SharedStore
+from antiscrape.stores.shared import AT_REST, SharedStore
 from loadtests.paper import PaperStore
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Fleet:
     """So many workers around one server. ``flight`` tells what becomes of a worker's exchange at that time.
 
     A worker whose exchange failed tries again after ``pause`` seconds and holds clients to its share meanwhile, as behind the
-    breaker. ``share`` false leaves the limits as they are.
+    breaker. ``share`` false leaves the limits as they are, ``rest`` false tells all with the next exchange.
     """
 
     def __init__(
@@ -63,6 +63,7 @@ class Fleet:
         pause: float = 1.0,
         flight: Callable[[int, float], Flight] = lambda _worker, _now: Flight(),
         share: bool = True,
+        rest: bool = True,
         max_principals: int = 100_000,
         rollup_factor: float = 20.0,
         start: float = 1000.0,
@@ -73,6 +74,7 @@ class Fleet:
         self.pause = pause
         self.flight = flight
         self.share = share
+        self.rest = rest
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
         self._make = partial(
@@ -91,7 +93,14 @@ class Fleet:
         number = len(self.workers)
         worker = Worker(self, self._make(origin=number.to_bytes(8, "big")), number)
         self.workers.append(worker)
+        for one in self.workers:
+            one.store.rests = self.rests
         return worker
+
+    @property
+    def rests(self) -> float:
+        """What of a limit a worker may have at rest."""
+        return AT_REST / len(self.workers) if self.rest else 0.0
 
     @property
     def server_now(self) -> float:
@@ -185,6 +194,7 @@ class Worker:
         for telling, blob in zip(tellings, blobs, strict=True):
             self.exchange.apply(telling, blob, sent, self.fleet.now)
         self.store.lesser = None
+        self.store.rests = self.fleet.rests
         if self.exchange.urgent:
             self._tell()
         else:
@@ -195,6 +205,7 @@ class Worker:
             return
         fleet = self.fleet
         self.told["failed"] += 1
+        self.store.rests = 0.0
         if fleet.share and len(fleet.workers) > 1:
             self.store.lesser = self.store.lesser or Lesser(len(fleet.workers))
         self.exchange.failed(tellings)
@@ -202,7 +213,7 @@ class Worker:
 
     def _rest(self, after: float | None) -> None:
         self._busy = False
-        if self.exchange.waiting:
+        if not self.exchange.idle:
             self.wake(after)
 
 

@@ -85,14 +85,16 @@ MAKE: dict[str, Callable[[int], Resource]] = {
 }
 
 
-def play(fleet: Fleet, asks: list[Ask], kind: str) -> tuple[list[Admitted], list[Admitted]]:
+def play(
+    fleet: Fleet, asks: list[Ask], kind: str, allowance: Allowance = SMALL
+) -> tuple[list[Admitted], list[Admitted]]:
     """Let a client ask; return what was asked for, and what was admitted and charged."""
     asked, admitted = [], []
     for ask in asks:
         fleet.run_until(fleet.now + ask.gap)
         worker = fleet.workers[ask.worker % len(fleet.workers)]
         asked.append(Admitted(fleet.now, worker.number, ask.thing))
-        if charge(worker, MAKE[kind](ask.thing)):
+        if charge(worker, MAKE[kind](ask.thing), CLIENT, allowance):
             admitted.append(asked[-1])
     return asked, admitted
 

@@ -110,7 +110,7 @@ def gate_of(policy: Policy, clock: Clock, store: MemoryStore | None = None, **ro
     grants = grants_of(policy) if policy.grants.prefixes else None
     return Gate(
         policy,
-        store=store or store_of(policy),
+        store=store_of(policy) if store is None else store,
         agents=agent_book(),
         grants=grants,
         clock=clock.monotonic,
@@ -167,11 +167,12 @@ async def house(
     accounts: Accounts | None = None,
     traced: bool = False,
     spread: Spread | None = None,
+    store: MemoryStore | None = None,
     patience: float = PATIENCE,
 ) -> AsyncIterator[House]:
     """Put ``app`` behind every room that the site would run, with the test's clock and ledger; end its workers.
 
-    ``networks``, ``roles``, ``accounts`` and ``spread`` are those of the test, which the site would make of files, DNS and keys.
+    ``networks``, ``roles``, ``accounts``, ``spread`` and ``store`` are the test's; the site would make them of files, DNS and keys.
     ``patience`` is how many seconds all of it may take. ``traced``: put traces into what the policy says, which takes workers of their own.
     """
     policy, clock, ledger = policy or policy_of(), clock or Clock(), Ledger()
@@ -182,8 +183,8 @@ async def house(
     tags = None if trap is None else trap.tags
     robots = RobotsBook()
     gate = gate_of(
-        policy, clock, networks=networks, roles=roles, account_key=keys.derive("account"), trap_tags=tags, robots=robots,
-        spread=spread,
+        policy, clock, store, networks=networks, roles=roles, account_key=keys.derive("account"), trap_tags=tags,
+        robots=robots, spread=spread,
     )  # fmt: skip
     recorder = Recorder(
         ledger,

@@ -35,7 +35,7 @@
 
 /* ---- What is bound once: classes, the places of their slots, words ------------------------------------ */
 
-enum { PASSAGE, HISTORY, NETWORK, PLACE, FACE, MEMO, LIMIT, SHAPE, ALLOWANCE, HABITS, ODDITIES, MEMBER, PACE, CLASSES };
+enum { PASSAGE, HISTORY, NETWORK, PLACE, FACE, MEMO, LIMIT, SHAPE, ALLOWANCE, HABITS, ODDITIES, MEMBER, PACE, JOURNAL, CLASSES };
 static PyTypeObject *classes[CLASSES];
 
 #define SLOTS(X) \
@@ -44,9 +44,9 @@ static PyTypeObject *classes[CLASSES];
     X(PASSAGE, query) X(PASSAGE, raw_path) X(PASSAGE, resource) X(PASSAGE, role) X(PASSAGE, scheme) \
     X(PASSAGE, secure) X(PASSAGE, shape) X(PASSAGE, values) X(PASSAGE, verdict) \
     X(HISTORY, cookies_returned) X(HISTORY, face) X(HISTORY, gone) X(HISTORY, habits) X(HISTORY, held_until) \
-    X(HISTORY, key) X(HISTORY, last) X(HISTORY, look) X(HISTORY, news) X(HISTORY, originals) \
+    X(HISTORY, journal) X(HISTORY, key) X(HISTORY, last) X(HISTORY, look) X(HISTORY, met) X(HISTORY, news) X(HISTORY, originals) \
     X(HISTORY, outside) X(HISTORY, requests) X(HISTORY, rollup) X(HISTORY, tat) X(HISTORY, tats) X(HISTORY, trouble) \
-    X(HISTORY, visit) X(NETWORK, factor) X(NETWORK, rollup) X(NETWORK, tat) X(NETWORK, tats) \
+    X(HISTORY, visit) X(JOURNAL, requests) X(JOURNAL, room) X(NETWORK, factor) X(NETWORK, journal) X(NETWORK, rollup) X(NETWORK, tat) X(NETWORK, tats) \
     X(PLACE, limit) X(PLACE, picture) X(PLACE, resource) X(PLACE, watched) X(PLACE, within) \
     X(FACE, http_version) X(FACE, kept) X(FACE, kind) X(FACE, look) X(FACE, odd) X(FACE, picked) \
     X(FACE, profile) X(FACE, role) X(FACE, scheme) X(FACE, secure) X(FACE, shape) \
@@ -64,7 +64,7 @@ SLOTS(OFFSET)
 
 #define WORDS(X) \
     X(antiscrape) X(client) X(extensions) X(headers) X(http_version) X(method) X(note_kind) X(query_string) \
-    X(raw_path) X(scheme) X(state) X(status) X(send) X(type)
+    X(raw_path) X(scheme) X(state) X(status) X(send) X(type) X(lesser) X(open) X(hasten)
 
 #define WORD(name) static PyObject *word_##name;
 WORDS(WORD)
@@ -157,7 +157,7 @@ typedef struct {
 enum {
     READ, JUDGE, FIND_FACE, FIND, CLOCK, CHARGE, SHAPES, HOSTS, DIRECT, RELAYED, PLACES, TRAP, UNTOLD, NOTED,
     PLAIN, MEDIA, PASSING, SHORTCUTS, RESPONDER, PICTURE, ORIGINAL, THUMBNAIL, NOBODY, MEMBERS, IMAGE, CDN, PRIVATE,
-    NOTE_BYTES, SPEND_NEW, NONE_ODD, ARGUMENTS, LAST_HOST = ARGUMENTS, LAST_HOSTED, LAST_TYPE, LAST_IMAGE, LAST_SAID, LAST_PRIVATE, REFERENCES
+    NOTE_BYTES, SPEND_NEW, NONE_ODD, RECORDS, TERM, SHARING, ARGUMENTS, LAST_HOST = ARGUMENTS, LAST_HOSTED, LAST_TYPE, LAST_IMAGE, LAST_SAID, LAST_PRIVATE, REFERENCES
 };
 
 typedef struct {
@@ -439,7 +439,43 @@ order_of_shape(Swift *self, PyObject *shape)
     return NULL;
 }
 
-/* Return the history of whom a request comes from, borrowed, or NULL. */
+/* Tell whether a text is an IPv4 address as it is written canonically (identity._DOTTED), which is its record's key. */
+static int
+is_dotted(const char *text, Py_ssize_t size)
+{
+    int octets = 0, digits = 0, octet = 0;
+    for (Py_ssize_t i = 0; i < size; i++) {
+        if (text[i] == '.') {
+            if (!digits || ++octets > 3) {
+                return 0;
+            }
+            digits = octet = 0;
+            continue;
+        }
+        if (text[i] < '0' || text[i] > '9' || (digits && !octet)) {
+            return 0;
+        }
+        octet = octet * 10 + (text[i] - '0');
+        if (++digits > 3 || octet > 255) {
+            return 0;
+        }
+    }
+    return octets == 3 && digits > 0;
+}
+
+/* Return the record that a store keeps under an address, borrowed, if it was met since the lists of networks were read. */
+static PyObject *
+record_of(Swift *self, PyObject *key)
+{
+    PyObject *history = PyDict_CheckExact(self->of[RECORDS]) ? PyDict_GetItemWithError(self->of[RECORDS], key) : NULL;
+    return is_a(history, HISTORY) && PyList_GET_SIZE(self->of[TERM]) == 1
+                   && slot(history, HISTORY_met) == PyList_GET_ITEM(self->of[TERM], 0)
+               ? history
+               : NULL;
+}
+
+/* Return the history of whom a request comes from, borrowed, or NULL: of who asked lately, or of an address that is its
+ * own key (Clients.history, where that would find a record which it met before). */
 static PyObject *
 history_of(Swift *self, PyObject *passage, const Order *order, PyObject *values)
 {
@@ -449,10 +485,20 @@ history_of(Swift *self, PyObject *passage, const Order *order, PyObject *values)
     }
     if (order->chain < 0 || !self->believes) {
         history = young(self->of[DIRECT], peer);
+        if (history == NULL && PyUnicode_IS_COMPACT_ASCII(peer)
+            && is_dotted((const char *)PyUnicode_1BYTE_DATA(peer), PyUnicode_GET_LENGTH(peer))) {
+            history = record_of(self, peer);
+        }
     }
     else if (PyDict_CheckExact(self->of[RELAYED])) {
         PyObject *relayed = PyDict_GetItemWithError(self->of[RELAYED], peer);
-        history = relayed == NULL ? NULL : young(relayed, PyTuple_GET_ITEM(values, order->chain));
+        PyObject *chain = PyTuple_GET_ITEM(values, order->chain);
+        history = relayed == NULL ? NULL : young(relayed, chain);
+        if (relayed != NULL && history == NULL && is_dotted(PyBytes_AS_STRING(chain), PyBytes_GET_SIZE(chain))) {
+            PyObject *key = PyUnicode_FromStringAndSize(PyBytes_AS_STRING(chain), PyBytes_GET_SIZE(chain));
+            history = key == NULL ? NULL : record_of(self, key);
+            Py_XDECREF(key);
+        }
     }
     return is_a(history, HISTORY) && slot(history, HISTORY_gone) == Py_False ? history : NULL;
 }
@@ -571,7 +617,9 @@ typedef struct {
     PyObject *wide[MOST_LEVELS];          /* new */
     PyObject *allowance;                  /* borrowed from the place; NULL where no picture is asked for */
     PyObject *member;                     /* borrowed; NULL where no group is to be told */
+    double interval;                      /* of the limit that is charged */
     int levels, noted, returned, later;
+    int told;  /* others are told of what is charged */
     int fresh; /* an original that was not the latest: the visit is reviewed, and finds nothing */
 } Outcome;
 
@@ -596,6 +644,7 @@ spend(Outcome *outcome, PyObject *limit, double now)
         return 0;
     }
     double latest = now + window;
+    outcome->interval = interval;
     tat = (tat > now ? tat : now) + interval;
     if (tat > latest || interval == 0.0 || (outcome->tat = PyFloat_FromDouble(tat)) == NULL) {
         return 0;
@@ -615,6 +664,63 @@ spend(Outcome *outcome, PyObject *limit, double now)
         outcome->wide[outcome->levels++] = wide;
     }
     return 1;
+}
+
+/* Tell whether what is charged here has to be told to others, who can be told (SharedStore.lesser): 1, 0, or -1 with an error. */
+static int
+tells(Swift *self)
+{
+    if (self->of[SHARING] == Py_None) {
+        return 0;
+    }
+    PyObject *lesser = PyObject_GetAttr(self->of[SHARING], word_lesser);
+    int told = lesser == NULL ? -1 : lesser == Py_None;
+    Py_XDECREF(lesser);
+    return told;
+}
+
+/* See to it that every record has a journal (SharedStore.open): an empty one does no harm. */
+static int
+open_journals(Swift *self, Outcome *outcome, PyObject *limit)
+{
+    for (int i = -1; i < outcome->levels; i++) {
+        PyObject *purse = i < 0 ? outcome->history : outcome->networks[i];
+        if (slot(purse, i < 0 ? HISTORY_journal : NETWORK_journal) != Py_None) {
+            continue;
+        }
+        PyObject *asked[] = {self->of[SHARING], purse, slot(limit, LIMIT_window)};
+        PyObject *opened = PyObject_VectorcallMethod(word_open, asked, 3, NULL);
+        Py_XDECREF(opened);
+        if (opened == NULL) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* Note in its journal that seconds were charged to a record (SharedStore._note_request); -1 with an error. */
+static int
+note_seconds(Swift *self, PyObject *purse, PyObject *journal, double seconds)
+{
+    double noted, room;
+    if (!is_a(journal, JOURNAL) || !number(slot(journal, JOURNAL_requests), &noted)
+        || !number(slot(journal, JOURNAL_room), &room)) {
+        PyErr_SetString(PyExc_TypeError, "a record without a journal was charged");
+        return -1;
+    }
+    PyObject *more = PyFloat_FromDouble(noted + seconds);
+    if (more == NULL) {
+        return -1;
+    }
+    put(journal, JOURNAL_requests, more);
+    Py_DECREF(more);
+    if (noted + seconds > room) {
+        PyObject *asked[] = {self->of[SHARING], purse};
+        PyObject *done = PyObject_VectorcallMethod(word_hasten, asked, 2, NULL);
+        Py_XDECREF(done);
+        return done == NULL ? -1 : 0;
+    }
+    return 0;
 }
 
 /* Tell whether two whole numbers are the same. */
@@ -838,6 +944,24 @@ is_free(Swift *self, Outcome *outcome, PyObject *passage, PyObject *resource, do
            && (had ? was_had(self, outcome, passage, identity, now) : spend_new(self, outcome, identity));
 }
 
+/* Note in the journals of all levels what was charged to them; -1 with an error. */
+static int
+note_charged(Swift *self, Outcome *outcome)
+{
+    if (note_seconds(self, outcome->history, slot(outcome->history, HISTORY_journal), outcome->interval) < 0) {
+        return -1;
+    }
+    for (int i = 0; i < outcome->levels; i++) {
+        double factor;
+        PyObject *network = outcome->networks[i];
+        if (!number(slot(network, NETWORK_factor), &factor)
+            || note_seconds(self, network, slot(network, NETWORK_journal), outcome->interval / factor) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 /* Write down an outcome; -1 with an error where the history's own code raised one. */
 static int
 settle(Swift *self, PyObject *passage, Outcome *outcome, PyObject *place, PyObject *face, PyObject *within)
@@ -873,6 +997,9 @@ settle(Swift *self, PyObject *passage, Outcome *outcome, PyObject *place, PyObje
     for (int i = 0; i < outcome->levels; i++) {
         put(outcome->networks[i], NETWORK_tat, outcome->wide[i]);
     }
+    if (outcome->told && note_charged(self, outcome) < 0) {
+        return -1;
+    }
     if (outcome->noted) {
         PyObject *told[] = {history, resource, passage, outcome->now};
         PyObject *done = PyObject_VectorcallMethod(word_note_kind, told, 4, NULL);
@@ -907,7 +1034,7 @@ judge_usual(Swift *self, PyObject *passage, PyObject *only)
         /* a picture: what the judge would ask, and say to a yes (NeedsUsage) */
         PyObject *picture = slot(place, PLACE_picture), *query = slot(passage, PASSAGE_query);
         if (picture == NULL || !PyTuple_Check(picture) || PyTuple_GET_SIZE(picture) != 3 || self->keeps < 0.0
-            || !self->spends || self->strips || query == NULL || !PyBytes_CheckExact(query) || PyBytes_GET_SIZE(query)
+            || (!self->spends && self->of[SHARING] == Py_None) || self->strips || query == NULL || !PyBytes_CheckExact(query) || PyBytes_GET_SIZE(query)
             || !is_a(allowance = PyTuple_GET_ITEM(picture, 0), ALLOWANCE)
             || (limit = slot(allowance, ALLOWANCE_only)) == Py_None) {
             return 0;
@@ -939,9 +1066,16 @@ judge_usual(Swift *self, PyObject *passage, PyObject *only)
                && note(self, &outcome, place, kind, &order, now);
     }
     if (done && limit != Py_None) {
-        if (self->spends) {
-            done = spend(&outcome, limit, now)
+        outcome.told = self->spends ? 0 : tells(self);
+        if (outcome.told < 0) {
+            done = -1;
+        }
+        else if (self->spends || outcome.told) {
+            done = spend(&outcome, limit, now) && (!outcome.told || open_journals(self, &outcome, limit))
                    && (allowance == NULL || is_free(self, &outcome, passage, resource, now));
+        }
+        else if (allowance != NULL) {
+            done = 0;
         }
         else {
             /* Where there is no room nothing is charged, so asking once more is the same question. */
@@ -1006,7 +1140,7 @@ charge_bytes(Swift *swift, PyObject *passage, double amount)
     PyObject *tats[1 + MOST_LEVELS];
     double factors[1 + MOST_LEVELS], now;
     int levels = 0;
-    if (swift->keeps < 0.0 || !is_a(history, HISTORY) || slot(passage, PASSAGE_habits) != history
+    if (swift->keeps < 0.0 || !swift->spends || !is_a(history, HISTORY) || slot(passage, PASSAGE_habits) != history
         || slot(passage, PASSAGE_role) != swift->of[NOBODY] || !is_a(allowance, ALLOWANCE)
         || (limits = slot(allowance, ALLOWANCE_bytes)) == NULL || !PyTuple_CheckExact(limits)) {
         return 0;
@@ -1448,7 +1582,7 @@ swift_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
     static char *names[] = {
         "read", "judge", "find_face", "find", "clock", "charge", "shapes", "hosts", "direct", "relayed", "places",
         "trap", "untold", "noted", "plain", "media", "passing", "shortcuts", "responder", "picture", "original",
-        "thumbnail", "nobody", "members", "image", "cdn", "private", "note_bytes", "spend_new", "none_odd", "visit", "tick", "keeps", "warm",
+        "thumbnail", "nobody", "members", "image", "cdn", "private", "note_bytes", "spend_new", "none_odd", "records", "term", "sharing", "visit", "tick", "keeps", "warm",
         "review", "third", "believes", "strips", "spends", "shadow", NULL};
     PyObject *of[ARGUMENTS];
     double visit, tick, keeps, warm;
@@ -1459,12 +1593,12 @@ swift_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
         return NULL;
     }
     if (!PyArg_ParseTupleAndKeywords(
-            args, keywords, "$OOOOOOOOOOOOOO!OO!O!O!OOOOOOOO!OOOOddddllpppp", names, &of[READ], &of[JUDGE], &of[FIND_FACE], &of[FIND],
+            args, keywords, "$OOOOOOOOOOOOOO!OO!O!O!OOOOOOOO!OOOOOO!Oddddllpppp", names, &of[READ], &of[JUDGE], &of[FIND_FACE], &of[FIND],
             &of[CLOCK], &of[CHARGE], &of[SHAPES], &of[HOSTS], &of[DIRECT], &of[RELAYED], &of[PLACES], &of[TRAP],
             &of[UNTOLD], &PyTuple_Type, &of[NOTED], &of[PLAIN], &PyDict_Type, &of[MEDIA], &PyFrozenSet_Type,
             &of[PASSING], &PyTuple_Type, &of[SHORTCUTS], &of[RESPONDER], &of[PICTURE], &of[ORIGINAL], &of[THUMBNAIL],
             &of[NOBODY], &of[MEMBERS], &of[IMAGE], &PyTuple_Type, &of[CDN], &of[PRIVATE], &of[NOTE_BYTES],
-            &of[SPEND_NEW], &of[NONE_ODD], &visit, &tick, &keeps, &warm, &review, &third, &believes, &strips, &spends, &shadow)) {
+            &of[SPEND_NEW], &of[NONE_ODD], &of[RECORDS], &PyList_Type, &of[TERM], &of[SHARING], &visit, &tick, &keeps, &warm, &review, &third, &believes, &strips, &spends, &shadow)) {
         return NULL;
     }
     Swift *self = (Swift *)type->tp_alloc(type, 0);
@@ -1563,10 +1697,11 @@ bind(PyObject *Py_UNUSED(module), PyObject *args)
 {
     PyTypeObject *given[CLASSES];
     if (!PyArg_ParseTuple(
-            args, "O!O!O!O!O!O!O!O!O!O!O!O!O!", &PyType_Type, &given[PASSAGE], &PyType_Type, &given[HISTORY], &PyType_Type,
+            args, "O!O!O!O!O!O!O!O!O!O!O!O!O!O!", &PyType_Type, &given[PASSAGE], &PyType_Type, &given[HISTORY], &PyType_Type,
             &given[NETWORK], &PyType_Type, &given[PLACE], &PyType_Type, &given[FACE], &PyType_Type, &given[MEMO], &PyType_Type, &given[LIMIT],
             &PyType_Type, &given[SHAPE], &PyType_Type, &given[ALLOWANCE], &PyType_Type, &given[HABITS], &PyType_Type,
-            &given[ODDITIES], &PyType_Type, &given[MEMBER], &PyType_Type, &given[PACE])) {
+            &given[ODDITIES], &PyType_Type, &given[MEMBER], &PyType_Type, &given[PACE], &PyType_Type,
+            &given[JOURNAL])) {
         return NULL;
     }
 #define FIND(class, name) \

@@ -26,6 +26,7 @@ from antiscrape.asgi.types import SHORTCUTS
 from antiscrape.core.budgets import Limit
 from antiscrape.core.habits import NONE, VISIT, Habits, Oddities, Pace
 from antiscrape.core.history import HABITS, TICK, History
+from antiscrape.core.journal import Journal
 from antiscrape.core.memo import Memo
 from antiscrape.core.observation import Face
 from antiscrape.core.purse import Network
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
 PURE: Final = "ANTISCRAPE_PURE"
 #: In the order in which the accelerator is told of them.
 CLASSES: Final = (
-    Passage, History, Network, Place, Face, Memo, Limit, Shape, Allowance, Habits, Oddities, Member, Pace
+    Passage, History, Network, Place, Face, Memo, Limit, Shape, Allowance, Habits, Oddities, Member, Pace, Journal
 )  # fmt: skip
 _SOURCE: Final = Path(__file__).with_name("_swift.c")
 
@@ -140,6 +141,9 @@ def ways_through(reader: HeadReader, gate: Gate, tools: Tools, *, plain: Verdict
         note_bytes=gate.note_bytes,
         spend_new=known.spend_new,
         none_odd=NONE,
+        records=known.records,
+        term=known.term,
+        sharing=known.sharing,
         visit=VISIT,
         tick=TICK,
         keeps=-1.0 if known.keeps is None else known.keeps,

@@ -68,19 +68,21 @@ class History(Purse):
     latest request looked like: the next one mostly looks the same. ``look`` names the client software whose visit
     this is; the visits of others at the address are recorded apart (``gate.visits``), and ``crowd`` is what all of
     them know of each other. ``held_until`` is the end of what was brought upon it by what it did, a ban or a cooling;
-    ``trouble`` tells which (``core.consequences``). ``scale`` is where a store weighs the record, None where none does.
+    ``trouble`` tells which (``core.consequences``). ``scale`` is where a store weighs the record, None where none does;
+    ``met`` marks when somebody last looked where its network places it (``gate.clients``).
 
     Signals read a visit's numbers as the record's own.
     """
 
     __slots__ = (
-        "asn", "cookies_returned", "crowd", "face", "habits", "held_until", "last", "look", "news", "outside", "requests", "scale",
+        "asn", "cookies_returned", "crowd", "face", "habits", "held_until", "last", "look", "met", "news", "outside", "requests", "scale",
         "trouble", "visit",
     )  # fmt: skip
 
     def __init__(self, now: float, rollup: Network | None = None, *, key: str = "") -> None:
         super().__init__(now, rollup, key=key)
         self.scale: Scale | None = None
+        self.met: object = None
         self.asn = 0
         self.look = b""
         self.crowd = ALONE

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+#: The room of a journal that is to be told with the next exchange, whatever more is noted in it.
+DUE = float("inf")
+
 
 class Journal:
     """The news of one record. A store that shares its counts opens one when a record is first charged.
 
     ``requests`` are the seconds by which the record's own TAT was moved on, ``rates`` the same for TATs that
     are kept by name. ``originals`` and ``subjects`` are the identities that were charged, in their order; when they
-    were stands in the record. ``told`` tells that a ban or a cooling is news.
+    were stands in the record. ``told`` tells that a ban or a cooling is news. A journal of nothing but up to
+    ``room`` seconds of requests rests: there is no hurry to tell it.
     """
 
-    __slots__ = ("all", "lifted", "originals", "rates", "requests", "subjects", "told")
+    __slots__ = ("all", "lifted", "originals", "rates", "requests", "room", "subjects", "told")
 
-    def __init__(self) -> None:
+    def __init__(self, room: float = DUE) -> None:
         self.requests = 0.0
+        self.room = room
         self.rates: dict[str, float] | None = None
         self.originals: list[int] | None = None
         self.subjects: list[int] | None = None

@@ -28,7 +28,8 @@ class Clients:
     """Finds principals and their histories. ``met`` is told of every history that is found anew, and whose it is.
 
     ``believes`` tells whether anybody is trusted to speak for others, ``trusts`` whether a peer is. ``direct`` and, by trusted peer,
-    ``relayed`` hold who asked lately, for hot paths.
+    ``relayed`` hold who asked lately, for hot paths. The only item of ``term`` is what all records are marked with
+    (``History.met``) that were met since everybody was to be met anew.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Clients:
         self.trusts = self._identity.trusts
         self.direct: Memo[str, History] = Memo(_CLIENTS)
         self.relayed: dict[str, Memo[bytes, History]] = {}
+        self.term: list[object] = [object()]
 
     def principal(self, head: RequestHead) -> Principal:
         """Return whom a request's budgets are kept for; never raise."""
@@ -65,6 +67,7 @@ class Clients:
         """Meet every client anew at its next request."""
         self.direct.clear()
         self.relayed.clear()
+        self.term[0] = object()
 
     def _remembered(self, memo: Memo[Named, History], name: Named, head: RequestHead, now: float) -> History:
         once = bool(head.shape.repeated) or len(name) > _LONGEST_NAME
@@ -72,8 +75,10 @@ class Clients:
         if known is None or known.gone:
             principal = self.principal(head)
             known = self._store.find(principal, now)
-            if self._met is not None:
-                self._met(known, principal)
+            if known.met is not self.term[0]:
+                if self._met is not None:
+                    self._met(known, principal)
+                known.met = self.term[0]
             if not once:
                 memo.put(name, known)
         return known

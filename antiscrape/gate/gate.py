@@ -107,11 +107,11 @@ class Gate:
         self.members = self._members = Members(policy, self._panel, store=store, key=account_key, wall=wall)
         self._face = Faces(self._panel, agents, roles).find
         self._consequences = Consequences(policy, store)
-        known = Shortcuts(
-            self._direct, self._relayed, self._places, self._face, self._find, self._charge_request
-        )
-        known = known._replace(keeps=store.keeps, spend_new=store.spend_new, spread=spread)
-        self.shortcuts = known._replace(believes=self._believes, strips=grants is not None)
+        self.shortcuts = Shortcuts(
+            self._direct, self._relayed, self._places, self._face, self._find, self._charge_request,
+            store.records, clients.term, store.keeps, store.sharing, store.spend_new, spread,
+            believes=self._believes, strips=grants is not None,
+        )  # fmt: skip
 
     def judge(  # noqa: C901, PLR0912  every request comes through here, where a call costs more than a branch
         self, passage: Passage, account: Account | None = None, owner: str = "", held: Holding | None = None

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from antiscrape.core.spread import Spread
     from antiscrape.core.verdict import Exceeded
     from antiscrape.gate.passage import Place
+    from antiscrape.ports import Sharing
 
 
 class Shortcuts(NamedTuple):
@@ -24,8 +25,9 @@ class Shortcuts(NamedTuple):
 
     ``believes`` tells whether some peer may speak for its clients, who are then in ``relayed`` by that peer.
     ``strips`` tells that the site may be given another query than was sent. ``face`` finds how a request looks,
-    ``find`` who is behind it, and ``charge`` charges it where there is but one limit. ``keeps`` and
-    ``spend_new`` are the store's, ``spread`` is what groups are told by.
+    ``find`` who is behind it, and ``charge`` charges it where there is but one limit. ``keeps``, ``sharing``,
+    ``spend_new`` and ``records`` are the store's, ``spread`` is what groups are told by. A record that was ``met`` in the
+    present ``term``, the only item of that list, is where its network places it.
     """
 
     direct: Memo[str, History]
@@ -34,7 +36,10 @@ class Shortcuts(NamedTuple):
     face: Callable[[RequestHead, Kind, object], Face]
     find: Callable[[RequestHead], Principal]
     charge: Callable[[History, Limit, float], Exceeded | None]
+    records: Mapping[str, History]
+    term: list[object]
     keeps: float | None = None
+    sharing: Sharing | None = None
     spend_new: Callable[[History, tuple[Limit, ...], int, float], bool] | None = None
     spread: Spread | None = None
     believes: bool = False

@@ -17,6 +17,7 @@ from antiscrape.stores.breaker import State
 from antiscrape.stores.connection import Call, Script
 from antiscrape.stores.lesser import Lesser
 from antiscrape.stores.names import epoch_of
+from antiscrape.stores.shared import AT_REST
 from antiscrape.stores.wire import EXCHANGE, ONCE, PRESENT, SPEND, pack_spend, unpack_spend
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ class Courier:
         self._posts.clear()
         self._charges.clear()
         self._connection = self._connect()
+        self._let_rest(known=self._fixed > 0)
         self._do(self._keep_present(self._connection))
         self._do(self._listen(self._connection))
 
@@ -143,7 +145,7 @@ class Courier:
                 pass
         finally:
             self._exchanging = False
-            if self._exchange.waiting:
+            if not self._exchange.idle:
                 self.wake()
 
     async def exchange_now(self) -> bool:
@@ -151,6 +153,7 @@ class Courier:
         if self._loop is not asyncio.get_running_loop():
             return False
         told = True
+        self._store.rouse_all()
         while told and self._exchange.waiting:
             told = await self._tell_all()
         return told
@@ -294,9 +297,14 @@ class Courier:
                     with suppress(StoreError, ValueError):  # the exchanges say what is wrong
                         found = await connection.run(_PRESENT, [self._exchange.names.workers], arguments)
                         self.workers = max(1, int(found)) if isinstance(found, (int, bytes)) else self.workers
+                        self._let_rest(known=True)
                 await asyncio.sleep(_ALIVE)
         finally:
             await connection.aclose()
+
+    def _let_rest(self, *, known: bool) -> None:
+        """Let journals rest, as far as all workers together may, where it is known how many these are."""
+        self._store.rests = AT_REST / self.workers if known and not self.away else 0.0
 
     # -- whether
 
@@ -310,11 +318,13 @@ class Courier:
                     f"the store is back after {now - self._away_since:.0f} s; what was spent is being told"
                 )
                 self._away_since = self._store.lesser = None
+                self._let_rest(known=True)
             return
         self.breaker.failed(now, failed)
         if self._away_since is None and self.breaker.state is not State.CLOSED:
             self._away_since = now
             self._store.lesser = Lesser(self.workers) if self.workers > 1 else None
+            self._let_rest(known=True)
             share = f"1/{self.workers} of each limit" if self.workers > 1 else "the limits as they are"
             self._tell(
                 f"{failed}; until it is back each worker counts for itself and holds clients to {share}"

@@ -24,6 +24,7 @@ from antiscrape.core.history import History
 from antiscrape.core.spending import kept_of
 from antiscrape.core.verdict import Budget
 from antiscrape.stores.names import triple
+from antiscrape.stores.shared import REST
 from antiscrape.stores.table import held_by
 from antiscrape.stores.wire import LIFTED, News, pack_exchange, unpack_exchange
 
@@ -47,7 +48,7 @@ _ANEW: Final = 512
 #: Seconds by which two clocks may differ before the difference is taken anew, and after which it is in any case.
 _STEP, _STALE = 1.0, 300.0
 #: Seconds after which news are late, and told as what is still owed.
-_LATE: Final = 1.0
+_LATE: Final = REST + 1.0
 #: Seconds of requests that are not worth telling to a store that has lost everything.
 _TRIFLE: Final = 1.0
 
@@ -101,11 +102,17 @@ class Exchange:
 
     @property
     def waiting(self) -> int:
-        """How many records wait to be told."""
+        """How many records wait to be told with the next exchange."""
         unsure = sum(
             len(one.lights) + len(one.fulls) for tellings in self._unsure.values() for one in tellings
         )
-        return len(self._store.touched) + unsure + sum(map(len, self._lost.values()))
+        lost = sum(map(len, self._lost.values()))
+        return len(self._store.touched) + unsure + lost
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to tell, now or later."""
+        return not (self._store.resting or self.waiting)
 
     def _shard_of(self, purse: Purse) -> int:
         return 0 if self.names.shards == 1 else self.names.shard(purse)
@@ -119,20 +126,23 @@ class Exchange:
         elif not unsure and now - store.since <= _LATE:
             self._share = 1
         tellings = [self._again(one, now) for shard in unsure.values() for one in shard]
-        since = store.since
-        for shard, told in self._take(unsure, now).items():
-            for place, at in enumerate(range(0, len(told), _TOGETHER)):
-                tellings.append(self._telling(shard, place, told[at : at + _TOGETHER], since, now))
+        self._remind(now)
+        rested, begun = store.roused(now, _MOST)
+        newest, store.touched = store.touched[-_MOST:], store.touched[:-_MOST]
+        places: dict[int, int] = {}
+        # What has rested was begun long before the rest: told apart, neither is taken for older than it is.
+        for purses, since in ((newest, store.since), (rested, begun)):
+            for shard, told in self._take(purses, unsure).items():
+                for at in range(0, len(told), _TOGETHER):
+                    place = places[shard] = places.get(shard, -1) + 1
+                    tellings.append(self._telling(shard, place, told[at : at + _TOGETHER], since, now))
         return tellings
 
-    def _take(self, barred: Mapping[int, object], now: float) -> dict[int, Pairs]:
-        """Take the newest journals, by shard; those of ``barred`` shards wait."""
-        store = self._store
-        self._remind(now)
-        newest, rest = store.touched[-_MOST:], store.touched[:-_MOST]
+    def _take(self, purses: Sequence[Purse], barred: Mapping[int, object]) -> dict[int, Pairs]:
+        """Take the journals of records, by shard; those of ``barred`` shards wait."""
         shards: dict[int, Pairs] = {}
         held = []
-        for purse in newest:
+        for purse in purses:
             journal = purse.journal
             if journal is None:
                 continue
@@ -142,7 +152,7 @@ class Exchange:
             else:
                 purse.journal = None
                 shards.setdefault(shard, []).append((purse, journal))
-        store.touched = held + rest
+        self._store.touched[:0] = held
         return shards
 
     def _remind(self, now: float) -> None:
@@ -283,7 +293,7 @@ class Exchange:
             known = self._shards[shard] = _Shard(offset, distance, now, answer.epoch)
         elif answer.epoch != known.epoch or abs(offset - known.offset) > _STEP + distance:
             known = self._shards[shard] = _Shard(offset, distance, now, answer.epoch)
-            self._lost[shard] = list(self._store.records())
+            self._lost[shard] = list(self._store.purses())
         elif distance <= known.distance or now - known.measured > _STALE:
             known.offset, known.distance, known.measured = offset, distance, now
         return known.offset

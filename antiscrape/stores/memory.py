@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from antiscrape.core.purse import Purse
     from antiscrape.core.rules import Allowance, Policy
     from antiscrape.core.verdict import Exceeded, Standing
+    from antiscrape.ports import Sharing
 
 _ORIGINAL: Final = Charge.ORIGINAL
 _IMAGE: Final = Kind.IMAGE
@@ -77,8 +78,11 @@ class MemoryStore:
         #: Seconds for which originals and subjects are remembered.
         self.keep = _windows(standings)
         self.keeps: float | None = self.keep[0]
-        self.find_known = self._principals.records.get
+        #: Principals' records, by key.
+        self.records: Mapping[str, History] = self._principals.records
+        self.find_known = self.records.get
         self.charge_request: Callable[[History, Limit, float], Exceeded | None] = spend_one
+        self.sharing: Sharing | None = None
 
     def __len__(self) -> int:
         return len(self._principals)
@@ -249,6 +253,9 @@ class MemoryStore:
 
     def spend_new(self, history: History, limits: tuple[Limit, ...], identity: int, now: float) -> bool:
         """Charge a new original where no limit is near (``spend_plainly``); tell whether that was done."""
+        return self._spend_new(history, limits, identity, now)
+
+    def _spend_new(self, history: History, limits: tuple[Limit, ...], identity: int, now: float) -> bool:
         if not limits or history.gone:
             return False
         grown = spend_plainly(history, limits, identity, now, self.keep[0])
@@ -270,7 +277,7 @@ class MemoryStore:
             kept, limits, keep = history.subjects, allowance.subjects, self.keep[1]
         if kept and identity in kept and next(iter(kept.values())) > now - keep:
             return None  # had, and nothing is to be forgotten: the usual answer to who looks again
-        if budget is _ORIGINALS and self.spend_new(history, limits, identity, now):
+        if budget is _ORIGINALS and self._spend_new(history, limits, identity, now):
             return None
         before = self.weigh(history)
         exceeded = spend_distinct(history, budget, limits, identity, now, keep)

@@ -2,21 +2,24 @@
 
 No request waits for the network. A worker keeps all records in its own memory (``MemoryStore``), notes in each record's
 *journal* what was spent on it, and exchanges the journals of the records that were touched for what all workers spent on
-them: one batch an interval (``stores.exchange``). So what is admitted beyond a budget is at most what the other workers
-admit to the same client between two exchanges. A ban, a cooling and a trap that was sprung are told at once.
+them: one batch an interval (``stores.exchange``). A journal that holds next to nothing *rests* for some seconds, and is told
+in one with what comes meanwhile: most clients look at a page and its pictures, and nobody is near a limit by that. So what is
+admitted beyond a budget is at most what the other workers admit to the same client between two exchanges, and a sixteenth of
+the budget that all of them together may have at rest. A ban, a cooling and a trap that was sprung are told at once.
 
 While the store is away (``lesser`` is set), each worker holds clients to its share of the limits.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from enum import IntEnum
 from struct import Struct
 from struct import error as StructError  # noqa: N812  it is an exception's class
 from typing import TYPE_CHECKING, Any, Final
 
 from antiscrape.core.habits import VISIT
-from antiscrape.core.journal import Journal
+from antiscrape.core.journal import DUE, Journal
 from antiscrape.core.memo import Memo
 from antiscrape.core.spending import kept_of, levels_of, spend_one
 from antiscrape.core.verdict import Budget
@@ -36,6 +39,9 @@ if TYPE_CHECKING:
 #: Clients that something was told of before they were seen here.
 _TOLD: Final = 16_384
 _ORIGINALS: Final = Budget.ORIGINALS
+#: Seconds for which a journal rests at most, and what share of a limit all workers together may have at rest.
+REST: Final = 4.0
+AT_REST: Final = 1 / 16
 
 
 class Word(IntEnum):
@@ -67,10 +73,14 @@ class SharedStore(MemoryStore):
         super().__init__(**bounds)
         self._clock = clock
         self.origin = origin
-        #: The records that have a journal, in the order in which they were touched.
+        #: The records whose journal is due, in the order in which they were touched.
         self.touched: list[Purse] = []
         #: When the first of them was touched.
         self.since = 0.0
+        #: The others that have one, each with its journal and when that was begun.
+        self.resting: deque[tuple[Purse, Journal, float]] = deque()
+        #: What share of a limit's window may rest in one journal here; 0.0 while nobody knows how many workers there are.
+        self.rests = 0.0
         #: Called when the first one is.
         self.wake: Callable[[], None] = _nothing
         #: Called with what all workers are to hear at once.
@@ -81,9 +91,9 @@ class SharedStore(MemoryStore):
         self.lesser: Lesser | None = None
         self._told: Memo[str, tuple[Word, float, bytes]] = Memo(_TOLD)
         self.charge_request = self._charge_request
-        self.keeps = None
+        self.sharing = self
 
-    def records(self) -> Iterator[Purse]:
+    def purses(self) -> Iterator[Purse]:
         """Yield every record of a principal or network; no other may be added meanwhile."""
         yield from self._principals.records.values()
         yield from self._networks.records.values()
@@ -105,32 +115,76 @@ class SharedStore(MemoryStore):
     def _charge_request(self, history: History, limit: Limit, now: float) -> Exceeded | None:
         exceeded = spend_one(history, limit if self.lesser is None else self.lesser.limit(limit), now)
         if exceeded is None:
-            interval = limit.interval
-            journal = history.journal
-            if journal is None:
-                journal = self.open(history)
-            journal.requests += interval
-            wider = history.rollup  # levels_of, written out
-            while wider is not None:
-                journal = wider.journal
-                if journal is None:
-                    journal = self.open(wider)
-                journal.requests += interval / wider.factor
-                wider = wider.rollup
+            self._note_request(history, limit)
         return exceeded
 
-    def open(self, purse: Purse) -> Journal:
-        """Begin a record's journal, and see to it that it is delivered."""
-        journal = purse.journal = Journal()
+    def _note_request(self, history: History, limit: Limit) -> None:
+        interval = limit.interval
+        journal = history.journal or self.open(history, limit.window)
+        journal.requests += interval
+        if journal.requests > journal.room:
+            self.hasten(history)
+        wider = history.rollup  # levels_of, written out
+        while wider is not None:
+            journal = wider.journal or self.open(wider, limit.window)
+            journal.requests += interval / wider.factor
+            if journal.requests > journal.room:
+                self.hasten(wider)
+            wider = wider.rollup
+
+    def open(self, purse: Purse, window: float = 0.0) -> Journal:
+        """Begin a record's journal, and see to it that it is told: soon, or at once where no share of ``window`` may rest."""
+        room = window * self.rests
+        if (
+            not room or not purse.name
+        ):  # of whom nothing was told yet, others may know what has to be known here
+            journal = purse.journal = Journal()
+            self._due(purse)
+            return journal
+        journal = purse.journal = Journal(room)
+        self.resting.append((purse, journal, self._clock()))
+        if len(self.resting) == 1:
+            self.wake()
+        return journal
+
+    def hasten(self, purse: Purse) -> None:
+        """Have the journal of a record told with the next exchange."""
+        journal = purse.journal
+        if journal is not None and journal.room != DUE:
+            journal.room = DUE
+            self._due(purse)
+
+    def _due(self, purse: Purse) -> None:
         self.touched.append(purse)
         if len(self.touched) == 1:
             self.since = self._clock()
             self.wake()
-        return journal
 
     def journal_of(self, purse: Purse) -> Journal:
-        """Return the journal of a record."""
-        return purse.journal or self.open(purse)
+        """Return the journal of a record, which is told with the next exchange."""
+        if purse.journal is None:
+            return self.open(purse)
+        self.hasten(purse)
+        return purse.journal
+
+    def roused(self, now: float, most: int) -> tuple[list[Purse], float]:
+        """Return up to ``most`` records whose journals have rested long enough, and when the first of these was begun."""
+        found: list[Purse] = []
+        resting, since = self.resting, now
+        while resting and len(found) < most and resting[0][2] <= now - REST:
+            purse, journal, begun = resting.popleft()
+            if purse.journal is journal and journal.room != DUE:
+                journal.room = DUE
+                since = min(since, begun)
+                found.append(purse)
+        return found, since
+
+    def rouse_all(self) -> None:
+        """Have all that rests told with the next exchanges."""
+        while self.resting:
+            purse, journal, _ = self.resting.popleft()
+            if purse.journal is journal:
+                self.hasten(purse)
 
     def charge_bytes(self, history: History, allowance: Allowance, amount: int, now: float) -> None:
         """Charge the bytes of an image that were sent."""
@@ -151,10 +205,10 @@ class SharedStore(MemoryStore):
 
     def note_requests(self, history: History, limits: tuple[Limit, ...]) -> None:
         """Write into the journals that a request was charged to ``limits``."""
+        if len(limits) == 1:
+            self._note_request(history, limits[0])
+            return
         for purse, factor in levels_of(history):
-            if len(limits) == 1:
-                self.journal_of(purse).requests += limits[0].interval / factor
-                continue
             for limit in limits:
                 self.journal_of(purse).add_rate(limit.of_requests, limit.interval / factor)
 
@@ -168,6 +222,13 @@ class SharedStore(MemoryStore):
         if exceeded is None:
             self.note_distinct(history, budget, identity, now)
         return exceeded
+
+    def spend_new(self, history: History, limits: tuple[Limit, ...], identity: int, now: float) -> bool:
+        """Charge a new original where no limit is near; tell whether that was done."""
+        charged = self._spend_new(history, limits, identity, now)
+        if charged:
+            self.note_distinct(history, _ORIGINALS, identity, now)
+        return charged
 
     def note_distinct(self, history: History, budget: Budget, identity: int, now: float) -> None:
         """Write into the journals that something was charged ``now``, and not before."""

@@ -66,6 +66,7 @@ class StrictStore(SharedStore):
         self.confirm: Callable[[Charging], Awaitable[Outcome | None]] = _away
         self._pending: Pending | None = None
         self.charge_request = self._charge_one
+        self.keeps = self.sharing = None
 
     # -- by ourselves
 

@@ -79,10 +79,11 @@ async def _remembering(clients: int, sink: Sink) -> Any:
     find, store, now = Identity(IdentityRules()).find, app.store, time.monotonic()
     await run_batch(app, [scope(client, API) for client in range(LOOKS)], sink)
     known = [store.find(find(address(client)), now) for client in range(LOOKS)]
+    met = app.house.gate.clients.term[0]
     gc.disable()  # nothing here is garbage
     for client in range(LOOKS, clients):  # to let a million in by the door takes minutes
         history, like = store.find(find(address(client)), now), known[client % LOOKS]
-        history.face, history.look, history.requests = like.face, like.look, 1
+        history.face, history.look, history.requests, history.met = like.face, like.look, 1, met
     gc.enable()
     for start in range(0, min(clients, _REMEMBERED), BATCH):
         await run_batch(app, [scope(client, API) for client in range(start, start + BATCH)], sink)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given, settings
 
+from antiscrape.lookups.networks import NetworkBook
 from tests.asgi.traces import LOOKS, POLICIES, RELAYED, TRACES, Step, walk
 from tests.asgi.turns import TURNS, step
 from tests.fuzz import times
@@ -41,6 +42,27 @@ def test_both_see_the_same_in_picture_after_picture(
     policy = POLICIES[name]()
     slow, _ = asyncio.run(walk(trace, policy, None))
     fast, _ = asyncio.run(walk(trace, policy, accelerator))
+    assert fast == slow
+
+
+@pytest.mark.parametrize("name", ["the default", "pictures", "few pictures", "few requests", "two limits"])
+@settings(max_examples=times(8))
+@given(trace=TRACES | LOOKS)
+def test_both_tell_other_workers_the_same(accelerator: Any, name: str, trace: list[tuple[Step, int]]) -> None:
+    policy = POLICIES[name]()
+    slow, _ = asyncio.run(walk(trace, policy, None, shared=True))
+    fast, _ = asyncio.run(walk(trace, policy, accelerator, shared=True))
+    assert fast == slow
+
+
+@settings(max_examples=times(8))
+@given(trace=TRACES)
+def test_both_find_the_same_records_of_clients_that_did_not_ask_lately(
+    accelerator: Any, trace: list[tuple[Step, int]]
+) -> None:
+    policy = POLICIES["behind a proxy"]()
+    slow, _ = asyncio.run(walk(trace, policy, None, forgetful=True))
+    fast, _ = asyncio.run(walk(trace, policy, accelerator, forgetful=True))
     assert fast == slow
 
 
@@ -128,6 +150,60 @@ def test_behind_a_trusted_proxy_too(accelerator: Any, changed: dict[str, str]) -
     step = Step("/api/photos", headers, "203.0.113.7", "GET", "1.1", "https", 1.0)
     _, swift_ones = asyncio.run(walk([(step, 20)], policy_of(changed), accelerator))
     assert swift_ones == 18
+    _, again = asyncio.run(walk([(step, 20)], policy_of(changed), accelerator, forgetful=True))
+    assert again == 18
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "198.51.100.09",
+        "198.51.100.9:80",
+        " 198.51.100.9",
+        "198.51.100.9,",
+        "198.51.100",
+        "1985.1.1.1",
+        "2001:db8::9",
+    ],
+)
+def test_an_address_that_is_not_the_key_of_its_record_is_read(accelerator: Any, address: str) -> None:
+    headers = person((b"x-forwarded-for", address.encode()))
+    trace = [(Step("/api/photos", headers, "203.0.113.7", "GET", "1.1", "https", 1.0), 9)]
+    slow, _ = asyncio.run(walk(trace, policy_of(RELAYED), None, forgetful=True))
+    fast, swift_ones = asyncio.run(walk(trace, policy_of(RELAYED), accelerator, forgetful=True))
+    assert fast == slow
+    assert swift_ones == 0
+
+
+def test_who_was_met_is_met_again_when_the_lists_of_networks_have_changed(accelerator: Any) -> None:
+    async def visits() -> list[object]:
+        with using(accelerator):
+            stack = AsyncExitStack()
+            home = await stack.enter_async_context(
+                house(answers(b"{}", b"application/json"), networks=NetworkBook(()))
+            )
+        async with stack:
+            marks = []
+            for _ in range(3):
+                await home.ask("/api/photos")
+                marks.append(next(iter(home.gate.clients._store.records.values())).met)
+            home.gate.forget_networks()
+            await home.ask("/api/photos")
+            return [*marks, next(iter(home.gate.clients._store.records.values())).met]
+
+    first, second, third, last = asyncio.run(visits())
+    assert first is second is third
+    assert last is not first
+
+
+@pytest.mark.parametrize("path", ["/api/photos", "/media/3.jpg"])
+def test_a_client_whose_counts_are_shared_goes_the_swift_way(accelerator: Any, path: str) -> None:
+    step = Step(path, person(kind="image"), "203.0.113.7", "GET", "1.1", "https", 1.0)
+    seen, swift_ones = asyncio.run(walk([(step, 30)], POLICIES["pictures"](), accelerator, shared=True))
+    assert all(entry[0].status == 200 for entry in seen[:-2])
+    assert swift_ones >= 24
+    due, rests = seen[-1]
+    assert due or rests
 
 
 def test_a_spent_budget_is_the_python_codes_to_refuse(accelerator: Any) -> None:

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hypothesis import strategies as st
 
 from antiscrape.core.history import History
+from antiscrape.core.journal import Journal
 from antiscrape.core.purse import Purse
 from antiscrape.core.resource import Kind, Size
 from antiscrape.core.rules import Route
 from antiscrape.core.spread import Spread
 from antiscrape.core.verdict import Mode
+from antiscrape.stores.memory import bounds_of
+from antiscrape.stores.shared import SharedStore
 from tests.house import Clock, House, drive, house, person, photo, policy_of, scope_of, tool, visitors
 from tests.swift import using
 
@@ -232,8 +235,8 @@ LOOKS = st.lists(
 TRACES = st.lists(st.tuples(STEPS, st.integers(1, 12)), min_size=1, max_size=12)
 
 
-#: Slots that hold objects of their own.
-APART = {"crowd", "face", "habits", "rollup", "scale", "trouble"}
+#: Slots that hold objects of their own, and one that is another in every house.
+APART = {"crowd", "face", "habits", "journal", "met", "rollup", "scale", "trouble"}
 
 
 def values_of(part: object) -> list[object]:
@@ -242,12 +245,19 @@ def values_of(part: object) -> list[object]:
     return [getattr(part, name) for name in names]
 
 
+def noted(journal: Journal) -> dict[str, object]:
+    """Return what a journal holds; while the clock stands still, what is had is noted as if it were charged anew."""
+    own = {name: getattr(journal, name) for name in Journal.__slots__}
+    return own | {"originals": set(journal.originals or ()), "subjects": set(journal.subjects or ())}
+
+
 def told(found: object) -> object:
     """Return what is to be compared of a record, a passage or a value: slots by name, times as they are."""
     if not isinstance(found, Purse):
         return found
     names = {name for kind in type(found).__mro__ for name in getattr(kind, "__slots__", ())}
     own = {name: getattr(found, name) for name in sorted(names - APART)} | {"rollup": told(found.rollup)}
+    own["journal"] = None if found.journal is None else noted(found.journal)
     if isinstance(found, History):
         face = [
             getattr(found.face, name, None) for name in ("kind", "secure", "scheme", "picked", "odd", "look")
@@ -277,15 +287,33 @@ def spread_of(clock: Clock) -> Spread:
     return Spread(key=b"k" * 32, started=clock.now - 200.0)
 
 
-async def walk(trace: list[tuple[Step, int]], policy: Policy, module: Any) -> tuple[list[Any], int]:
-    """Send a trace; return all that came of it, and how many requests went the swift way."""
+def sharing_store(policy: Policy, clock: Clock) -> SharedStore:
+    """Return a store whose journals rest, and which nobody carries."""
+    store = SharedStore(clock=clock.monotonic, origin=b"12345678", **bounds_of(policy))
+    store.rests = 1 / 64
+    return store
+
+
+async def walk(
+    trace: list[tuple[Step, int]],
+    policy: Policy,
+    module: Any,
+    *,
+    shared: bool = False,
+    forgetful: bool = False,
+) -> tuple[list[Any], int]:
+    """Send a trace; return all that came of it, and how many requests went the swift way.
+
+    ``shared``: what is charged is noted for other workers. ``forgetful``: who asked lately is not found at once.
+    """
     swift_ones = 0
     seen: list[Any] = []
 
     with using(module):
         stack = AsyncExitStack()
         told_by = spread_of(clock := Clock())
-        home: House = await stack.enter_async_context(house(site, policy, clock, spread=told_by))
+        store = sharing_store(policy, clock) if shared else None
+        home: House = await stack.enter_async_context(house(site, policy, clock, spread=told_by, store=store))
     begin = home.app._begin
 
     def watched(scope: Scope, send: Send) -> Relay | None:
@@ -299,6 +327,10 @@ async def walk(trace: list[tuple[Step, int]], policy: Policy, module: Any) -> tu
         for step, times in trace:
             for _ in range(times):
                 home.clock.tick(step.pause)
+                for memo in (
+                    (home.gate.clients.direct, *home.gate.clients.relayed.values()) if forgetful else ()
+                ):
+                    memo.clear()
                 scope = scope_of(
                     step.path,
                     [(bytes(bytearray(name)), bytes(bytearray(value))) for name, value in step.headers],
@@ -312,4 +344,6 @@ async def walk(trace: list[tuple[Step, int]], policy: Policy, module: Any) -> tu
         members = {key: (one.images, one.last) for key, one in told_by.members.young.items()}
         recorder = home.recorder
         seen.append((recorder.plain, recorder.verdicts, recorder.malformed, home.ledger.events, members))
+        if store is not None:
+            seen.append(([told(one) for one in store.touched], [told(one) for one, _, _ in store.resting]))
     return seen, swift_ones

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from antiscrape.core.budgets import parse_limits
 from antiscrape.core.verdict import Standing
+from antiscrape.stores.shared import AT_REST, REST
 from loadtests.fleet import TIMEOUT, Fleet, Flight, Lost
 from tests.fleets import CLIENT, FREE, MAKE, SMALL, Ask, charge, excess, image, page, play, visit
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 STANDINGS = {Standing.BROWSER: SMALL}
+#: Of which some rest.
+LARGE = replace(SMALL, requests=parse_limits("160/16s"))
 gaps = st.one_of(st.just(0.0), st.floats(0.0, 0.3), st.floats(0.0, 9.0))
 asks = st.lists(st.builds(Ask, gaps, st.integers(0, 5), st.integers(0, 40)), min_size=1, max_size=60)
 intervals = st.sampled_from([0.1, 0.5, 2.0])
@@ -118,6 +121,66 @@ def test_requests_beyond_a_budget_are_those_of_one_interval(
         for number, end in enumerate(admitted[place:], 1):
             rate = (limit.window + end.at - begin.at + late) / limit.interval
             assert number <= rate + excess(asked, late)
+
+
+@pytest.mark.security("I4")
+@given(
+    asks=st.lists(st.builds(Ask, st.floats(0.0, 0.2), st.integers(0, 5), st.just(0)), max_size=300),
+    workers=st.integers(2, 6),
+)
+def test_what_rests_is_no_more_than_a_sixteenth_of_the_budget(asks: list[Ask], workers: int) -> None:
+    """As above, of a limit of which some requests fit into a journal at rest: those, and the one that wakes each."""
+    fleet = Fleet(workers, STANDINGS)
+    for worker in fleet.workers:  # past the first word of a client, which does not rest
+        charge(worker, page(), CLIENT, LARGE)
+    fleet.settle()
+    asked, admitted = play(fleet, asks, "requests", LARGE)
+    limit, late = LARGE.requests[0], fleet.interval + 1e-6
+    rested = limit.amount * AT_REST + workers
+    for place, begin in enumerate(admitted):
+        for number, end in enumerate(admitted[place:], 1):
+            rate = (limit.window + end.at - begin.at + late) / limit.interval
+            assert number <= rate + excess(asked, late) + rested
+    fleet.settle()
+    owing = {round(max(0.0, one.tat - fleet.now), 6) for one in visit(fleet)}
+    assert max(owing) - min(owing) <= fleet.interval, "in the end everybody knows the same"
+
+
+def test_a_journal_that_holds_little_rests_and_is_told_in_one() -> None:
+    fleet = Fleet(1, STANDINGS)
+    worker = fleet.workers[0]
+    told = []
+    for _ in range(60):
+        charge(worker, page(), CLIENT, LARGE)
+        fleet.run_until(fleet.now + 1.0)
+        told.append(worker.told["lights"])
+    assert told[0] == 2, "the client and its network, of whom nothing was told before, at once"
+    assert 2 * 60 / (REST + 2.0) <= told[-1] <= 2 * (2 + 60 / REST)
+    fleet.settle()
+    assert not worker.store.resting
+    newcomer = fleet.add_worker()
+    charge(newcomer, page(), CLIENT, LARGE)
+    fleet.run_until(fleet.now + fleet.interval)
+    assert newcomer.told["lights"] == 2
+
+
+def test_a_journal_that_holds_much_is_told_at_once() -> None:
+    fleet = Fleet(2, STANDINGS)
+    one, other = fleet.workers
+    for worker in fleet.workers:
+        charge(worker, page(), CLIENT, LARGE)
+    fleet.settle()
+    limit = LARGE.requests[0]
+    rests = limit.window * fleet.rests
+    for _ in range(int(2 * rests / limit.interval)):
+        charge(one, page(), CLIENT, LARGE)
+    fleet.run_until(fleet.now + 2 * fleet.interval)
+    charge(other, page(), CLIENT, LARGE)
+    history = other.store.find(CLIENT, fleet.now)
+    before = history.tat - fleet.now
+    other.store.hasten(history)
+    fleet.run_until(fleet.now + 2 * fleet.interval)
+    assert history.tat - fleet.now > before + rests
 
 
 def test_in_the_long_run_nobody_has_more_than_the_limit() -> None:
