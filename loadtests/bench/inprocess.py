@@ -22,7 +22,7 @@ from loadtests.bench.figures import Spread, spread
 from loadtests.bench.rooms import Rooms
 from loadtests.bench.site import make_site
 from loadtests.bench.variants import protected
-from loadtests.bench.visitors import CLIENTS, scope
+from loadtests.bench.visitors import CLIENTS, VISITS, scope
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 BATCH = 200
 _HMACS = 3
-#: Times that a client asks before it counts as known: a picture is news at first, and when it is first fetched again.
-_VISITS = 3
 _KEY, _MESSAGE = b"k" * 32, b"/media/1001.jpg 1735689600"
 
 
@@ -114,7 +112,7 @@ async def added(target: str, *, rounds: int, clients: int = CLIENTS) -> InProces
         "signing": Signing(bare),
     }
     sink = Sink()
-    for _ in range(_VISITS):
+    for _ in range(VISITS):
         for number in range(clients):
             await whole(scope(number, target), sink.receive, sink.send)
             rooms.know(scope(number, target))

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 from loadtests.bench.figures import Spread, cpu_seconds, spread
 from loadtests.bench.peers import ROOT
 from loadtests.bench.variants import VARIANTS, Variant
-from loadtests.bench.visitors import fields
+from loadtests.bench.visitors import VISITS, fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -158,12 +158,15 @@ def compare(
         bare, *servers = [
             running.enter_context(Server(VARIANTS[name], environment)) for name in ("bare", *names)
         ]
-        for server in (
-            bare,
-            *servers,
-        ):  # twice as long, so that a later run meets no client for the first time
-            measure(server, generator, target, seconds=2 * seconds)
+        for server in (bare, *servers):
+            _warm(server, generator, target, seconds=seconds)
         return _rounds(bare, servers, generator, target, rounds=rounds, seconds=seconds, say=say)
+
+
+def _warm(server: Server, generator: Generator, target: str, *, seconds: float) -> None:
+    """Load a server until the clients that a run reaches are known; each load begins with the first of them."""
+    for _ in range(1 if server.variant.heavy else VISITS):
+        measure(server, generator, target, seconds=2 * seconds)
 
 
 def _rounds(

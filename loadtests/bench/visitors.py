@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 #: Known clients that a run rotates through.
 CLIENTS: Final = 10_000
+#: Times that a client asks before it counts as known: a picture is news at first, and when it is first fetched again.
+VISITS: Final = 3
 #: What is asked for, and with which header fields a browser asks for it.
 API, IMAGE, PAGE = "/api/photos", "/media/1001.jpg", "/"
 HOST: Final = "photos.example"

@@ -327,10 +327,10 @@ async def walk(
         for step, times in trace:
             for _ in range(times):
                 home.clock.tick(step.pause)
-                for memo in (
-                    (home.gate.clients.direct, *home.gate.clients.relayed.values()) if forgetful else ()
-                ):
-                    memo.clear()
+                if forgetful:
+                    home.gate.clients.direct.clear()
+                    for memo in home.gate.clients.relayed.values():
+                        memo.clear()
                 scope = scope_of(
                     step.path,
                     [(bytes(bytearray(name)), bytes(bytearray(value))) for name, value in step.headers],
