@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 #: Records of one script call: a server that runs it answers nobody else meanwhile (some 10 µs a record).
 _TOGETHER: Final = 128
-#: Records of one exchange; the rest goes with the next.
+#: Records of one exchange; the rest goes with the next. Where one is not answered in time, the next is half as large.
 _MOST: Final = 4096
 #: Of these, records that are told because the store has lost them: every worker does so at the same time.
 _ANEW: Final = 512
@@ -96,7 +96,8 @@ class Exchange:
         self._unsure: dict[int, list[Telling]] = {}
         self._lost: dict[int, list[Purse]] = {}
         self._share = 1  # of the limits to which clients were held while what is told was spent
-        self._swept = _MOST
+        self._swept = self._most = _MOST
+        self._met_with = [0, 0]  # tellings of the exchanges before that were answered, and that failed
         #: Whether something was read that asks for another exchange at once: others spent what is not known here.
         self.urgent = False
 
@@ -125,10 +126,13 @@ class Exchange:
             self._share = store.lesser.workers
         elif not unsure and now - store.since <= _LATE:
             self._share = 1
-        tellings = [self._again(one, now) for shard in unsure.values() for one in shard]
+        self._measure()
+        tellings = self._told_again(unsure, now)
+        room = max(0, self._most - sum(len(one.lights) + len(one.fulls) for one in tellings))
         self._remind(now)
-        rested, begun = store.roused(now, _MOST)
-        newest, store.touched = store.touched[-_MOST:], store.touched[:-_MOST]
+        rested, begun = store.roused(now, room // 2)
+        kept = max(0, len(store.touched) - room + len(rested))
+        newest, store.touched = store.touched[kept:], store.touched[:kept]
         places: dict[int, int] = {}
         # What has rested was begun long before the rest: told apart, neither is taken for older than it is.
         for purses, since in ((newest, store.since), (rested, begun)):
@@ -137,6 +141,28 @@ class Exchange:
                     place = places[shard] = places.get(shard, -1) + 1
                     tellings.append(self._telling(shard, place, told[at : at + _TOGETHER], since, now))
         return tellings
+
+    def _measure(self) -> None:
+        """Take as many records into an exchange as were answered in time: half, where the former ones were not."""
+        answered, failed = self._met_with
+        self._met_with = [0, 0]
+        if failed:
+            self._most = max(_TOGETHER, self._most // 2)
+        elif answered:
+            self._most = min(_MOST, self._most + _MOST // 16)
+
+    def _told_again(self, unsure: Mapping[int, list[Telling]], now: float) -> list[Telling]:
+        """Return as much of what is unsure as goes into one exchange; the rest waits, and what is new to its shard too."""
+        again: list[Telling] = []
+        room = self._most
+        for shard, tellings in unsure.items():
+            for one in tellings:
+                if room > 0:
+                    again.append(self._again(one, now))
+                    room -= len(one.lights) + len(one.fulls)
+                else:
+                    self._unsure.setdefault(shard, []).append(one)
+        return again
 
     def _take(self, purses: Sequence[Purse], barred: Mapping[int, object]) -> dict[int, Pairs]:
         """Take the journals of records, by shard; those of ``barred`` shards wait."""
@@ -246,6 +272,7 @@ class Exchange:
     def apply(self, telling: Telling, blob: bytes, sent: float, now: float) -> None:
         """Take the answer to a telling, ``sent`` and received ``now``; raise ``ValueError`` where it is none."""
         answer = unpack_exchange(blob, len(telling.lights), len(telling.fulls))
+        self._met_with[0] += 1
         offset = self._set_clock(telling.shard, answer, sent, now)
         for (purse, journal), (tat, changed) in zip(telling.lights, answer.lights, strict=True):
             _take_tat(purse, tat - offset)
@@ -265,6 +292,7 @@ class Exchange:
     def failed(self, tellings: Sequence[Telling]) -> None:
         """Take back what could not be told, or of which nobody knows whether it was."""
         store = self._store
+        self._met_with[1] += len(tellings)
         for telling in tellings:
             self._unsure.setdefault(telling.shard, []).append(telling)
         if store.lesser is not None:

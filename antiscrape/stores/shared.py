@@ -191,7 +191,10 @@ class SharedStore(MemoryStore):
         super().charge_bytes(history, self.held_to(allowance), amount, now)
         for purse, factor in levels_of(history):
             for limit in allowance.bytes:
-                self.journal_of(purse).add_rate(limit.of_bytes, amount * limit.interval / factor)
+                journal = purse.journal or self.open(purse, limit.window)
+                journal.add_rate(limit.of_bytes, amount * limit.interval / factor)
+                if journal.room != DUE and (journal.rates or {})[limit.of_bytes] > limit.window * self.rests:
+                    self.hasten(purse)
 
     def held_to(self, allowance: Allowance) -> Allowance:
         """Return what a worker grants of an allowance: all of it, or its share while the store is away."""

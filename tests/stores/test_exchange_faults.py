@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -55,7 +56,8 @@ def test_a_store_that_is_wiped_is_told_again() -> None:
     first = fleet.workers[0]
     had = fill(fleet)
     assert had >= 40
-    first.store.ban(first.store.find(banned, fleet.now), fleet.now + 600.0)
+    end = fleet.now + 600.0
+    first.store.ban(first.store.find(banned, fleet.now), end)
     first.store.charge_bytes(first.store.find(CLIENT, fleet.now), BROWSER, 300_000_000, fleet.now)
     fleet.settle()
     fleet.paper.wipe()
@@ -65,10 +67,29 @@ def test_a_store_that_is_wiped_is_told_again() -> None:
     assert [len(history.originals or ()) for history in histories] == [had] * 4
     assert all((history.tats or {})["bytes 400MB/hour"] - fleet.now > 2600 for history in histories)
     assert not charge(newcomer, image(10**9), CLIENT, BROWSER)
-    until = [history.banned_until - fleet.now for history in visit(fleet, banned)]
-    assert until == [pytest.approx(600.0, abs=10.0)] * 4
+    until = [history.banned_until for history in visit(fleet, banned)]
+    assert until == [pytest.approx(end, abs=1.0)] * 4
     for _, left in fleet.paper.left(fleet.server_now).values():
         assert left < float("inf"), "a key without a time to live"
+
+
+def test_what_is_too_much_to_be_answered_in_time_is_told_in_halves() -> None:
+    """Else a store that is asked for too much at once is away for good: what is told again is as much as before."""
+    fleet = Fleet(1, POLICY, pause=0.1, share=False)
+    worker = fleet.workers[0]
+    for number in range(2000):
+        charge(worker, image(number), Principal(f"203.0.113.{number}", "203.0.113.0/24", ""), FREE)
+    told = [0]
+
+    def flight(_worker: int, _now: float) -> Flight:
+        told.append(worker.told["lights"] + worker.told["fulls"])
+        return Flight(lost=Lost.ANSWER if told[-1] - told[-2] > 300 else Lost.NOTHING)
+
+    fleet.flight = flight
+    fleet.settle()
+    assert worker.exchange.idle
+    assert max(now - before for before, now in pairwise(told)) > 1000
+    assert all(history.seen for history in worker.store.records.values())
 
 
 @pytest.mark.parametrize("by", [HOUR, -HOUR, 100.0, -100.0])
@@ -79,7 +100,8 @@ def test_a_clock_that_is_set_locks_nobody_out_and_forgets_no_ban(by: float) -> N
     banned = GOOD[0]
     browse(fleet, GOOD[5:], 30.0)
     had = fill(fleet)
-    first.store.ban(first.store.find(banned, fleet.now), fleet.now + 600.0)
+    end = fleet.now + 600.0
+    first.store.ban(first.store.find(banned, fleet.now), end)
     first.store.charge_bytes(first.store.find(GOOD[1], fleet.now), BROWSER, 1000, fleet.now)
     several = replace(BROWSER, requests=parse_limits("60/min, 600/hour"))
     assert charge(first, page(), GOOD[2], several)
