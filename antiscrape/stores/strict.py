@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from antiscrape.core.observation import Charge
-from antiscrape.core.spending import kept_of, levels_of, spend_one, spend_requests, text_of
+from antiscrape.core.spending import around, kept_of, levels_of, spend_one, spend_requests, text_of
 from antiscrape.core.verdict import Budget, Exceeded
 from antiscrape.stores.memory import MemoryStore
 from antiscrape.stores.names import triple
@@ -130,9 +130,10 @@ class StrictStore(SharedStore):
         if outcome.budget is _REQUESTS:
             _earn_back(pending)
         if len(pending.requests) == 1:
-            now = self._clock()
-            for (purse, _), owed in zip(levels_of(pending.history), outcome.owed, strict=True):
-                purse.tat = max(purse.tat, now + owed)
+            now, purse = self._clock(), pending.history
+            purse.tat = max(purse.tat, now + outcome.owed[0])
+            for network, owed in zip(around(purse), outcome.owed[1:], strict=True):
+                network.tat = max(network.tat, now + owed)
         if outcome.budget is None:
             return None
         self._take_back(pending, outcome.budget)
@@ -141,6 +142,8 @@ class StrictStore(SharedStore):
         return Exceeded(outcome.budget, words, outcome.wait, shared=outcome.level > 0)
 
     def _charging(self, pending: Pending) -> Charging:
+        if not pending.distinct and not pending.bytes and len(pending.requests) == 1:  # the usual case
+            return Charging(self._levels(pending.history), (_rate("r", pending.requests[0]),))
         keep = {_ORIGINALS: self.keep[0], _SUBJECTS: self.keep[1]}
         asked = {
             budget: Asked(
@@ -152,7 +155,7 @@ class StrictStore(SharedStore):
         }
         single = len(pending.requests) == 1
         return Charging(
-            [(triple(self.key_of(purse)), factor) for purse, factor in levels_of(pending.history)],
+            self._levels(pending.history),
             requests=[
                 _rate("r" if single else "t:" + limit.of_requests, limit) for limit in pending.requests
             ],
@@ -160,6 +163,14 @@ class StrictStore(SharedStore):
             subject=asked.get(_SUBJECTS),
             original=asked.get(_ORIGINALS),
         )
+
+    def _levels(self, history: History) -> list[tuple[tuple[bytes, bytes, bytes], float]]:
+        levels = [(triple(history.name or self.key_of(history)), 1.0)]
+        network = history.rollup  # levels_of, written out
+        while network is not None:
+            levels.append((triple(network.name or self.key_of(network)), network.factor))
+            network = network.rollup
+        return levels
 
     def _keep(self, pending: Pending) -> None:
         """Write into the journals what could not be charged where all are counted."""
