@@ -38,7 +38,7 @@ _LARGE: Final = 3_000_000
 _SMALL: Final = 300_000
 _CONNECTIONS: Final = 16
 _PATIENCE: Final = 60.0
-#: The load comes from one address, and says of whom each request is.
+#: The load comes from one address, and says of whom each request is. Both servers read it: it is no part of a verdict.
 _CLIENTS: Final = "set_real_ip_from 127.0.0.1; real_ip_header X-Forwarded-For;"
 _SECRET: Final = "the-bench-signs-nothing-that-anybody-keeps-0123456789"
 
@@ -173,7 +173,7 @@ def _main(folder: Path, bare: int) -> str:
         f"http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000; {places}\n"
         "types { image/jpeg jpg; }\n"
         f"include {folder}/edge.conf;\n"
-        f"server {{ listen 127.0.0.1:{bare}; location / {{ root {folder}/www; }} }}\n}}\n"
+        f"server {{ listen 127.0.0.1:{bare}; {_CLIENTS} location / {{ root {folder}/www; }} }}\n}}\n"
     )
 
 

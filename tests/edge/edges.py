@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from antiscrape.asgi.edges import BY_STATUS
 from antiscrape.asgi.forward_auth import ForwardAuth
 from antiscrape.asgi.lengths import Lengths
 from antiscrape.core.handover import Handovers
@@ -25,7 +26,7 @@ from tests.conftest import missing
 from tests.house import house, photo
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from antiscrape.asgi.types import ASGIApp, Receive, Scope, Send
     from antiscrape.core.rules import Policy
@@ -83,12 +84,14 @@ class Reply(NamedTuple):
 
 @dataclass
 class Switch:
-    """Stands before an application, and takes it away."""
+    """Stands before an application, counts the questions of nginx, and takes it away."""
 
     app: ASGIApp
     off: bool = False
+    questions: int = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.questions += scope.get("raw_path") == BY_STATUS.path
         if self.off and scope["type"] == "http":
             await send({"type": "http.response.start", "status": 500, "headers": [(b"content-length", b"0")]})
             await send({"type": "http.response.body", "body": b""})
@@ -246,8 +249,10 @@ MAKERS = {
 
 
 @asynccontextmanager
-async def behind(name: str, folder: Path, policy: Policy) -> AsyncIterator[Stand]:
-    """Start an edge with its shipped file, and what it asks; end both."""
+async def behind(
+    name: str, folder: Path, policy: Policy, changes: Mapping[str, str] | None = None
+) -> AsyncIterator[Stand]:
+    """Start an edge with its shipped file, and what it asks; end both. ``changes`` are made in its file besides."""
     for path, body in FILES.items():
         file = folder / "www" / path.lstrip("/")
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -259,7 +264,7 @@ async def behind(name: str, folder: Path, policy: Policy) -> AsyncIterator[Stand
             address, spare = free(), free()
             made = MAKERS[name](folder, "{}:{}".format(*address), verdicts, origin, "{}:{}".format(*spare))
             text = (CONFIG / made.file).read_text()
-            for old, new in made.changes.items():
+            for old, new in {**made.changes, **(changes or {})}.items():
                 assert old in text, f"{made.file} has no {old!r} any more"
                 text = text.replace(old, new)
             (folder / made.file).write_text(text)

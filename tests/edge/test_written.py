@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from antiscrape.asgi.edges import BY_STATUS, CACHE, ENVOY, FORWARDED, TAKE
+from antiscrape.core.signals.headers import READ
 from tests.edge.edges import CONFIG
 
 yaml: Any = import_module("yaml")
@@ -125,7 +126,14 @@ def test_nginx_keeps_allowances_for_a_second_and_nothing_else() -> None:
     text = (CONFIG / "nginx.conf").read_text()
     assert re.findall(r"^\s*proxy_cache_valid (.*);", text, re.MULTILINE) == ["200 1s"]
     (key,) = re.findall(r"^\s*proxy_cache_key \"(.*)\";", text, re.MULTILINE)
-    assert {"$remote_addr", "$request_uri", "$request_method", "$http_cookie", "$http_user_agent"} <= set(
-        key.split()
-    )
+    told = set(key.split(r"\n"))
+    assert {f"$http_{name.decode().replace('-', '_')}" for name in READ} <= told
+    assert {
+        "$connection",
+        "$antiscrape_length",
+        "$remote_addr",
+        "$request_uri",
+        "$request_method",
+        "$http_cookie",
+    } <= told
     assert BY_STATUS.path.decode() in text
