@@ -13,7 +13,16 @@ from antiscrape.core.tokens import KeyRing
 from antiscrape.evidence.events import open_sink
 from antiscrape.lookups.agents import AgentBook
 from antiscrape.operate.sentinel import Sentinel
-from antiscrape.parts import Estate, meter_of, put_together, recorder_of, renderer_of, store_of, takers_of
+from antiscrape.parts import (
+    Estate,
+    meter_of,
+    put_together,
+    read_again,
+    recorder_of,
+    renderer_of,
+    store_of,
+    takers_of,
+)
 from antiscrape.settings import load_policy
 from antiscrape.settings.load import load_secrets
 from antiscrape.stores.shared import SharedStore
@@ -27,7 +36,7 @@ if TYPE_CHECKING:
     from antiscrape.asgi.types import ASGIApp
     from antiscrape.core.rules import Policy
     from antiscrape.gate import Gate
-    from antiscrape.operate.meter import Figures
+    from antiscrape.operate.families import Figures
     from antiscrape.parts import Parts
 
 #: What lasts as long as the process, by its field of a policy, and as the settings call it: the store's
@@ -87,7 +96,8 @@ class AntiscrapeMiddleware(Changing):
         self.meter = meter_of(estate, policy, sink)
         #: The courier carries what workers tell each other; None where each counts for itself.
         self.store, self.courier = opened.store, opened.courier
-        self.meter.more, self.meter.unwell = self._figures, self._sentinel.unwell
+        self.meter.more.append(self._figures)
+        self.meter.unwell = self._sentinel.unwell
         kept = [self._sentinel.keep, *([opened.keep] if isinstance(opened.store, SharedStore) else [])]
         super().__init__(
             parts.house,
@@ -110,7 +120,7 @@ class AntiscrapeMiddleware(Changing):
     def reload(self, policy: Policy | None = None) -> tuple[str, ...]:
         """Carry out another policy from the next request on; return which settings of it need a new process.
 
-        Without ``policy`` it is read anew, as ``load_policy()`` reads it. No request is held up, and each is judged by
+        Without ``policy`` it is read anew, as ``load_policy()`` reads it, and so are the lists of networks. No request is held up, and each is judged by
         one policy wholly. What clients have spent, bans, standings and renditions are kept. The tables ``[store]``,
         ``[images]``, ``[trace]``, ``[record]``, ``[serve]`` and ``[upstream]`` and the site's name stay what they were until the process is
         started anew; those that differ are returned. To be called in the thread of the event loop; ``prepare`` does
@@ -127,11 +137,15 @@ class AntiscrapeMiddleware(Changing):
         policy = replace(policy, **lasting)
         self.store.follow(policy)
         parts = put_together(self.app, self._estate, policy, former)
+        objections = read_again(former, parts)
 
         def commit() -> tuple[str, ...]:
             self._parts = parts
             self._take_up(parts)
             self._change(parts.house, _keepers(parts))
+            self._forget_networks()
+            if objections:
+                self._estate.recorder.tell("networks", objections)
             if policy.signals != former.loaded.signals:
                 # beside the traffic: 200,000 clients take some 40 ms
                 Thread(target=self._unread, args=(parts.gate,), name="antiscrape-unread").start()

@@ -175,10 +175,21 @@ def _networks(
 
 
 def _roles(policy: Policy, estate: Estate, former: Parts | None) -> tuple[RoleBook, tuple[Keeper, ...]]:
-    """Return who may claim to be whom, and what keeps that fresh."""
+    """Return who may claim to be whom, and what keeps that fresh; whoever is proven stays so."""
     if former is not None and all(getattr(former.loaded, name) == getattr(policy, name) for name in _CLAIMS):
         return former.roles
-    return open_roles(policy, clock=clock.monotonic, wall=clock.wall, tell=estate.recorder.tell)
+    told = estate.recorder.tell
+    proven = None if former is None else former.roles[0].proven
+    return open_roles(policy, clock=clock.monotonic, wall=clock.wall, tell=told, proven=proven)
+
+
+def read_again(former: Parts, parts: Parts) -> tuple[str, ...]:
+    """Read anew the lists of networks that a policy takes over from the former one; return what was not taken up.
+
+    Whoever has a policy read again has often changed a list, and would wait ``networks.reload`` for it.
+    """
+    book = parts.networks[0]
+    return book.reload() if book is not None and book is former.networks[0] else ()
 
 
 def _check(policy: Policy, estate: Estate, former: Parts | None) -> Desk | None:

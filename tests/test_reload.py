@@ -19,7 +19,7 @@ from antiscrape.settings import load_policy
 from tests.house import answers, drive, person, photo, policy_of, scope_of, tool
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
     from antiscrape.asgi.types import Message, Receive, Scope, Send
@@ -218,6 +218,51 @@ def test_keepers_that_stay_are_not_disturbed_and_those_of_the_former_policy_end(
         await life
 
     asyncio.run(asyncio.wait_for(run(), 60))
+
+
+def test_a_list_that_was_changed_is_read_with_the_policy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits ``networks.reload`` for it, and what cannot be used is told, and leaves the list that was."""
+    listed = tmp_path / "list.txt"
+    listed.write_text("192.0.2.0/24\n")
+    config = tmp_path / "site.toml"
+    config.write_text(f'[networks]\nhosting = ["{listed}"]\n')
+    environ = {"ANTISCRAPE_SECRET": "kx8Jc0v9QmZ2rT5yWb7uEh3nLp6sAd1f", "ANTISCRAPE__RECORD__EVENTS": "off"}
+    policy = load_policy(config, environ=environ)
+
+    async def run() -> None:
+        async with site(policy) as app:
+            told: list[tuple[str, Sequence[str]]] = []
+            monkeypatch.setattr(app._estate.recorder, "tell", lambda what, said: told.append((what, said)))
+
+            async def hosted() -> bool:
+                scope = scope_of("/p/1", person(kind="page"), peer="203.0.113.7")
+                await drive(app, scope)
+                findings = scope["state"]["antiscrape"].verdict.findings
+                return any(one.name == "address-of-a-data-centre" for one in findings)
+
+            assert not await hosted()
+            listed.write_text("192.0.2.0/24\n203.0.113.0/24\n")
+            app.reload(policy)
+            assert await hosted()
+            listed.write_text("no list\n")
+            app.reload(policy)
+            assert await hosted()
+            assert any(what == "networks" and str(listed) in said[0] for what, said in told)
+
+    asyncio.run(run())
+
+
+def test_crawlers_that_were_proven_are_so_under_another_policy() -> None:
+    async def run() -> None:
+        async with site(policy_of()) as app:
+            found = app._parts.roles[0].proven
+            app.reload(policy_of({"ANTISCRAPE__CRAWLERS__VERIFY": "false"}))
+            assert app._parts.roles[0].proven is not found
+            assert app._parts.roles[0].proven.resolver is found.resolver is not None
+
+    asyncio.run(run())
 
 
 def test_a_mode_that_is_turned_off_and_on_again_counts_on() -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from antiscrape.app import AntiscrapeMiddleware
     from antiscrape.asgi.types import ASGIApp
     from antiscrape.core.rules import Policy
+    from antiscrape.operate.families import Figures
     from antiscrape.serving.reload import Reloader
     from antiscrape.upstream import Upstream
 
@@ -175,7 +176,21 @@ def _site(upstream: Upstream, policy: Policy) -> AntiscrapeMiddleware:
     from antiscrape.upstream.memory import keep_memory  # noqa: PLC0415
 
     keep_memory()
-    return protect(ReverseProxy(upstream, rewrite_host=os.environ.get(REWRITE_HOST) == "1"), policy)
+    site = protect(ReverseProxy(upstream, rewrite_host=os.environ.get(REWRITE_HOST) == "1"), policy)
+    site.meter.more.append(lambda: figures_of(upstream))
+    return site
+
+
+def figures_of(upstream: Upstream) -> Figures:
+    """Return what metrics tell of the sites behind, and of the connections to them."""
+    states = upstream.states()
+    connections = {(one.url, "busy"): one.busy for one in states} | {
+        (one.url, "idle"): one.idle for one in states
+    }
+    return {
+        "antiscrape_upstream_away": {(one.url,): not one.well for one in states},
+        "antiscrape_upstream_connections": {labels: float(count) for labels, count in connections.items()},
+    }
 
 
 def _with_admin(app: ASGIApp, site: AntiscrapeMiddleware) -> ASGIApp:

@@ -121,12 +121,18 @@ def build(policy: Policy) -> Parts:
     from antiscrape.stores.once import Once  # noqa: PLC0415
     from antiscrape.upstream import Upstream  # noqa: PLC0415
 
-    url, inner = os.environ.get(UPSTREAM, ""), nowhere
-    if url:
+    url = os.environ.get(UPSTREAM, "")
+    if not url:
+        site, lengths = protect(nowhere, policy), None
+    else:
         behind = Upstream(*url.split(), rules=policy.upstream)
         inner = ReverseProxy(behind, rewrite_host=os.environ.get(serve.REWRITE_HOST) == "1")
-    site = protect(inner, policy)
-    lengths = Lengths(inner, clock=clock.monotonic) if url else None
+        site, lengths = protect(inner, policy), Lengths(inner, clock=clock.monotonic)
+        asked = lengths
+        site.meter.more += [
+            lambda: serve.figures_of(behind),
+            lambda: {"antiscrape_originals_uncharged": {(): asked.uncharged}},
+        ]
     once = Once(lasts=float(LASTS + SKEW), clock=clock.monotonic, courier=site.courier)
     handovers = Handovers(KeyRing(policy.secrets))
     return Parts(site, ForwardAuth(site, lambda: site.house, handovers=handovers, once=once, lengths=lengths))

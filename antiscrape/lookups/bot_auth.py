@@ -106,6 +106,12 @@ class BotAuth:
         self._nonces = {bot.name: Nonces(self._rules.nonces) for bot in keys.bots}
         self._right: Memo[bytes, bool] = Memo(_REMEMBERED)
 
+    def follow(self, former: BotAuth, *, listed: bool) -> None:
+        """Go on with the nonces that bots of the same name have used and, if ``listed``, with the keys of their directories."""
+        self._nonces |= {name: used for name, used in former._nonces.items() if name in self._nonces}
+        if listed:
+            self._keys.follow(former._keys)
+
     def check(self, request: Message, now: float) -> Claim | None:
         """Return what became of the request's claim to be a bot, None if it makes none; never raise.
 

@@ -121,6 +121,12 @@ class BotKeys:
         bot = self._agents[agent]
         self._listed = {**self._listed, agent: {key.keyid: Known(bot, key) for key in keys}}
 
+    def follow(self, former: BotKeys) -> None:
+        """Go on with what the directories of bots that both know have listed."""
+        for agent, listed in former._listed.items():
+            if agent in self._agents:
+                self.list_keys(agent, [known.key for known in listed.values()])
+
     def find(self, keyid: str, agent: str | None) -> Known | None:
         """Return for whom a key speaks under the origin that a request names as its directory's.
 

@@ -11,6 +11,7 @@ import asyncio
 import struct
 from io import BytesIO
 from ipaddress import IPv4Address, IPv6Address
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from antiscrape.core.identity import read_address
@@ -63,7 +64,7 @@ class NetworkBook:
     """Answers what is known of an address.
 
     Raise ``ConfigurationError`` with everything that is wrong with the lists and the database. Look-ups
-    are for one thread; ``reload`` may run in another.
+    are for one thread; ``reload`` may run in others.
     """
 
     def __init__(self, lists: Sequence[ListRule], asn_database: str = "") -> None:
@@ -84,6 +85,8 @@ class NetworkBook:
         if problems:
             raise ConfigurationError(*problems)
         self._reading = self._compile()
+        # Two readings at once, and the older could be taken for the newer.
+        self._reloads = Lock()
 
     def facts(self, address: str) -> NetworkFacts:
         """Return what is known of the canonical text of an address; of anything else, ``NOTHING``."""
@@ -97,6 +100,10 @@ class NetworkBook:
 
     def reload(self) -> tuple[str, ...]:
         """Read all files again and return the objections; a file that has one keeps its last good reading."""
+        with self._reloads:
+            return tuple(self._reload())
+
+    def _reload(self) -> list[str]:
         objections: list[str] = []
         for place, (rule, present) in enumerate(zip(self._rules, self._files, strict=True)):
             try:
@@ -115,7 +122,7 @@ class NetworkBook:
             except ConfigurationError as error:
                 objections += error.problems
         self._reading = self._compile()
-        return tuple(objections)
+        return objections
 
     def states(self) -> tuple[ListState, ...]:
         """Return what is in use, list by list."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from antiscrape.core.crawler import Proof, Purpose
 from antiscrape.core.partner import BEARER_FIELD, KEY_FIELD, PartnerBook, find_key
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from antiscrape.core.partner import Partner
     from antiscrape.core.request import RequestHead
-    from antiscrape.core.rules import Allowance, CrawlerRules, Policy
+    from antiscrape.core.rules import Allowance, CrawlerRules, Policy, SignatureRules
     from antiscrape.lookups.crawlers import CrawlerBook
     from antiscrape.lookups.resolver import Resolver
 
@@ -40,6 +40,17 @@ _LOG: Final = logging.getLogger("antiscrape")
 _FOR_SOMEBODY: Final = frozenset({Purpose.PREVIEW, Purpose.AI_ASSISTANT, Purpose.FEDERATION})
 _SIGNATURE: Final = b"signature"
 _KEYS: Final = frozenset({KEY_FIELD, BEARER_FIELD})
+
+
+class Proven(NamedTuple):
+    """What was found out of others and is true under any policy: names in DNS, listed keys, nonces that were used.
+
+    ``signatures`` are the rules by which the keys were taken.
+    """
+
+    resolver: Resolver | None = None
+    bots: BotAuth | None = None
+    signatures: SignatureRules | None = None
 
 
 class RoleBook:
@@ -56,6 +67,7 @@ class RoleBook:
         bots: BotAuth | None,
         wall: Callable[[], float],
         partners: PartnerBook | None = None,
+        proven: Proven | None = None,
     ) -> None:
         self._purposes = purposes
         self._verifier = verifier
@@ -63,6 +75,7 @@ class RoleBook:
         self.partners = partners
         self._partners = partners or None
         self._wall = wall
+        self.proven = proven or Proven()
 
     def claimed(self, head: RequestHead) -> bool:
         """Tell whether a request of this order of names and this User-Agent may claim to be somebody."""
@@ -133,20 +146,35 @@ def _granted(partner: Partner, *, signed: bool) -> Role:
 
 
 def open_roles(
-    policy: Policy, *, clock: Callable[[], float], wall: Callable[[], float], tell: Tell
+    policy: Policy,
+    *,
+    clock: Callable[[], float],
+    wall: Callable[[], float],
+    tell: Tell,
+    proven: Proven | None = None,
 ) -> tuple[RoleBook, tuple[Keeper, ...]]:
     """Return the roles of a policy, and what keeps their lists and keys fresh beside the traffic.
 
-    ``tell`` takes what went wrong there. Raise ``ConfigurationError`` where a bot's keys are wrong.
+    ``tell`` takes what went wrong there; ``proven`` is what the roles of a former policy go on with. Raise ``ConfigurationError`` where a bot's keys are wrong.
     """
     keepers: list[Keeper] = []
-    verifier = bots = None
+    former = proven or Proven()
+    resolver, verifier, bots = former.resolver, None, None
     if policy.crawlers.verify:
-        verifier = _open_verifier(policy.crawlers, clock, wall, tell, keepers)
+        resolver = resolver or _resolver()
+        verifier = _open_verifier(policy.crawlers, resolver, clock, wall, tell, keepers)
     if policy.bots:
         bots = _open_bots(policy, wall, tell, keepers)
-    partners = PartnerBook(policy.partners)
-    book = RoleBook(policy.crawlers.purposes, verifier=verifier, bots=bots, wall=wall, partners=partners)
+        if former.bots is not None:
+            bots.follow(former.bots, listed=former.signatures == policy.signatures)
+    book = RoleBook(
+        policy.crawlers.purposes,
+        verifier=verifier,
+        bots=bots,
+        wall=wall,
+        partners=PartnerBook(policy.partners),
+        proven=Proven(resolver, bots, policy.signatures),
+    )
     return book, tuple(keepers)
 
 
@@ -166,6 +194,7 @@ def crawlers_folder() -> Path:
 
 def _open_verifier(
     rules: CrawlerRules,
+    resolver: Resolver | None,
     clock: Callable[[], float],
     wall: Callable[[], float],
     tell: Tell,
@@ -176,7 +205,7 @@ def _open_verifier(
     def read() -> CrawlerBook:
         return load_book(crawlers_folder(), ranges, now=clock(), wall=wall())
 
-    verifier = Verifier(read(), _resolver())
+    verifier = Verifier(read(), resolver)
 
     async def keep() -> None:
         while ranges is not None:

@@ -16,7 +16,8 @@ import secrets
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from antiscrape.operate.meter import BY_NAME, Figures, merge
+from antiscrape.operate.families import BY_NAME, Figures
+from antiscrape.operate.meter import merge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

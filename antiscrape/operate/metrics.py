@@ -17,7 +17,8 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from antiscrape.core.overload import SHED
-from antiscrape.operate.meter import BY_NAME, FAMILIES, Family, Figures, Merge, merge
+from antiscrape.operate.families import BY_NAME, FAMILIES, Family, Figures, Merge
+from antiscrape.operate.meter import merge
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

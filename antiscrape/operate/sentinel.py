@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from antiscrape.core.rules import OverloadRules
-    from antiscrape.operate.meter import Figures
+    from antiscrape.operate.families import Figures
 
 _log: Final = logging.getLogger("antiscrape.overload")
 

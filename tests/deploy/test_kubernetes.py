@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from antiscrape.operate.meter import BY_NAME
+from antiscrape.operate.families import BY_NAME
 from antiscrape.settings.load import load
 from tests.conftest import missing
 from tests.deploy.shipped import DEPLOY, ROOT, document, documents, walk

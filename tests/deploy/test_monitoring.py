@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from typing import Any
@@ -9,12 +10,16 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from antiscrape.cli.verdict import UPSTREAM as VERDICT_UPSTREAM
+from antiscrape.cli.verdict import build
 from antiscrape.core.verdict import Action, Mode, Rendition, Standing
 from antiscrape.operate.meter import OUTCOMES
+from antiscrape.operate.metrics import Metrics
 from tests import valkeys
 from tests.cli.deployed import free_ports, served, site
 from tests.cli.test_serve import BROWSER, SECRET, TOOL, get
 from tests.deploy.shipped import DEPLOY, MONITORING, document
+from tests.house import policy_of
 
 RULES = [rule for group in document(MONITORING / "alerts.yml")["groups"] for rule in group["rules"]]
 DASHBOARD = json.loads((MONITORING / "grafana" / "dashboards" / "antiscrape.json").read_text())
@@ -55,10 +60,19 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
                 get(front, "/media/1.jpg", fields)
             text = get(f"http://127.0.0.1:{admin}", "/metrics", {})[2].decode()
     series: dict[str, set[str]] = {}
-    for family in text_string_to_metric_families(text):
+    for family in (*text_string_to_metric_families(text), *text_string_to_metric_families(of_verdicts())):
         for sample in family.samples:
             series.setdefault(sample.name, set()).update(sample.labels)
     return series
+
+
+def of_verdicts() -> str:
+    """Return what ``antiscrape verdict`` tells, some of which no other server does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VERDICT_UPSTREAM, "http://127.0.0.1:9")
+        made = build(policy_of()).site
+    asyncio.run(made._estate.renderer.aclose())
+    return Metrics(made.meter).tell()[0].decode()
 
 
 @pytest.mark.parametrize(("where", "expression"), EXPRESSIONS, ids=[where for where, _ in EXPRESSIONS])

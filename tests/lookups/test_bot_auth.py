@@ -361,3 +361,23 @@ def test_a_key_counts_between_the_times_that_its_directory_gives() -> None:
     assert proof_of(fields, auth, now=NOW + 159) is Proof.VERIFIED
     assert proof_of(fields, auth, now=NOW + 160) is Proof.UNVERIFIED
     assert proof_of(fields, auth, now=NOW - 1061) is Proof.UNVERIFIED
+
+
+@pytest.mark.security("H6")
+def test_another_policy_knows_what_was_signed_and_listed_before() -> None:
+    """A nonce that was used stays used, and a directory need not be fetched again: for bots that both policies name."""
+    pinned, listing = BOT, Bot("Listing", Purpose.SEARCH, agent=AGENT)
+    keys = BotKeys((pinned, listing))
+    keys.list_keys(AGENT, [read_key(OTHER.jwk)])
+    former = BotAuth(keys)
+    used = OURS.signed(nonce='"abc"')
+    listed = OTHER.signed(OWN, request_with(AGENT_FIELD))
+    assert proof_of(used, former) is Proof.VERIFIED
+    for follows, expected in ((True, Proof.VERIFIED), (False, Proof.UNVERIFIED)):
+        auth = BotAuth(BotKeys((listing, pinned)))
+        auth.follow(former, listed=follows)
+        assert proof_of(used, auth) is Proof.IMPOSTOR
+        assert proof_of({**AGENT_FIELD, **listed}, auth) is expected
+    alone = BotAuth(BotKeys((pinned,)))
+    alone.follow(former, listed=True)
+    assert proof_of({**AGENT_FIELD, **listed}, alone) is Proof.UNVERIFIED

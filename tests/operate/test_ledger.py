@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from antiscrape.operate.families import Figures
+from antiscrape.operate.meter import merge
 from antiscrape.operate.ledger import Ledger
-from antiscrape.operate.meter import Figures, merge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,8 @@ from antiscrape.core.verdict import Action, Mode, Rendition, Standing
 from antiscrape.evidence.events import NoSink
 from antiscrape.images.frames import Outcome
 from antiscrape.images.renderer import PillowRenderer
-from antiscrape.operate.meter import BY_NAME, FAMILIES, OUTCOMES, Merge, Meter, merge, policy_version
+from antiscrape.operate.families import BY_NAME, FAMILIES, Merge
+from antiscrape.operate.meter import OUTCOMES, Meter, merge, policy_version
 from antiscrape.operate.metrics import Metrics
 
 if TYPE_CHECKING:
