@@ -17,6 +17,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
+from antiscrape.asgi.seldom import Seldom
 from antiscrape.errors import AntiscrapeError, RequestError, UpstreamError
 from antiscrape.upstream import BodyError, Closed
 from antiscrape.upstream.head import HOP_BY_HOP, named_by_connection
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("antiscrape.proxy")
 
-#: Who the client is and what it asked for is the proxy's to say. X-Original-URL and X-Rewrite-URL make
-#: some frameworks serve another path than the one in the request line, which is the one that was judged.
+#: Who the client is and what it asked for is the proxy's to say. X-Original-URL and X-Rewrite-URL make some
+#: frameworks serve another path than the one in the request line, X-HTTP-Method-Override and its kin another method
+#: (Rack, Symfony, method-override): what was judged is the line (SECURITY P0).
 OURS_TO_SAY = frozenset(
     {
         b"cf-connecting-ip",
@@ -40,6 +42,9 @@ OURS_TO_SAY = frozenset(
         b"true-client-ip",
         b"x-client-ip",
         b"x-cluster-client-ip",
+        b"x-http-method",
+        b"x-http-method-override",
+        b"x-method-override",
         b"x-original-uri",
         b"x-original-url",
         b"x-real-ip",
@@ -76,6 +81,7 @@ class ReverseProxy:
     def __init__(self, upstream: Upstream, *, rewrite_host: bool = False) -> None:
         self._upstream = upstream
         self._host = upstream.authority.encode("ascii") if rewrite_host else None
+        self._complaints = Seldom(_log)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope; raise ``UpstreamError`` where the site breaks off after its answer began."""
@@ -111,7 +117,7 @@ class ReverseProxy:
         except AntiscrapeError as error:
             client.forget()
             if not client.gone:
-                _log.warning("%s", error)
+                self._complaints.warn(str(error), now=asyncio.get_running_loop().time())
                 await _apologise(error, send)
             return
         try:
@@ -143,7 +149,7 @@ class ReverseProxy:
             headers = [pair for pair in headers if not pair[0].startswith(_HANDSHAKE)]
             socket = await self._upstream.websocket(target(scope), headers, scope["subprotocols"])
         except AntiscrapeError as error:
-            _log.warning("%s", error)
+            self._complaints.warn(str(error), now=asyncio.get_running_loop().time())
             await _decline(error, scope, send)
             return
         try:

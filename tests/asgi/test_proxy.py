@@ -131,6 +131,9 @@ HOPS = [
     pytest.param(["X-Forwarded-Port: 1"], b"x-forwarded-port", marks=pytest.mark.security("A2")),
     pytest.param(["X-Original-URL: /admin"], b"x-original-url", marks=pytest.mark.security("B9")),
     pytest.param(["X-Rewrite-URL: /admin"], b"x-rewrite-url", marks=pytest.mark.security("B9")),
+    pytest.param(["X-HTTP-Method-Override: DELETE"], b"x-http-method-override", marks=pytest.mark.security("P0")),
+    pytest.param(["X-HTTP-Method: DELETE"], b"x-http-method", marks=pytest.mark.security("P0")),
+    pytest.param(["X-Method-Override: DELETE"], b"x-method-override", marks=pytest.mark.security("P0")),
 ]  # fmt: skip
 
 

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from antiscrape.operate.families import Figures
-from antiscrape.operate.meter import merge
 from antiscrape.operate.ledger import Ledger
+from antiscrape.operate.meter import merge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from antiscrape.operate.families import Figures
 
 ROOT = Path(__file__).parents[2]
 KEY = ("bot", "admit", "preview")
