@@ -13,12 +13,12 @@ import logging
 import sys
 import threading
 import traceback
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from antiscrape import clock
 from antiscrape.core.overload import SHED, Ladder, Load
+from antiscrape.operate.memory import memory_share
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,8 +35,6 @@ _MEMORY_EVERY: Final = 10
 STALL: Final = 1.0
 #: Frames that are told of where a loop is stuck, the innermost last.
 _FRAMES: Final = 6
-_PAGE: Final = 4096
-_CGROUP: Final = Path("/sys/fs/cgroup")
 
 
 class Sentinel:
@@ -124,27 +122,3 @@ class Sentinel:
                 _log.error(
                     "the event loop has not turned for %.1f s; it is in %s", clock.monotonic() - beat, where
                 )
-
-
-def memory_share(limit: int) -> float:
-    """Return the share of memory that is taken: of ``limit`` bytes by this process, or of what the cgroup allows by all in it.
-
-    As Kubernetes counts: pages of files that could be dropped are not taken. 0.0 where nothing is known.
-    """
-    with suppress(OSError, ValueError, IndexError):
-        if limit:
-            return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE / limit
-        for folder, most, taken, spare in _PLACES:
-            file = folder / most
-            if file.exists() and (allowed := file.read_text().strip()) != "max":
-                stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-                used = int((folder / taken).read_text()) - int(stat.get(spare, 0))
-                return max(0, used) / int(allowed)
-    return 0.0
-
-
-#: Where the kernel tells, in version 2 and 1 of cgroups (cgroup-v2.rst, "Memory Interface Files"; in a container its own is the root).
-_PLACES: Final = (
-    (_CGROUP, "memory.max", "memory.current", "inactive_file"),
-    (_CGROUP / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
-)

@@ -8,16 +8,14 @@ import re
 import threading
 from typing import TYPE_CHECKING
 
-import pytest
-
 from antiscrape import clock
 from antiscrape.core.overload import CALM, REQUESTS
 from antiscrape.core.rules import OverloadRules
 from antiscrape.operate import sentinel
-from antiscrape.operate.sentinel import Sentinel, memory_share
+from antiscrape.operate.sentinel import Sentinel
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import pytest
 
 PATIENCE = 60.0
 
@@ -102,19 +100,3 @@ def test_a_rung_is_told_when_it_changes_and_only_then() -> None:
         made.note(0.0, 2.0 + look * 0.1)
     assert made.load.rung == CALM
     assert told[-1] == "no longer overloaded: nothing is shed (lag 0.00 s, memory 0%)"
-
-
-def test_the_memory_of_a_process_and_of_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fault 29: pages of files that the kernel may drop are not held against anybody."""
-    assert 0.0 < memory_share(2**40) < 0.01
-    assert memory_share(2**10) > 1.0
-    (tmp_path / "memory.max").write_text("1000\n")
-    (tmp_path / "memory.current").write_text("960\n")
-    (tmp_path / "memory.stat").write_text("anon 700\ninactive_file 60\n")
-    place = (tmp_path, "memory.max", "memory.current", "inactive_file")
-    monkeypatch.setattr(sentinel, "_PLACES", (place,))
-    assert memory_share(0) == pytest.approx(0.9)
-    (tmp_path / "memory.max").write_text("max\n")
-    assert memory_share(0) == 0.0
-    (tmp_path / "memory.max").write_text("garbage\n")
-    assert memory_share(0) == 0.0

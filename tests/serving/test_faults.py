@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.groups import group
 from tests.house import photo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0
@@ -65,18 +66,19 @@ if __name__ == "__main__":
 class Running:
     """The middleware in a server in processes of its own."""
 
-    def __init__(self, folder: Path, workers: int) -> None:
+    def __init__(self, folder: Path, workers: int, enter: Sequence[str] = (), **settings: str) -> None:
         (folder / "photo.jpg").write_bytes(photo())
         (folder / "made.py").write_text(MADE)
         (folder / "main.py").write_text(MAIN)
         environ = {name: value for name, value in os.environ.items() if not name.startswith("ANTISCRAPE")}
         self.process = subprocess.Popen(
-            [sys.executable, folder / "main.py", str(workers)],
+            [*enter, sys.executable, folder / "main.py", str(workers)],
             env={
                 **environ,
                 "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}",
                 "ANTISCRAPE_SECRET": "kx8Jc0v9QmZ2rT5yWb7uEh3nLp6sAd1f",
                 "ANTISCRAPE__RECORD__EVENTS": "off",
+                **settings,
             },
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -93,6 +95,15 @@ class Running:
             connection.request("GET", TASKS)
             count, pid = connection.getresponse().read().split()
             return int(count), int(pid)
+
+    def stranger(self) -> tuple[int, str]:
+        """Ask for a picture as a tool does; return the status and Retry-After, and see that it is not the original."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        with contextlib.closing(connection):
+            connection.request("GET", "/photos/1.jpg", headers={"User-Agent": "curl/8.5.0"})
+            answer = connection.getresponse()
+            assert answer.read() != photo()
+            return answer.status, answer.headers.get("Retry-After", "")
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
@@ -166,6 +177,61 @@ def test_clients_that_vanish_at_any_byte_leave_no_task_behind(alone: Running) ->
     deadline = time.monotonic() + PATIENCE
     while (left := alone.tasks()[0]) > before:
         assert time.monotonic() < deadline, f"{left} tasks, and {before} before"
+
+
+#: Takes memory until its group is nearly full, and holds it until its input ends.
+BALLOON = """
+import sys
+from antiscrape.operate.memory import memory_share
+held = []
+while memory_share(0) < 0.96:
+    held.append(bytearray(2**20))
+print("full", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.slow
+def test_at_the_limit_of_its_group_it_sheds_and_lives_and_recovers(tmp_path: Path) -> None:
+    """Fault 29: strangers get 503 with a time to come again, nobody gets an original for it, and nobody is killed."""
+    settings = {"ANTISCRAPE__OVERLOAD__CALM": "1s", "ANTISCRAPE__IMAGES__FACES": "off"}
+    settings |= {f"ANTISCRAPE__STANDING__{who}__REQUESTS": "1000000/min" for who in ("BOT", "UNKNOWN")}
+    with group("antiscrape-full", 640 * 2**20) as enter:
+        running = Running(tmp_path, 1, enter, **settings)
+        balloon = None
+        try:
+            assert running.stranger()[0] == 200
+            balloon = subprocess.Popen(
+                [*enter, sys.executable, "-c", BALLOON],
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            assert balloon.stdout is not None
+            assert balloon.stdout.readline() == "full\n"
+            assert until(running.stranger, lambda got: got[0] == 503)[1]
+            assert balloon.poll() is None
+            balloon.communicate()
+            until(running.stranger, lambda got: got[0] == 200)
+            running.process.send_signal(signal.SIGTERM)
+            running.process.communicate(timeout=PATIENCE)
+            assert running.process.returncode == 0
+        finally:
+            if balloon is not None:
+                balloon.kill()
+                balloon.communicate()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(running.process.pid, signal.SIGKILL)
+            running.process.communicate()
+
+
+def until(ask: Callable[[], tuple[int, str]], good: Callable[[tuple[int, str]], bool]) -> tuple[int, str]:
+    """Ask until the answer is good."""
+    deadline = time.monotonic() + PATIENCE
+    while not good(got := ask()):
+        assert time.monotonic() < deadline, got
+    return got
 
 
 @pytest.mark.slow
