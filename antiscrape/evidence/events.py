@@ -1,84 +1,40 @@
-"""The event sink: one JSON object a line, written by a thread of its own.
+"""The event sink: one JSON object a line.
 
-A full pipe or a slow disk must never make a request wait, so the queue is bounded and what finds no
-room is counted and dropped. Every byte that a client chose is escaped: a line holds ASCII only, so
-no newline, escape sequence or U+2028 of a client's reaches a log (SECURITY J5; uvicorn's
-CVE-2020-7694).
+Every byte that a client chose is escaped: a line holds ASCII only, so no newline, escape sequence or U+2028 of a
+client's reaches a log (SECURITY J5; uvicorn's CVE-2020-7694). Where lines were lost, one stands in their place:
+``{"event":"events-lost","lost":12}``.
 """
 
 from __future__ import annotations
 
-import atexit
 import json
 import os
 import sys
-import threading
-from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from antiscrape.errors import ConfigurationError
+from antiscrape.evidence.pen import Pen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: Lines that wait for the disk: some seconds of a flood, a few MB.
-_WAITING = 10_000
 #: SECURITY J5: a line stays under 8 kB, so that one write is one line even among several processes.
 _LONGEST_TEXT = 512
 _LONGEST_LINE = 8000
 
 
-class LineSink:
-    """Writes events to a file descriptor. ``dropped`` counts what found no room or could not be written."""
+class LineSink(Pen):
+    """Writes events to a file descriptor, a line each."""
 
     def __init__(self, descriptor: int, *, owned: bool) -> None:
-        self.dropped = 0
-        self._descriptor = descriptor
-        self._owned = owned
-        self._lines: deque[bytes] = deque()
-        self._filled = threading.Event()
-        self._closed = False
-        self._thread: threading.Thread | None = None
-        atexit.register(self.close)
+        super().__init__(
+            descriptor, owned=owned, gap=lambda lost: encode({"event": "events-lost", "lost": lost})
+        )
 
     def emit(self, event: Mapping[str, object]) -> None:
         """Queue one event."""
-        if len(self._lines) >= _WAITING or self._closed:
-            self.dropped += 1
-            return
-        self._lines.append(encode(event))
-        if self._thread is None or not self._thread.is_alive():  # the second: a fork has no threads
-            self._thread = threading.Thread(target=self._run, name="antiscrape-events", daemon=True)
-            self._thread.start()
-        self._filled.set()
-
-    def close(self) -> None:
-        """Write what waits, for at most a second, and let go of the file."""
-        if self._closed:
-            return
-        self._closed = True
-        self._filled.set()
-        if self._thread is not None:
-            self._thread.join(1.0)
-        if self._owned and (self._thread is None or not self._thread.is_alive()):
-            os.close(self._descriptor)
-        atexit.unregister(self.close)
-
-    def _run(self) -> None:
-        while True:
-            self._filled.wait()
-            self._filled.clear()
-            while self._lines:
-                self._write(self._lines.popleft())
-            if self._closed:
-                return
-
-    def _write(self, line: bytes) -> None:
-        try:
-            os.write(self._descriptor, line)
-        except OSError:
-            self.dropped += 1
+        self.put(encode(event))
 
 
 class NoSink:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import threading
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from antiscrape.errors import ConfigurationError
-from antiscrape.evidence import events
+from antiscrape.evidence import pen
 from antiscrape.evidence.events import LineSink, NoSink, encode, open_sink
 from tests.costs import ends
 
@@ -43,7 +44,7 @@ def test_a_full_pipe_makes_nobody_wait_and_what_finds_no_room_is_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Nobody reads the pipe: a request must not notice."""
-    monkeypatch.setattr(events, "_WAITING", 200)
+    monkeypatch.setattr(pen, "_WAITING", 200)
     read, write = os.pipe()
     sink = LineSink(write, owned=True)
     with ends():
@@ -62,9 +63,64 @@ def test_a_full_pipe_makes_nobody_wait_and_what_finds_no_room_is_counted(
     reader.join(10.0)
     assert not reader.is_alive()
     os.close(read)
-    rows = [json.loads(line) for line in drained.splitlines()]
+    told = [json.loads(line) for line in drained.splitlines()]
+    rows = [row for row in told if "number" in row]
     assert len(rows) + sink.dropped == 5000
+    assert sum(row["lost"] for row in told if "number" not in row) == sink.dropped
     assert [row["number"] for row in rows] == sorted(row["number"] for row in rows)
+
+
+def test_a_disk_that_was_full_has_a_gap_that_says_so(tmp_path: Path) -> None:
+    """Fault 24: the kernel refuses (ENOSPC), then takes half a line, then all again."""
+    path = tmp_path / "events.jsonl"
+    sink = LineSink(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), owned=True)
+    kept, full = os.dup(sink._descriptor), os.open("/dev/full", os.O_WRONLY)
+
+    def emit(number: int, dropped: int) -> None:
+        sink.emit({"number": number})
+        with ends():
+            while sink._lines or sink._filled.is_set() or sink.dropped != dropped:
+                pass
+
+    emit(1, 0)
+    assert b"1" in until_written(path, 1)
+    os.dup2(full, sink._descriptor)
+    for number in range(2, 12):
+        emit(number, number - 1)
+    os.dup2(kept, sink._descriptor)
+    emit(12, 10)
+    sink.close()
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert rows == [{"number": 1}, {"event": "events-lost", "lost": 10}, {"number": 12}]
+
+
+def until_written(path: Path, lines: int) -> bytes:
+    with ends():
+        while (found := path.read_bytes()).count(b"\n") < lines:
+            pass
+    return found
+
+
+def test_half_a_line_is_ended_before_the_next() -> None:
+    """A pipe that has room for some of it takes that (pipe(7): a line of more than PIPE_BUF is not written as a whole)."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    room = fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
+    if room > 4096:
+        pytest.skip("this machine's pages are larger than a line")
+    sink = LineSink(write, owned=True)
+    sink.emit({"texts": ["x" * 500] * (room // 500 + 2)})
+    with ends():
+        while sink.dropped != 1:
+            pass
+    torn = os.read(read, 2 * room)
+    sink.emit({"number": 2})
+    sink.close()
+    first, *rest, end = (torn + os.read(read, 2 * room)).split(b"\n")
+    assert first.startswith(b'{"texts":["xxx')
+    assert [json.loads(line) for line in rest] == [{"event": "events-lost", "lost": 1}, {"number": 2}]
+    assert end == b""
+    os.close(read)
 
 
 def test_a_reader_that_is_gone_is_counted_and_raises_nothing() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import os
 import random
 import resource
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -95,6 +96,12 @@ class Running:
             connection.request("GET", TASKS)
             count, pid = connection.getresponse().read().split()
             return int(count), int(pid)
+
+    def end(self) -> None:
+        """Have it end as an operator does; ``said`` is then what it wrote to stderr."""
+        self.process.send_signal(signal.SIGTERM)
+        _, self.said = self.process.communicate(timeout=PATIENCE)
+        assert self.process.returncode == 0, self.said
 
     def stranger(self) -> tuple[int, str]:
         """Ask for a picture as a tool does; return the status and Retry-After, and see that it is not the original."""
@@ -179,6 +186,69 @@ def test_clients_that_vanish_at_any_byte_leave_no_task_behind(alone: Running) ->
         assert time.monotonic() < deadline, f"{left} tasks, and {before} before"
 
 
+def test_a_log_that_nobody_reads_holds_nobody_up_and_a_full_disk_leaves_a_gap(tmp_path: Path) -> None:
+    """Faults 24 and 25: events and the log go to a pipe that is full, then to a disk that is, and everybody is served."""
+    piped, filed = tmp_path / "piped", tmp_path / "filed"
+    for where in (piped, filed):
+        where.mkdir()
+    often = {"ANTISCRAPE__STANDING__BOT__REQUESTS": "1000000/min", "ANTISCRAPE__IMAGES__FACES": "off"}
+    with ending(Running(piped, 1, ANTISCRAPE__RECORD__EVENTS="stderr", **often)) as running:
+        served(running, 400)  # their events are four times what the pipe holds
+        running.end()
+        assert len(events_in(running.said)) == 400
+    path = filed / "events.jsonl"
+    with ending(Running(filed, 1, ANTISCRAPE__RECORD__EVENTS=str(path), **often)) as running:
+        served(running, 5)
+        limits = resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE, (size_of(path, 5) + 300, limits[1]))
+        served(running, 20)
+        resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE, limits)
+        served(running, 5)
+        running.end()
+    rows = [parsed(line) for line in path.read_text().splitlines()]
+    torn = [row for row in rows if row is None]
+    lost = sum(row["lost"] for row in rows if row is not None and row["event"] == "events-lost")
+    assert len(torn) <= 1
+    assert lost > 0
+    assert sum(row is not None and row["event"] == "verdict" for row in rows) + lost == 30
+
+
+def served(running: Running, times: int) -> None:
+    for _ in range(times):
+        assert running.stranger()[0] == 200
+
+
+def size_of(path: Path, lines: int) -> int:
+    deadline = time.monotonic() + PATIENCE
+    while (found := path.read_bytes()).count(b"\n") < lines:
+        assert time.monotonic() < deadline
+    return len(found)
+
+
+def events_in(text: str) -> list[dict[str, Any]]:
+    found = [parsed(line) for line in text.splitlines() if line.startswith("{")]
+    return [row for row in found if row is not None and row["event"] == "verdict"]
+
+
+def parsed(line: str) -> dict[str, Any] | None:
+    try:
+        row: dict[str, Any] = json.loads(line)
+    except ValueError:
+        return None
+    return row
+
+
+@contextlib.contextmanager
+def ending(running: Running) -> Iterator[Running]:
+    """See that nothing of a server is left."""
+    try:
+        yield running
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(running.process.pid, signal.SIGKILL)
+        running.process.communicate()
+
+
 #: Takes memory until its group is nearly full, and holds it until its input ends.
 BALLOON = """
 import sys
@@ -196,34 +266,27 @@ def test_at_the_limit_of_its_group_it_sheds_and_lives_and_recovers(tmp_path: Pat
     """Fault 29: strangers get 503 with a time to come again, nobody gets an original for it, and nobody is killed."""
     settings = {"ANTISCRAPE__OVERLOAD__CALM": "1s", "ANTISCRAPE__IMAGES__FACES": "off"}
     settings |= {f"ANTISCRAPE__STANDING__{who}__REQUESTS": "1000000/min" for who in ("BOT", "UNKNOWN")}
-    with group("antiscrape-full", 640 * 2**20) as enter:
-        running = Running(tmp_path, 1, enter, **settings)
-        balloon = None
+    with (
+        group("antiscrape-full", 640 * 2**20) as enter,
+        ending(Running(tmp_path, 1, enter, **settings)) as running,
+    ):
+        assert running.stranger()[0] == 200
+        balloon = subprocess.Popen(
+            [*enter, sys.executable, "-c", BALLOON],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         try:
-            assert running.stranger()[0] == 200
-            balloon = subprocess.Popen(
-                [*enter, sys.executable, "-c", BALLOON],
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
             assert balloon.stdout is not None
             assert balloon.stdout.readline() == "full\n"
             assert until(running.stranger, lambda got: got[0] == 503)[1]
             assert balloon.poll() is None
-            balloon.communicate()
-            until(running.stranger, lambda got: got[0] == 200)
-            running.process.send_signal(signal.SIGTERM)
-            running.process.communicate(timeout=PATIENCE)
-            assert running.process.returncode == 0
         finally:
-            if balloon is not None:
-                balloon.kill()
-                balloon.communicate()
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(running.process.pid, signal.SIGKILL)
-            running.process.communicate()
+            balloon.communicate()
+        until(running.stranger, lambda got: got[0] == 200)
+        running.end()
 
 
 def until(ask: Callable[[], tuple[int, str]], good: Callable[[tuple[int, str]], bool]) -> tuple[int, str]:
