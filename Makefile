@@ -59,7 +59,7 @@ simulate: $(VENV)/.dev ## 1 to 1,000 nodes and 10^8 principals on paper and mode
 	$(BIN)/python -m loadtests.simulate $(ARGS)
 
 fuzz: $(VENV)/.dev ## longer runs of the seeded and property tests
-	ANTISCRAPE_FUZZ=1 $(BIN)/python -m pytest -q tests/security tests/core tests/asgi/test_rewriting.py tests/asgi/test_feeds.py $(ARGS)
+	ANTISCRAPE_FUZZ=1 $(BIN)/python -m pytest -q tests/security tests/core tests/asgi/test_rewriting.py tests/asgi/test_feeds.py tests/test_reload.py tests/serving/test_faults.py $(ARGS)
 
 config: $(VENV)/.dev ## write config/antiscrape.toml and its schema anew from the settings' models
 	$(BIN)/python -m antiscrape.settings.document

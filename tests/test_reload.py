@@ -16,6 +16,7 @@ from antiscrape.core.verdict import Mode, Standing
 from antiscrape.errors import ConfigurationError
 from antiscrape.operate.meter import policy_version
 from antiscrape.settings import load_policy
+from tests.fuzz import sized
 from tests.house import answers, drive, person, photo, policy_of, scope_of, tool
 
 if TYPE_CHECKING:
@@ -161,9 +162,10 @@ def test_a_new_secret_signs_and_the_old_one_holds_until_it_is_taken_off() -> Non
                 secrets = (policy.secrets[-1], sha512(b"%d" % turn).digest())
                 former, policy = policy, replace(first, secrets=secrets)
                 app.reload(policy)
-                for one in (former, policy):
-                    path = sign_url(f"/media/{turn}.jpg", one, now=None)
-                    assert (await ask(app, path, peer=f"198.51.100.{turn}")).body == PHOTO
+                for number in range(sized(2, 10_000)):
+                    path = sign_url(f"/media/{turn}.jpg", (former, policy)[number % 2], now=None)
+                    peer = f"{20 + number % 80}.{number // 80}.{turn}.7"  # no two of a network
+                    assert (await ask(app, path, peer=peer)).body == PHOTO
             taken_off = sign_url("/media/1.jpg", first, now=None)
             assert (await ask(app, taken_off, peer="198.51.100.99")).body != PHOTO
 

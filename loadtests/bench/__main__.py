@@ -14,9 +14,10 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loadtests.bench import peers
+from loadtests.bench.crowded import Crowd, crowded
 from loadtests.bench.figures import judge, machine, read_budgets
 from loadtests.bench.flat import flatness
 from loadtests.bench.forwarded import forwarded
@@ -31,12 +32,17 @@ from loadtests.bench.tracked import CONTENDERS, weigh
 from loadtests.bench.variants import VARIANTS
 from loadtests.bench.visitors import API, IMAGE
 
-PARTS = ("served", "proxied", "inprocess", "paths", "tracked", "flat", "forwarded")
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from loadtests.bench.costs import Cost
+
+PARTS = ("served", "proxied", "inprocess", "paths", "tracked", "flat", "forwarded", "crowded")
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is measured: a full run takes some eight minutes, a quick one two, on a quiet machine.
+    """How much is measured: a full run takes some eleven minutes, a quick one three, on a quiet machine.
 
     ``heavy`` takes in the contenders that spend milliseconds a request; ``tracked`` clients are weighed all at once,
     and ``flat`` is how many powers of ten of them, from a thousand on, a request is timed with.
@@ -50,12 +56,31 @@ class Size:
     tracked: int
     flat: int
     heavy: bool
+    crowd: Crowd
 
 
 FULL = Size(
-    rounds=5, seconds=1.0, batches=300, paths=30, clients=200_000, tracked=1_000_000, flat=4, heavy=True
+    rounds=5,
+    seconds=1.0,
+    batches=300,
+    paths=30,
+    clients=200_000,
+    tracked=1_000_000,
+    flat=4,
+    heavy=True,
+    crowd=Crowd(),
 )
-QUICK = Size(rounds=2, seconds=1.0, batches=60, paths=8, clients=50_000, tracked=100_000, flat=3, heavy=False)
+QUICK = Size(
+    rounds=2,
+    seconds=1.0,
+    batches=60,
+    paths=8,
+    clients=50_000,
+    tracked=100_000,
+    flat=3,
+    heavy=False,
+    crowd=Crowd(500, 100),
+)
 _TRACED = 20_000
 
 
@@ -107,11 +132,13 @@ def _measure(options: argparse.Namespace, size: Size, report: Report) -> None:
         _served(size, report, wrk="" if options.own_generator else None)
     if "forwarded" in options.parts:
         _forwarded(size, report)
+    if "crowded" in options.parts:
+        _crowded(size, report)
 
 
 def _options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m loadtests.bench", description="CPU time per request.")
-    parser.add_argument("--quick", action="store_true", help="about two minutes, with more noise")
+    parser.add_argument("--quick", action="store_true", help="about three minutes, with more noise")
     parser.add_argument("--check", action="store_true", help="exit 1 where a target is missed")
     parser.add_argument("--own-generator", action="store_true", help="make the load without wrk")
     parser.add_argument("--output", default=str(peers.ROOT / "artifacts" / "bench.json"), metavar="FILE")
@@ -187,16 +214,27 @@ def _flat(size: Size, report: Report) -> None:
 
 def _forwarded(size: Size, report: Report) -> None:
     print("\nBeside nginx, by config/edge/nginx.conf (one process each; load by wrk)")
+    _say_costs("forwarded", lambda: forwarded(rounds=2 * size.rounds, seconds=1), report)
+
+
+def _crowded(size: Size, report: Report) -> None:
+    print(
+        "\nAmong connections that say half a head, and that read nothing, with the limits of [serve] by default"
+    )
+    _say_costs("crowded", lambda: crowded(size.crowd), report)
+
+
+def _say_costs(part: str, measure: Callable[[], list[Cost]], report: Report) -> None:
     try:
-        found = forwarded(rounds=2 * size.rounds, seconds=1)
+        found = measure()
     except FileNotFoundError as error:
-        report.skipped["forwarded"] = str(error)
+        report.skipped[part] = str(error)
         print(f"  skipped: {error}")
         return
     for cost in found:
         print(f"  {cost.title:64s} {cost.value:12,.2f} {cost.unit}")
         report.figures[cost.name] = cost.value
-    report.tables["forwarded"] = [cost._asdict() for cost in found]
+    report.tables[part] = [cost._asdict() for cost in found]
 
 
 def _served(size: Size, report: Report, *, wrk: str | None) -> None:

@@ -1,6 +1,7 @@
 """The site behind the proxies in the bench: an answer of 1 KB and one of 100 KB, from memory, on kept-alive connections.
 
-``python -m loadtests.bench.origin`` listens on a port of the system's choice, which goes to stdout, until stdin ends.
+``python -m loadtests.bench.origin [BYTES]`` listens on a port of the system's choice, which goes to stdout, until stdin
+ends; ``BYTES`` take the place of the 100 KB.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ def _answer(kind: bytes, size: int) -> bytes:
     return head + b"Accept-Ranges: bytes\r\nCache-Control: max-age=60\r\n\r\n" + b"x" * size
 
 
-_IMAGE: Final = _answer(b"image/jpeg", LARGE)
+_IMAGE: Final = _answer(b"image/jpeg", int(sys.argv[1]) if len(sys.argv) > 1 else LARGE)
 _REST: Final = _answer(b"application/json", SMALL)
 
 

@@ -54,6 +54,7 @@ def test_every_target_of_the_bench_is_one_that_it_measures() -> None:
         "preview_cold_ratio", "preview_cold_faces_ratio", "worker_resident_mb", "html_mb_per_s", "html_us_per_url", "html_bare_mb_per_s", "html_100_mb_per_s", "first_sight_ratio", "start_ratio",
         "bytes_per_client", "bytes_per_viewer", "bytes_per_idle_client", "resident_million_mb", "flat_10000_ratio",
         "flat_100000_ratio", "flat_1000000_ratio", "forwarded_bytes_ratio", "verdicts_per_cpu_second",
+        "crowded_served", "crowded_left", "crowded_mb",
     }  # fmt: skip
     assert {target.name for target in targets} == measured
     assert 0 < others["tolerance"] < 0.5

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.fuzz import sized
 from tests.groups import group
 from tests.house import photo
 
@@ -173,7 +174,7 @@ def test_clients_that_vanish_at_any_byte_leave_no_task_behind(alone: Running) ->
         b"GET /photos/2.jpg HTTP/1.1\r\nHost: a\r\nUser-Agent: Mozilla/5.0\r\n\r\n",
         b"POST /photos/3.jpg HTTP/1.1\r\nHost: a\r\nContent-Length: 4000\r\n\r\n" + b"x" * 4000,
     ]
-    for turn in range(150):
+    for turn in range(sized(150, 10_000)):
         request = requests[turn % len(requests)]
         with alone.connect() as client:
             client.sendall(request[: source.randint(0, len(request))] if turn % 2 else request)
