@@ -84,14 +84,17 @@ class Reply(NamedTuple):
 
 @dataclass
 class Switch:
-    """Stands before an application, counts the questions of nginx, and takes it away."""
+    """Stands before an application, counts questions and who asks them, and takes it away."""
 
     app: ASGIApp
     off: bool = False
     questions: int = 0
+    peers: set[object] = field(default_factory=set)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.questions += scope.get("raw_path") == BY_STATUS.path
+        if scope.get("raw_path") == BY_STATUS.path:
+            self.questions += 1
+            self.peers.add(scope["client"])
         if self.off and scope["type"] == "http":
             await send({"type": "http.response.start", "status": 500, "headers": [(b"content-length", b"0")]})
             await send({"type": "http.response.body", "body": b""})
@@ -220,7 +223,8 @@ def _haproxy(folder: Path, address: str, verdicts: int, origin: int, spare: str)
     (folder / "antiscrape.lua").write_text((CONFIG / "antiscrape.lua").read_text())
     changes = {
         "/etc/haproxy/antiscrape.lua": f"{folder}/antiscrape.lua",
-        "127.0.0.1 8079": f"127.0.0.1 {verdicts}",
+        "127.0.0.1 8077": spare.replace(":", " "),
+        "127.0.0.1:8077": spare,
         "bind :80": f"bind {address}",
         "127.0.0.1:8079": f"127.0.0.1:{verdicts}",
         "127.0.0.1:8000": f"127.0.0.1:{origin}",

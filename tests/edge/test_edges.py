@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from tests.edge.edges import Reply, Stand
 
 PICTURE, *PICTURES = ORIGINALS
+#: These ask many questions over one connection, at the path where they are counted.
+KEEPING = frozenset({"nginx", "nginx-before-a-port", "haproxy", "varnish"})
 #: These serve the site's files themselves.
 FROM_FILES = frozenset({"nginx", "caddy"})
 
@@ -71,6 +73,8 @@ def test_an_edge_serves_everybody_what_the_verdict_says(name: str, tmp_path: Pat
             await beyond_the_budget_there_is_a_wait(stand)
             if "nginx" in name:
                 await nginx_calls_no_client_its_own_fault(stand)
+            if name in KEEPING:
+                assert len(stand.forward.peers) < stand.forward.questions / 2
             await without_a_verdict_nothing_is_served(stand)
 
     asyncio.run(main())
