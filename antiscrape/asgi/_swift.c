@@ -1437,6 +1437,14 @@ relay_dealloc(PyObject *object)
     PyObject_GC_Del(object);
 }
 
+/* What sees to the answer in the relay's place, or None while it passes, and before it begins. */
+static PyObject *
+relay_responder(PyObject *object, void *Py_UNUSED(closure))
+{
+    Relay *self = (Relay *)object;
+    return Py_NewRef(self->responder == NULL ? Py_None : self->responder);
+}
+
 static PyMemberDef relay_members[] = {
     {"passage", T_OBJECT_EX, offsetof(Relay, passage), READONLY, NULL},
     {NULL},
@@ -1449,6 +1457,7 @@ relay_send(PyObject *object, void *Py_UNUSED(closure))
 }
 
 static PyGetSetDef relay_getset[] = {
+    {"responder", relay_responder, NULL, NULL, NULL},
     {"send", relay_send, NULL, NULL, NULL},
     {"status", relay_status, NULL, NULL, NULL},
     {NULL},

@@ -23,8 +23,9 @@ _log = logging.getLogger(__name__)
 
 async def excuse(error: UpstreamError, answer: Relay | Responder, scope: Scope) -> None:
     """Answer for a site that broke off; raise ``error`` where the client has heard the beginning."""
-    if not isinstance(answer, Responder) or not answer.is_silent:
+    responder = answer if isinstance(answer, Responder) else answer.responder
+    if responder is None or not responder.is_silent:
         raise error
     _log.warning("%s", error)
-    answer.status = int(error.status)
-    await send_error(answer.to, error, http_version=scope.get("http_version", "1.1"))
+    responder.status = int(error.status)
+    await send_error(responder.to, error, http_version=scope.get("http_version", "1.1"))

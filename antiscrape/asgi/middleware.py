@@ -149,6 +149,8 @@ class Middleware:
         if relay is not None:
             try:
                 await self.app(scope, receive, relay)
+            except UpstreamError as error:
+                await excuse(error, relay, scope)
             finally:
                 if relay.passage.verdict is self._plain:
                     self._allowed[_BROWSER] += 1
@@ -171,14 +173,12 @@ class Middleware:
         verdict = passage.verdict
         if (verdict.action is not _ADMIT or self._load.rung) and await self._refused(send, passage):
             return
-        if passage.resource.kind in self._ours and await self._answered(passage, scope, receive, send):
-            return
         if self._partners is not None:
             scope = without_key(scope, self._partners)
+        ours = passage.resource.kind in self._ours or passage.raw_path in self._documents
+        if ours and await self._answered(passage, scope, receive, send):
+            return
         if self._preferences is not None:
-            if passage.raw_path in self._documents:
-                await self._serve_document(scope, receive, send, passage, self._preferences)
-                return
             send = Speaker(self._preferences, passage, send).send
         if verdict.rendition is not _ORIGINAL:
             answer, scope, to = self._give_less(scope, passage, send)
@@ -203,16 +203,12 @@ class Middleware:
         responder = self._respond(passage, send)
         return responder, *asking(self._inner(scope, passage), responder)
 
-    async def _serve_document(
-        self, scope: Scope, receive: Receive, send: Send, passage: Passage, preferences: PreferenceWriter
-    ) -> None:
-        """Serve one of the documents that say what may be done with the site's pictures."""
-        await preferences.serve(self.app, scope, receive, send)
-        self._recorder.record(passage, 200)
-
     async def _answered(self, passage: Passage, scope: Scope, receive: Receive, send: Send) -> bool:
-        """Answer what is asked of us and not of the site: the browser check, the trap, the doctor; tell whether it was."""
-        if self._check is not None and self._check.owns(passage):
+        """Answer what is asked of us: the browser check, the trap, the doctor, what may be done with pictures; or not."""
+        if self._preferences is not None and passage.raw_path in self._documents:
+            status = 200
+            await self._preferences.serve(self.app, scope, receive, send)
+        elif self._check is not None and self._check.owns(passage):
             status = await self._check.answer(passage, receive, send)
         elif self._inspection is not None and passage.resource.kind is _EXEMPT:
             status = await self._inspection.answer(passage, scope, send)

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from antiscrape.asgi.head import HeadReader
-    from antiscrape.asgi.responder import Tools
+    from antiscrape.asgi.responder import Responder, Tools
     from antiscrape.asgi.types import Message, Scope, Send
     from antiscrape.core.verdict import Verdict
     from antiscrape.gate import Gate
@@ -59,10 +59,14 @@ _SOURCE: Final = Path(__file__).with_name("_swift.c")
 
 
 class Relay(Protocol):
-    """What the site is given in place of the server's ``send``; ``status`` is 0 until it answers."""
+    """What the site is given in place of the server's ``send``; ``status`` is 0 until it answers.
+
+    ``responder`` is what sees to the answer instead, None as long as it passes.
+    """
 
     passage: Passage
     status: int
+    responder: Responder | None
 
     @property
     def send(self) -> Send:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from antiscrape.errors import UpstreamError
-from tests.house import house, photo, tool
+from tests.house import house, person, photo, tool
+from tests.swift import using
 
 if TYPE_CHECKING:
     from antiscrape.asgi.types import ASGIApp, Receive, Scope, Send
@@ -44,6 +46,41 @@ def test_what_was_only_collected_becomes_a_502(content_type: bytes, sent: bytes)
             assert got.get(b"cache-control") == b"private, no-store"
             assert got.get(b"set-cookie") == b""
             assert protected.ledger.events[-1]["status"] == 502
+
+    asyncio.run(main())
+
+
+@pytest.mark.security("C9")
+@pytest.mark.parametrize("swift", [False, True], ids=["Python alone", "the accelerator"])
+def test_a_person_whose_answer_could_not_be_told_yet_hears_of_it_too(
+    accelerator: Any, *, swift: bool
+) -> None:
+    """Whose request the accelerator took, its answer mostly passes; this one is looked at first."""
+
+    async def main() -> None:
+        with using(accelerator if swift else None):
+            stack = AsyncExitStack()
+            protected = await stack.enter_async_context(house(broken(b"", b"")))
+        async with stack:
+            for _ in range(4):
+                got = await protected.ask("/pictures/1", person())
+                assert (got.status, got.body) == (502, b"The site could not be reached.\n")
+                assert got.get(b"set-cookie") == b""
+
+    asyncio.run(main())
+
+
+@pytest.mark.security("C9")
+@pytest.mark.parametrize("swift", [False, True], ids=["Python alone", "the accelerator"])
+def test_a_person_whose_answer_has_begun_is_cut_off(accelerator: Any, *, swift: bool) -> None:
+    async def main() -> None:
+        with using(accelerator if swift else None):
+            stack = AsyncExitStack()
+            protected = await stack.enter_async_context(house(broken(b"application/json", b"[")))
+        async with stack:
+            for _ in range(4):
+                with pytest.raises(UpstreamError):
+                    await protected.ask("/api/photos", person())
 
     asyncio.run(main())
 
