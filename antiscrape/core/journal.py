@@ -28,7 +28,7 @@ class Journal:
     @property
     def light(self) -> bool:
         """Whether there is nothing in it but requests: the usual case."""
-        return self.rates is None and self.originals is None and self.subjects is None and not self.told
+        return self.rates is None and not (self.told or self.originals or self.subjects)
 
     def add_rate(self, name: str, seconds: float) -> None:
         """Note that the TAT called ``name`` was moved on."""

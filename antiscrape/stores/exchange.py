@@ -195,8 +195,10 @@ class Exchange:
     def _telling(self, shard: int, place: int, told: Pairs, since: float, now: float) -> Telling:
         # Without the store's clock no time can be told: the first exchange asks for it, and tells requests only.
         partly = shard not in self._shards
-        lights = [pair for pair in told if partly or pair[1].light]
-        fulls = [] if partly else [pair for pair in told if not pair[1].light]
+        lights: Pairs = []
+        fulls: Pairs = []
+        for pair in told:
+            (lights if partly or pair[1].light else fulls).append(pair)
         self._numbers += 1
         return self._again(Telling(shard, place, self._numbers, since, partly, lights, fulls, [], []), now)
 
@@ -216,7 +218,7 @@ class Exchange:
             telling.number,
             self._store.keep,
             age,
-            [(self.key_of(purse), journal.requests) for purse, journal in telling.lights],
+            [(purse.name or self.key_of(purse), journal.requests) for purse, journal in telling.lights],
             [self._news(purse, journal, offset, now) for purse, journal in telling.fulls],
         )
         return telling._replace(keys=keys, arguments=arguments)
