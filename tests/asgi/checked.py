@@ -19,7 +19,10 @@ altcha = pytest.importorskip("altcha", reason="ALTCHA's library is not installed
 
 BASE = "/.well-known/antiscrape"
 #: As check.js posts them from Firefox, by hand.
-PROBES = {"bot": "", "driven": False, "engine": "gecko", "languages": True, "window": True}
+PROBES = {
+    "bot": "", "driven": False, "engine": "gecko", "languages": True, "window": True, "pointer": True, "named": True,
+    "watched": False,
+}  # fmt: skip
 
 
 def checking(settings: dict[str, str] | None = None, **rules: Any) -> Policy:

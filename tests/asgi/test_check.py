@@ -59,6 +59,9 @@ def test_a_browser_that_does_the_check_is_proven() -> None:
     [
         (None, "browser"),
         ({**PROBES, "engine": "chromium"}, "browser"),
+        ({**PROBES, "pointer": False}, "browser"),
+        ({**PROBES, "named": False}, "browser"),
+        ({**PROBES, "watched": True}, "browser"),
         ({**PROBES, "driven": True}, "denied"),
     ],
 )

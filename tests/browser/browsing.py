@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -35,8 +37,12 @@ FLAGS = (
 )  # fmt: skip
 #: What a person's Chromium does not have: the switches by which it tells that a program drives it.
 BY_HAND = "--disable-blink-features=AutomationControlled"
+#: What keeps to itself that Playwright listens to the console, as the careful among its users have it.
+UNWATCHED = "console.debug = () => {}"
 #: What Chromium calls itself, but for the word that it has no window.
 AGENT = "Mozilla/5.0 ({device}) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{version}.0.0.0{mobile} Safari/537.36"
+#: What gives a Firefox without a window a mouse.
+POINTER: dict[str, Any] = {"ui__primaryPointerCapabilities": 6, "ui__allPointerCapabilities": 6}
 ARTIFACTS = Path(__file__).parents[2] / "artifacts" / "check"
 #: Pixels of the site's photographs, which no rendition has.
 WIDTH = 1100
@@ -160,9 +166,12 @@ def driven_by_playwright() -> Iterator[None]:
 
 @contextmanager
 def chromium(
-    *, driven: bool = False, scripts: bool = True, cookies: bool = True, **context: Any
+    *, driven: bool = False, watched: bool = False, scripts: bool = True, cookies: bool = True, **context: Any
 ) -> Iterator[BrowserContext]:
-    """Start Chromium as a person has it, but without a window; ``driven``: as WebDriver has it."""
+    """Start Chromium without a window, and with nothing that tells it from a person's.
+
+    ``driven``: as WebDriver has it; ``watched``: as Playwright has it of itself.
+    """
     if not _driver:
         pytest.skip("playwright is not installed")
     path = find_chromium()
@@ -187,6 +196,8 @@ def chromium(
             **with_context,
         )
         opened.set_default_timeout(PATIENCE * 1000)
+        if not watched:
+            opened.add_init_script(UNWATCHED)
         try:
             yield opened
         finally:
@@ -196,6 +207,14 @@ def chromium(
 def _version(path: str) -> str:
     told = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=PATIENCE, check=True)
     return told.stdout.split()[1].partition(".")[0]
+
+
+def by_another_name() -> str:
+    """Return the switch by which Chromium without a window calls itself what one with a window does."""
+    path = find_chromium()
+    if path is None:
+        pytest.skip("no Chromium is installed")
+    return f"--user-agent={AGENT.format(device='X11; Linux x86_64', version=_version(path), mobile='')}"
 
 
 def phone() -> dict[str, Any]:
@@ -213,8 +232,8 @@ def phone() -> dict[str, Any]:
 
 
 @contextmanager
-def firefox(url: str, *arguments: str, **preferences: bool | int) -> Iterator[Path]:
-    """Start Firefox on ``url`` without a window, as a person has it but for that; yield its profile's folder."""
+def firefox(url: str, *arguments: str, display: str = "", **preferences: bool | int) -> Iterator[Path]:
+    """Start Firefox on ``url``, in a window on ``display``, or without one; yield its profile's folder."""
     path = shutil.which("firefox") or shutil.which("firefox-esr")
     if path is None:
         pytest.skip("no Firefox is installed")
@@ -226,14 +245,58 @@ def firefox(url: str, *arguments: str, **preferences: bool | int) -> Iterator[Pa
         }  # fmt: skip
         lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});\n" for name, value in quiet.items()]
         Path(folder, "user.js").write_text("".join(lines))
-        command = [path, "--headless", "--no-remote", "--profile", folder, *arguments, url]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
+        command = [path, "--no-remote", "--profile", folder, *arguments, url]
+        with running(command, display):
             yield Path(folder)
+
+
+@contextmanager
+def plain_chromium(url: str, *arguments: str, display: str = "") -> Iterator[None]:
+    """Start Chromium on ``url`` by its command line, and let nothing drive it; in a window, where there is a ``display``."""
+    path = find_chromium()
+    if path is None:
+        pytest.skip("no Chromium is installed")
+    with (
+        tempfile.TemporaryDirectory(prefix="antiscrape-chromium-", ignore_cleanup_errors=True) as folder,
+        running([path, *FLAGS, f"--user-data-dir={folder}", *arguments, url], display),
+    ):
+        yield
+
+
+@contextmanager
+def running(command: list[str], display: str = "") -> Iterator[None]:
+    """Run a browser, without a window where there is no ``display``, and all that it starts."""
+    where = {"DISPLAY": display, "MOZ_ENABLE_WAYLAND": "0"} if display else {}
+    if not display:
+        command = [command[0], "--headless", *command[1:]]
+    process = subprocess.Popen(
+        command,
+        env={**os.environ, **where},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(PATIENCE)
+
+
+@contextmanager
+def screen() -> Iterator[str]:
+    """Start a display that nobody looks at, and yield its name."""
+    path = shutil.which("Xvfb")
+    if path is None:
+        pytest.skip("Xvfb is not installed: there is no display for a window")
+    command = [path, "-displayfd", "1", "-screen", "0", "1366x900x24", "-nolisten", "tcp"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        try:
+            assert process.stdout is not None
+            yield f":{process.stdout.readline().decode().strip()}"
         finally:
             process.terminate()
-            try:
-                process.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait(PATIENCE)

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("altcha", reason="ALTCHA's library is not installed (antiscrape[browser])")
 
-from tests.browser.browsing import ARTIFACTS, WIDTH, chromium, firefox, phone, site
+from tests.browser.browsing import ARTIFACTS, POINTER, WIDTH, chromium, firefox, phone, site
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.usefixtures("playwright_driver")]
 PICTURES = 3
@@ -39,7 +39,7 @@ def test_chromium_sees_previews_become_originals_in_place() -> None:
 
 
 def test_firefox_does_the_same() -> None:
-    with site() as served, firefox(served.url):
+    with site() as served, firefox(served.url, **POINTER):
         served.until(lambda: served.told and served.told[-1] == [WIDTH] * PICTURES)
         assert served.counts == {"asked": 1, "proven": 1}
         wanted = [asked for asked in served.asked if "/media/" in asked]

@@ -12,7 +12,10 @@ from antiscrape.core.signals import SIGNALS, Panel
 
 FIREFOX = Agent(AgentKind.BROWSER, "", Engine.GECKO, 153, "Linux")
 #: As check.js posted it from Firefox 153 and Chromium 156, by hand.
-PLAIN = {"bot": "", "driven": False, "engine": "gecko", "languages": True, "window": True}
+PLAIN = {
+    "bot": "", "driven": False, "engine": "gecko", "languages": True, "window": True, "pointer": True, "named": True,
+    "watched": False,
+}  # fmt: skip
 
 
 def judged(agent: Agent = FIREFOX, **changes: Any) -> Found:
@@ -41,6 +44,10 @@ def test_a_browser_in_order_has_nothing_against_it() -> None:
         ({"engine": "none"}, Found.CONTRADICTS),
         ({"bot": "electron"}, Found.CONTRADICTS),
         ({"bot": "unknown"}, Found.CONTRADICTS),
+        ({"pointer": False}, Found.POINTERLESS),
+        ({"named": False}, Found.RENAMED),
+        ({"watched": True}, Found.WATCHED),
+        ({"pointer": False, "named": False}, Found.POINTERLESS | Found.RENAMED),
         ({"bot": "something BotD will name next year"}, Found.AUTOMATED),
     ],
 )
@@ -53,7 +60,7 @@ def test_what_speaks_against_it(changes: dict[str, Any], found: Found) -> None:
     [
         None, [], "x", 1, True, {}, {**PLAIN, "more": 1}, {**PLAIN, "bot": None}, {**PLAIN, "bot": "x" * 41},
         {**PLAIN, "driven": 1}, {**PLAIN, "driven": "false"}, {**PLAIN, "engine": "trident"}, {**PLAIN, "engine": 7},
-        {**PLAIN, "window": None}, {key: value for key, value in PLAIN.items() if key != "window"},
+        {**PLAIN, "window": None}, {**PLAIN, "pointer": 1}, {**PLAIN, "watched": []}, {key: value for key, value in PLAIN.items() if key != "window"},
     ],
 )  # fmt: skip
 def test_anything_else_is_nothing_told(told: object) -> None:
@@ -73,6 +80,9 @@ def test_every_find_is_a_signal_and_a_switcher_alone_is_no_bot() -> None:
         scores[found] = score
         assert {finding.name for finding in findings} <= names
         assert score > 0
+    told = Found.POINTERLESS | Found.RENAMED | Found.WATCHED
+    assert sum(scores[one] for one in told) < 5, "it is the clearance that tells, not the score"
+    assert not told & DENIED
     assert scores[Found.CONTRADICTS] < 25
     assert scores[Found.MISSING] < 25
     assert scores[Found.AUTOMATED] >= 40

@@ -182,7 +182,7 @@ def test_small_browsers_are_told_from_what_borrows_their_names() -> None:
 def test_evidence_costs_and_says_why(signal: object) -> None:
     row = SIGNALS[getattr(signal, "name")]  # noqa: B009 - the parameter's type is the table's union
     assert row.weight > 0
-    assert row.weight % 5 == 0
+    assert row.weight % 5 == 0 or row.weight < 5, "less is for what is told of, and costs something else"
     assert row.sentence.endswith(".")
     assert row.source
     assert row.weight < policy_of().banned_at, "a single signal is never a sentence"

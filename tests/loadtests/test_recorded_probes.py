@@ -35,7 +35,15 @@ WEBDRIVER = {
 
 
 def clean(engine: Engine) -> Probes:
-    return Probes("", driven=False, engine=engine, languages=True, window=True)
+    told = {
+        "driven": False,
+        "languages": True,
+        "window": True,
+        "pointer": True,
+        "named": True,
+        "watched": False,
+    }
+    return Probes("", engine=engine, **told)
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +118,23 @@ def test_a_person_who_did_the_check_is_no_worse_off(
         engine = ENGINES[name.split("-")[1]]
         outcome = replay(read(named(files, name)), policy, agents, probes=clean(engine))
         assert outcome.lowest is Standing.BROWSER, name
+
+
+def test_what_people_have_as_well_costs_no_recorded_person_anything(
+    files: list[Path], agents: AgentBook, policy: Policy
+) -> None:
+    """No mouse, another's name and a debugger all together, added to whatever else was unusual about them."""
+    people = 0
+    for path in files:
+        kind, _, rest = path.name.removesuffix(".jsonl.gz").partition("-")
+        engine = ENGINES.get(rest.partition("@")[0].partition("-")[0])
+        if kind != "human" or engine is None:
+            continue
+        people += 1
+        recording = read(path)
+        plain, odd = (
+            replay(recording, policy, agents, probes=probes)
+            for probes in (clean(engine), clean(engine)._replace(pointer=False, named=False, watched=True))
+        )
+        assert (odd.lowest, len(odd.granted)) == (plain.lowest, len(plain.granted)), path.name
+    assert people > 20

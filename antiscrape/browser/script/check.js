@@ -75,6 +75,27 @@ function engine() {
   return has("-webkit-app-region: none") || "chrome" in window ? "chromium" : "none";
 }
 
+// A debugger that asked for the console (Runtime.enable, which puppeteer and Playwright do first) has V8 write out an
+// error's stack as it is told of it. Where the site watches its console itself, nothing is to be learnt.
+function watched() {
+  if (!`${console.debug}`.includes("[native code]")) return false;
+  const kept = Error.prepareStackTrace;
+  let told = false;
+  Error.prepareStackTrace = () => { told = true; };
+  console.debug(new Error());
+  Error.prepareStackTrace = kept;
+  return told;
+}
+
+// Chromium under a name that it was given (--user-agent) has no versions of its own to tell.
+async function named() {
+  try {
+    return (await navigator.userAgentData.getHighEntropyValues(["fullVersionList"])).fullVersionList.length > 0;
+  } catch {
+    return true;
+  }
+}
+
 async function probe(botd) {
   try {
     const { load } = await botd; // its monitoring would tell its makers of every visit
@@ -85,6 +106,10 @@ async function probe(botd) {
       engine: engine(),
       languages: navigator.languages.length > 0,
       window: outerWidth > 0 && outerHeight > 0,
+      // Media Queries 4, section 7: no mouse, no pen, no finger, as it is with a browser that draws for nobody.
+      pointer: !matchMedia("(any-pointer: none)").matches || navigator.maxTouchPoints > 0,
+      named: await named(),
+      watched: watched(),
     };
   } catch {
     return null;
