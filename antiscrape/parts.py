@@ -37,7 +37,7 @@ from antiscrape.core.verdict import Mode
 from antiscrape.evidence.recorder import Recorder
 from antiscrape.evidence.takers import Takers
 from antiscrape.gate import Gate
-from antiscrape.gate.holders import Holders
+from antiscrape.gate.holders import Holders, lingering
 from antiscrape.images.dimensions import long_side
 from antiscrape.images.renderer import PillowRenderer
 from antiscrape.images.splice import LOOKED_AT, mark
@@ -197,7 +197,8 @@ def _check(policy: Policy, estate: Estate, former: Parts | None) -> Desk | None:
     desk = None if former is None else former.check
     if desk is None or former is None:
         return check_of(policy, estate.keys, estate.opened, estate.agents)
-    if (former.loaded.clearance, former.loaded.mode) == (policy.clearance, policy.mode):
+    loaded = former.loaded
+    if (loaded.clearance, loaded.grants, loaded.mode) == (policy.clearance, policy.grants, policy.mode):
         return desk
     made = check_of(policy, estate.keys, estate.opened, estate.agents)
     if made is not None:
@@ -293,7 +294,13 @@ def check_of(policy: Policy, keys: KeyRing, opened: Opened, agents: Agents) -> D
         return None
     clearances = Clearances(KeyRing(policy.secrets), policy.site)
     holders = Holders(
-        rules, clearances, store=opened.store, agents=agents, clock=clock.monotonic, wall=clock.wall
+        rules,
+        clearances,
+        store=opened.store,
+        agents=agents,
+        clock=clock.monotonic,
+        wall=clock.wall,
+        lingers=lingering(policy),
     )
     lasts = float(max(CHALLENGE_LASTS, STEP_LASTS)) + 60.0  # clocks of two workers may differ
     once = Once(lasts=lasts, clock=clock.monotonic, courier=opened.courier)

@@ -25,7 +25,7 @@ from antiscrape.core.tokens import KeyRing
 from antiscrape.core.trace import trace_keys
 from antiscrape.evidence.recorder import Recorder
 from antiscrape.gate import Gate
-from antiscrape.gate.holders import Holders
+from antiscrape.gate.holders import Holders, lingering
 from antiscrape.images.dimensions import long_side
 from antiscrape.lookups.agents import AgentBook
 from antiscrape.parts import lay_check, lay_trap, marker_of, preference_writer, takers_of
@@ -124,8 +124,9 @@ def desk_of(policy: Policy, keys: KeyRing, gate: Gate, clock: Clock) -> Desk | N
     rules = policy.clearance
     if not rules.enabled:
         return None
-    times = {"clock": clock.monotonic, "wall": clock.wall}
-    holders = Holders(rules, Clearances(keys, policy.site), store=gate._store, agents=agent_book(), **times)
+    times: dict[str, Any] = {"clock": clock.monotonic, "wall": clock.wall}
+    made = Clearances(keys, policy.site)
+    holders = Holders(rules, made, store=gate._store, agents=agent_book(), lingers=lingering(policy), **times)
     return Desk(
         open_room(rules, keys, holders=holders, once=Once(lasts=360.0, clock=clock.monotonic), **times)
     )

@@ -203,7 +203,8 @@ class Desk:
         self.counts["proven" if level is Level.PROVEN else "browser"] += 1
         token = room.holders.issue(passage, secrets.token_bytes(NAME), level)
         secure = passage.scheme == "https" or passage.value(b"x-forwarded-proto") == b"https"
-        age = f"Path=/; Max-Age={int(room.rules.lasts)}; HttpOnly; SameSite=Lax"
+        kept = int(room.rules.lasts + room.holders.lingers)
+        age = f"Path=/; Max-Age={kept}; HttpOnly; SameSite=Lax"
         return b"set-cookie", f"{room.rules.cookie}={token}; {age}{'; Secure' if secure else ''}".encode()
 
     # -- without a script

@@ -3,10 +3,12 @@
 A clearance outranks the network that it comes from, and it is a budget like any other: one cookie is one
 principal, whose originals and subjects are counted. It never opens a wall, because there is none.
 
-The cookie reads ``PAYLOAD.SEAL``, 32 and 24 characters of URL-safe base64 without spare bits, so that exactly
+The cookie reads ``PAYLOAD.SEAL``, 44 and 24 characters of URL-safe base64 without spare bits, so that exactly
 one string stands for one clearance (SECURITY F1: base64 with spare bits has several). The payload tells the version
 and level (one byte), the second of issue and the minutes of life (four and two), ten random bytes that name
-it, and seven bytes that name the network it was given to, keyed by the name. The seal is 144 bits of
+it, ten that name the one which it renewed (zeros for none), and six bytes that name the network it was given to,
+keyed by the name. What was signed for the one before stays its holder's, so that a page that is open when its
+browser's clearance is renewed shows its pictures; the one before that is named nowhere. The seal is 144 bits of
 HMAC-SHA-256 under a key of this purpose, over the payload and over what is not in it: the site, the host and
 the family of the browser, each preceded by its length. Somebody else's host or browser family makes it noise;
 another network is told apart from that, because a person carries a phone from one to the next (``roaming``).
@@ -38,11 +40,12 @@ if TYPE_CHECKING:
 SKEW: Final = 60
 #: Bytes of a name: that two of a billion clearances share one is a chance of one in a million.
 NAME: Final = 10
-_NETWORK: Final = 7
-_VERSION: Final = 0x10
-_PAYLOAD: Final = Struct(f">BIH{NAME}s{_NETWORK}s")
-_TOKEN: Final = re.compile(rb"([A-Za-z0-9_-]{32})\.([A-Za-z0-9_-]{24})")
+_NETWORK: Final = 6
+_VERSION: Final = 0x20
+_PAYLOAD: Final = Struct(f">BIH{NAME}s{NAME}s{_NETWORK}s")
+_TOKEN: Final = re.compile(rb"([A-Za-z0-9_-]{44})\.([A-Za-z0-9_-]{24})")
 _SEAL: Final = 18
+_NOBODY: Final = bytes(NAME)
 #: Clearances in one Cookie field that are tried: a host, its parent domain and a path may each have set one.
 _MOST_TRIED: Final = 4
 _LAST_MOMENT: Final = 2**32 - 1
@@ -91,13 +94,14 @@ class Clearance(NamedTuple):
     issued: int
     until: int
     network: bytes  # whose it was, keyed: see ``Clearances.is_of``
+    former: str = ""  # the name of the one that it renewed, ``""`` for none
 
 
 class Clearances:
     """Makes and reads the clearances of ``site``; the newest secret seals, all of them verify."""
 
     def __init__(self, keys: KeyRing, site: str) -> None:
-        self._preamble = _field(b"clearance 1") + _field(site.encode())
+        self._preamble = _field(b"clearance 2") + _field(site.encode())
         self.rekey(keys)
 
     def rekey(self, keys: KeyRing) -> None:
@@ -106,29 +110,46 @@ class Clearances:
         self._keys = tuple(signer.derive_key(secret) for secret in reversed(signer.secret_keys))
 
     def make(
-        self, name: bytes, level: Level, *, now: float, lasts: float, network: str, family: str, host: str
+        self,
+        name: bytes,
+        level: Level,
+        *,
+        now: float,
+        lasts: float,
+        network: str,
+        family: str,
+        host: str,
+        former: str = "",
     ) -> str:
-        """Return a clearance; ``name`` are ``NAME`` random bytes, ``now`` seconds since 1970, ``lasts`` seconds."""
+        """Return a clearance; ``name`` are ``NAME`` random bytes, ``now`` seconds since 1970, ``lasts`` seconds.
+
+        ``former`` is the name of the one that it renews, as ``read`` returns it.
+        """
         minutes = max(1, min(_MOST_MINUTES, int(lasts // 60)))
-        payload = _PAYLOAD.pack(_VERSION | level, int(now), minutes, name, _network(name, network))
+        before = bytes.fromhex(former) or _NOBODY
+        payload = _PAYLOAD.pack(_VERSION | level, int(now), minutes, name, before, _network(name, network))
         seal = self._seal(self._keys[0], payload, family, host)
         return f"{urlsafe_b64encode(payload).decode()}.{urlsafe_b64encode(seal).decode()}"
 
-    def read(self, text: bytes, *, now: float, family: str, host: str) -> Clearance | None:
-        """Return the clearance that ``text`` is, None where it is none, another's, expired or not yet issued."""
+    def read(self, text: bytes, *, now: float, family: str, host: str, past: float = 0.0) -> Clearance | None:
+        """Return the clearance that ``text`` is, None where it is none, another's, expired or not yet issued.
+
+        ``past``: for how many seconds after its end it is still read, to be renewed.
+        """
         shape = _TOKEN.fullmatch(text)
         if shape is None:
             return None
         payload, given = urlsafe_b64decode(shape[1]), urlsafe_b64decode(shape[2])
-        kind, issued, minutes, name, network = _PAYLOAD.unpack(payload)
+        kind, issued, minutes, name, before, network = _PAYLOAD.unpack(payload)
         if kind & 0xF0 != _VERSION or (level := _LEVELS.get(kind & 0x0F)) is None:
             return None
         if not any(hmac.compare_digest(given, self._seal(key, payload, family, host)) for key in self._keys):
             return None
         until = issued + 60 * minutes
-        if not issued <= now + SKEW or now >= until:
+        if not issued <= now + SKEW or now >= until + past:
             return None
-        return Clearance(name.hex(), level, issued, until, network)
+        former = "" if before == _NOBODY else before.hex()
+        return Clearance(name.hex(), level, issued, until, network, former)
 
     @staticmethod
     def is_of(clearance: Clearance, network: str) -> bool:

@@ -66,6 +66,8 @@ class Holder(NamedTuple):
     network: str = ""
     account: str = ""
     clearance: str = ""
+    #: The clearance that this one renewed.
+    former: str = ""
 
     @property
     def holder(self) -> Holder:
@@ -81,6 +83,12 @@ class Holder(NamedTuple):
     def named(self, binding: Binding) -> str:
         """Return who it is by ``binding``."""
         return ("", self.network, self.account, self.clearance)[binding]
+
+    def renewed(self, binding: Binding) -> Holder | None:
+        """Return who it was by ``binding`` before its clearance was renewed, None where it was nobody else."""
+        if binding is Binding.CLEARANCE and self.former:
+            return self._replace(clearance=self.former, former="")
+        return None
 
 
 class Visitor(Protocol):

@@ -6,7 +6,8 @@ while and caches keep working, and nobody meets a URL with less than a window to
 a *ceiling*: a link that leaves the site (a card, a feed) lives for days and opens less than the original.
 
 By policy it is *bound* to whom the page was made for. A grant in other hands is foreign, which costs the
-picture and nothing else: people change their networks, and pass addresses on.
+picture and nothing else: people change their networks, and pass addresses on. A clearance that was renewed is
+still whom the pages of the one before were made for.
 
 An account that is in more networks than a person, within the life of one grant, is passed on itself: its
 grant is then convicted, and foreign to everybody. One that is bound to nobody is shared by all whom a page
@@ -128,7 +129,9 @@ class _Known:
         """Tell whether ``holder`` may use it, and count the network."""
         binding = self.terms.binding
         if holder.named(binding) != self.holder:
-            return False
+            before = holder.renewed(binding)
+            if before is None or before.named(binding) != self.holder:
+                return False
         if (
             binding is not Binding.NETWORK
             and holder.network not in self.networks
@@ -331,8 +334,9 @@ def _verify_second(
     ring: _Ring, token: bytes, message: Message, terms: Terms, holder: Holder
 ) -> _Known | Grant:
     keys = [key for key in ring.keys if key.letter == token[1]]
-    if any(same(token, key.token(message, terms, holder)) for key in keys):
-        return _Known(terms, holder)
+    for one in (holder, holder.renewed(terms.binding)):
+        if one is not None and any(same(token, key.token(message, terms, one)) for key in keys):
+            return _Known(terms, one)
     if not keys:
         return _EXPIRED
     sealed = terms.binding and any(same(token[-4:], key.seal(message, token[:-4])) for key in keys)

@@ -47,6 +47,8 @@ class Holding(NamedTuple):
     history: History
     #: Whether it is at home: in the network that it was given to.
     home: bool = True
+    #: The name of the one that it renewed.
+    former: str = ""
 
 
 class _Known(NamedTuple):
@@ -89,8 +91,11 @@ class Holders:
         agents: Agents,
         clock: Callable[[], float],
         wall: Callable[[], float],
+        lingers: float = 0.0,
     ) -> None:
         self._rules = rules
+        #: Seconds for which a clearance that has ended can be renewed (``lingering``).
+        self.lingers = lingers
         self._clearances = clearances
         self._store = store
         self._agents = agents
@@ -133,7 +138,8 @@ class Holders:
         return self._agents.read(passage.value(b"user-agent"))
 
     def issue(self, passage: Passage, name: bytes, level: Level) -> str:
-        """Return a clearance for whoever sent a request; ``name`` is random."""
+        """Return a clearance for whoever sent a request; ``name`` is random. It renews the one that came with it."""
+        held = passage.holding
         return self._clearances.make(
             name,
             level,
@@ -142,7 +148,28 @@ class Holders:
             network=network_of(passage.principal),
             family=family_of(self.agent(passage)),
             host=passage.host,
+            former=held.name if held is not None else self._ended(passage),
         )
+
+    def _ended(self, passage: Passage) -> str:
+        """Return the name of a clearance that has ended lately, at home, and that nobody had revoked; or ``""``."""
+        field = passage.value(b"cookie")
+        if field is None or not self.lingers:
+            return ""
+        family, network = family_of(self.agent(passage)), network_of(passage.principal)
+        for text in tokens_in(field, self._name):
+            ended = self._clearances.read(
+                text, now=self._wall(), family=family, host=passage.host, past=self.lingers
+            )
+            if ended is not None and self._clearances.is_of(ended, network):
+                history = self._record(ended, passage)
+                return "" if history.banned_until > self._clock() else ended.name
+        return ""
+
+    def _record(self, clearance: Clearance, passage: Passage) -> History:
+        principal = passage.principal
+        owner = Principal(clearance_key(clearance.name), principal.rollup, principal.address, principal.line)
+        return self._store.find(owner, self._clock())
 
     def revoke(self, history: History) -> None:
         """End a clearance, whose record is ``history``, for all workers."""
@@ -171,9 +198,7 @@ class Holders:
     def _take(self, clearance: Clearance, passage: Passage) -> Holding | None:
         """Return the holding of a genuine clearance, None where it was revoked or has been elsewhere too long."""
         principal, now = passage.principal, self._clock()
-        key = clearance_key(clearance.name)
-        owner = Principal(key, principal.rollup, principal.address, principal.line)
-        history = self._store.find(owner, now)
+        history = self._record(clearance, passage)
         if history.banned_until > now:
             return None
         use = self._uses.get(clearance.name)
@@ -187,7 +212,7 @@ class Holders:
             use.moved = use.moved or now
             if now - use.moved >= self._rules.roaming:
                 return None
-        return Holding(clearance.name, clearance.level, clearance.until, history, home)
+        return Holding(clearance.name, clearance.level, clearance.until, history, home, clearance.former)
 
 
 class ProvenPlaces:
@@ -206,6 +231,13 @@ class ProvenPlaces:
             return place, None
         proven = self._places.known.young.get(passage.raw_path) or self._places.find(passage.raw_path)
         return (proven, proven.within) if proven.resource == passage.resource else (place, None)
+
+
+def lingering(policy: Policy) -> float:
+    """Return for how many seconds after its end a clearance can be renewed: as long as a page lives that was made for it."""
+    grants = policy.grants
+    bound = grants.prefixes and grants.binding == "clearance"
+    return min(2.0 * grants.window, policy.clearance.lasts) if bound else 0.0
 
 
 def take_over(holding: Holding, network: History) -> History:

@@ -100,7 +100,9 @@ class Passage(RequestHead):
         """Who it is, in each of the ways in which a grant may be bound."""
         account = "" if self.account is None else self.account.name
         held = self.holding
-        return Holder(self.principal.rollup, account, "" if held is None else held.name)
+        if held is None:
+            return Holder(self.principal.rollup, account)
+        return Holder(self.principal.rollup, account, held.name, held.former)
 
 
 class Case(NamedTuple):

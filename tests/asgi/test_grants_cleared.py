@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import re
 from typing import TYPE_CHECKING
 
@@ -125,5 +126,79 @@ def test_a_revoked_clearance_takes_its_urls_along() -> None:
         for last in range(1, 10):
             await rendition(put, url, cookie, peer=f"203.0.113.{last}")
         assert await rendition(put, url, cookie) is Rendition.PREVIEW
+
+    live(visit)
+
+
+@pytest.mark.security("G6")
+def test_a_page_that_is_open_when_its_clearance_ends_shows_its_pictures_under_the_next() -> None:
+    async def visit(put: House) -> None:
+        first, stranger = await cleared(put), await cleared(put, peer=NEIGHBOUR)
+        put.clock.tick(43_200 - 60.0)
+        urls = await shown(put, first)
+        put.clock.tick(120.0)
+        assert await rendition(put, urls[0], first) is Rendition.PREVIEW, "it has ended"
+        second = await cleared(put, cookied(first))
+        assert second != first
+        assert await rendition(put, urls[0], second) is Rendition.ORIGINAL, "as yet unseen"
+        assert await rendition(put, urls[0], stranger, peer=NEIGHBOUR) is Rendition.PREVIEW
+        assert await rendition(put, urls[1], await cleared(put)) is Rendition.PREVIEW, (
+            "without the one before"
+        )
+        assert await rendition(put, urls[1], second) is Rendition.ORIGINAL, (
+            "and after somebody else had tried"
+        )
+        late = await shown(put, second)
+        assert not set(late) & set(urls)
+        assert await rendition(put, late[0], second) is Rendition.ORIGINAL
+
+    live(visit)
+
+
+@pytest.mark.security("G6")
+def test_what_ended_longer_ago_than_a_page_lives_or_elsewhere_is_renewed_by_nothing() -> None:
+    async def visit(put: House) -> None:
+        cookies = [await cleared(put) for _ in range(2)]
+        put.clock.tick(43_200 - 60.0)
+        urls = await shown(put, cookies[0])
+        put.clock.tick(120.0)
+        away = await cleared(put, cookied(cookies[0]), peer=ELSEWHERE)
+        assert away
+        assert await rendition(put, urls[0], away, peer=ELSEWHERE) is Rendition.PREVIEW, "found, or stolen"
+        put.clock.tick(1800.0)
+        late = (await cleared(put, cookied(cookies[1]))).partition(b"=")[2]
+        renewed = base64.urlsafe_b64decode(late[:44])[17:27]
+        assert renewed == bytes(10), "half an hour after its end it is forgotten"
+
+    live(visit)
+
+
+@pytest.mark.security("G6")
+def test_one_that_was_revoked_leaves_nothing_to_the_next() -> None:
+    async def visit(put: House) -> None:
+        cookie = await cleared(put)
+        urls = await shown(put, cookie)
+        for last in range(9):
+            await shown(put, cookie, peer=f"203.0.113.{last + 20}")
+        assert await rendition(put, urls[0], cookie) is Rendition.PREVIEW
+        put.clock.tick(43_200 + 60.0)
+        after = await cleared(put, cookied(cookie))
+        assert after
+        assert await rendition(put, urls[0], after) is Rendition.PREVIEW
+
+    live(visit)
+
+
+def test_who_is_on_the_way_takes_an_open_page_along() -> None:
+    """Another network has its own clearance within minutes, and the page that was open on the train is still open."""
+
+    async def visit(put: House) -> None:
+        home = await cleared(put)
+        urls = await shown(put, home)
+        away = await cleared(put, cookied(home), peer=ELSEWHERE)
+        assert away not in {b"", home}
+        put.clock.tick(601.0)
+        assert await rendition(put, urls[0], home, peer=ELSEWHERE) is Rendition.PREVIEW
+        assert await rendition(put, urls[0], away, peer=ELSEWHERE) is Rendition.ORIGINAL
 
     live(visit)

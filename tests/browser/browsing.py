@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from antiscrape.core.clearance import ClearanceRules
-from antiscrape.core.rules import ImageRules
+from antiscrape.core.rules import GrantRules, ImageRules
 from antiscrape.demo.serving import Served
 from antiscrape.demo.visitors import find_chromium
 from tests.house import PATIENCE, photo, policy_of
@@ -110,6 +110,14 @@ class Site:
         assert self.desk is not None
         self.desk._room.steps._wait = 0.0
 
+    def later(self, seconds: float) -> None:
+        """Have all clearances be older by ``seconds``."""
+        assert self.desk is not None
+        room = self.desk._room
+        before, holders = room.wall, room.holders
+        holders._wall = lambda: before() + seconds
+        self.desk._room = room._replace(wall=holders._wall)
+
     def until(self, holds: Callable[[], object], seconds: float = PATIENCE) -> None:
         """Wait until something holds of what the site has seen."""
         end = time.monotonic() + seconds
@@ -126,12 +134,13 @@ class Site:
 
 
 @contextmanager
-def site(*, browser: str = "0", **rules: Any) -> Iterator[Site]:
+def site(*, browser: str = "0", grants: GrantRules | None = None, **rules: Any) -> Iterator[Site]:
     """Serve the site; ``browser`` is the budget of originals of whoever has proven nothing."""
     policy = policy_of(
         {"ANTISCRAPE__STANDING__BROWSER__ORIGINALS": browser, "ANTISCRAPE__RECORD__ADMIN": ""},
         clearance=ClearanceRules(**{"enabled": True, **rules}),
         images=ImageRules(timeout=PATIENCE),  # beside a browser that starts
+        grants=grants or GrantRules(),
     )
     served = Site()
     with Served(served, replace(policy)) as running:

@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("altcha", reason="ALTCHA's library is not installed (antiscrape[browser])")
 
+from antiscrape.core.rules import GrantRules
 from tests.browser.browsing import ARTIFACTS, POINTER, WIDTH, chromium, firefox, phone, site
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.usefixtures("playwright_driver")]
@@ -114,6 +115,27 @@ def test_a_clearance_that_ends_amidst_a_visit_is_earned_again() -> None:
         )
         served.until(lambda: served.counts.get("proven") == 2)
         page.wait_for_function(whole)
+
+
+def test_pictures_further_down_an_open_page_outlive_its_clearance() -> None:
+    """Their URLs are bound to the clearance that the page was made for, which has ended when somebody scrolls there."""
+    further = '<div style="height:40000px"></div><img alt="further" loading="lazy" src="/media/8.jpg">'
+    page_of_two = f'<!doctype html><title>Two</title><body><img alt="here" src="/media/7.jpg">{further}</body>'
+    binding = GrantRules(prefixes=("/media/",), binding="clearance")
+    with site(grants=binding) as served, chromium() as browser:
+        served.files["/two"] = ("text/html; charset=utf-8", page_of_two)
+        page = browser.pages[0]
+        page.goto(served.url)
+        served.until(lambda: "proven" in served.counts)
+        page.goto(served.url + "two")
+        page.wait_for_function(f"document.images[0].naturalWidth === {WIDTH}")
+        assert not page.evaluate("document.images[1].complete"), "nobody has scrolled there"
+        served.later(43_260.0)
+        page.evaluate("localStorage.setItem('antiscrape', JSON.stringify({ until: 1, asked: 1 }))")
+        page.evaluate("document.images[1].scrollIntoView()")
+        page.wait_for_function(f"document.images[1].naturalWidth === {WIDTH}")
+        assert served.counts == {"asked": 2, "proven": 2}
+        assert page.evaluate("performance.getEntriesByType('navigation').length") == 1
 
 
 def test_a_page_comes_back_out_of_the_back_forward_cache() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from itertools import product
+from typing import Any
 
 import pytest
 
@@ -85,6 +86,27 @@ def test_it_has_its_time() -> None:
     assert read(made(), now=NOW - 59) is not None, "but clocks of two workers differ"
 
 
+@pytest.mark.security("G6", "F6")
+def test_what_has_ended_is_read_for_as_long_as_it_may_be_renewed() -> None:
+    clearances = Clearances(ring(), "site")
+    for now, past, found in ((3600, 1.0, True), (3601, 1.0, False), (3600, 0.0, False)):
+        assert (clearances.read(made(), now=NOW + now, past=past, **BOUND) is not None) is found
+
+
+def test_it_names_the_one_that_it_renewed_and_none_before() -> None:
+    clearances = Clearances(ring(), "site")
+    first = read(made())
+    assert first is not None
+    assert not first.former
+    told: dict[str, Any] = {"now": NOW, "lasts": 3600.0, "network": NETWORK, **BOUND}
+    second = read(clearances.make(b"m" * NAME, Level.PROVEN, former=first.name, **told).encode())
+    assert second is not None
+    assert (second.name, second.former) == ((b"m" * NAME).hex(), first.name)
+    third = read(clearances.make(b"o" * NAME, Level.PROVEN, former=second.name, **told).encode())
+    assert third is not None
+    assert third.former == second.name
+
+
 @pytest.mark.security("F3")
 def test_secrets_rotate() -> None:
     old, both, new = ring(OTHER), ring(OTHER, SECRET.encode()), ring(SECRET.encode())
@@ -97,7 +119,7 @@ def test_secrets_rotate() -> None:
 def test_one_string_alone_stands_for_it() -> None:
     """Every other last character, padding, alphabet and surrounding of a valid one is refused."""
     text = made()
-    assert len(text) == 32 + 1 + 24
+    assert len(text) == 44 + 1 + 24
     alphabet = base64.urlsafe_b64encode(bytes(range(256)))[:340].replace(b"=", b"")
     others = {text[:-1] + bytes([last]) for last in set(alphabet)} - {text}
     others |= {text + end for end in (b"=", b"==", b"@@@", b"\n", b" ", b".")} | {
@@ -117,7 +139,7 @@ def test_two_clearances_of_one_network_do_not_show_it() -> None:
         ).encode()
         for n in (1, 2)
     )
-    tails = [base64.urlsafe_b64decode(text[:32])[-7:] for text in (one, two)]
+    tails = [base64.urlsafe_b64decode(text[:44])[-6:] for text in (one, two)]
     assert tails[0] != tails[1]
 
 
