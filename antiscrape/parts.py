@@ -46,6 +46,7 @@ from antiscrape.lookups.roles import crawler_tokens, open_roles
 from antiscrape.operate.doctor.tokens import PATH as DOCTOR
 from antiscrape.operate.meter import Meter
 from antiscrape.signing import grants_of
+from antiscrape.stores.issues import Issues
 from antiscrape.stores.once import Once
 from antiscrape.stores.opening import Opened, open_store
 
@@ -304,7 +305,8 @@ def check_of(policy: Policy, keys: KeyRing, opened: Opened, agents: Agents) -> D
     )
     lasts = float(max(CHALLENGE_LASTS, STEP_LASTS)) + 60.0  # clocks of two workers may differ
     once = Once(lasts=lasts, clock=clock.monotonic, courier=opened.courier)
-    return Desk(open_room(rules, keys, holders=holders, once=once, clock=clock.monotonic, wall=clock.wall))
+    issues = Issues(clock=clock.monotonic, wall=clock.wall, courier=opened.courier)
+    return Desk(open_room(rules, keys, holders=holders, once=once, issues=issues, wall=clock.wall))
 
 
 def networks_of(policy: Policy) -> NetworkBook | None:

@@ -31,6 +31,7 @@ from antiscrape.lookups.agents import AgentBook
 from antiscrape.parts import lay_check, lay_trap, marker_of, preference_writer, takers_of
 from antiscrape.settings import load_policy
 from antiscrape.signing import grants_of
+from antiscrape.stores.issues import Issues
 from antiscrape.stores.memory import MemoryStore, memory_store
 from antiscrape.stores.once import Once
 from tests.pools import LentRenderer
@@ -127,9 +128,8 @@ def desk_of(policy: Policy, keys: KeyRing, gate: Gate, clock: Clock) -> Desk | N
     times: dict[str, Any] = {"clock": clock.monotonic, "wall": clock.wall}
     made = Clearances(keys, policy.site)
     holders = Holders(rules, made, store=gate._store, agents=agent_book(), lingers=lingering(policy), **times)
-    return Desk(
-        open_room(rules, keys, holders=holders, once=Once(lasts=360.0, clock=clock.monotonic), **times)
-    )
+    once = Once(lasts=360.0, clock=clock.monotonic)
+    return Desk(open_room(rules, keys, holders=holders, once=once, issues=Issues(**times), wall=clock.wall))
 
 
 class House(NamedTuple):

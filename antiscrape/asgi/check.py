@@ -100,7 +100,7 @@ class Desk:
     def follow(self, former: Desk) -> None:
         """Go on with what another desk has counted, given and taken."""
         self.counts, room = former.counts, former._room
-        self._room = self._room._replace(once=room.once, book=room.book)
+        self._room = self._room._replace(once=room.once, issues=room.issues)
         self.holders.follow(former.holders)
 
     def owns(self, passage: Passage) -> bool:
@@ -153,7 +153,7 @@ class Desk:
             return {"seconds": max(0, held.until - int(room.wall()))}
         standing, client = passage.verdict.standing, passage.principal.key
         work = room.rules.work + _SUSPICION.get(standing, 0) + self._waiting.bit_length()
-        work += room.book.doublings(client, room.rules.issues, room.clock())
+        work += room.issues.doublings(client, room.rules.issues)
         return room.challenges.issue(self._holder(passage), work)
 
     async def _answered(self, passage: Passage, send: Send, told: dict[str, Any]) -> int:
@@ -185,19 +185,19 @@ class Desk:
         if found & DENIED:
             self.counts["denied"] += 1
             return await _send_json(send, {})
-        cookie = self._clear(passage, Level.BROWSER if found else Level.PROVEN)
+        cookie = await self._clear(passage, Level.BROWSER if found else Level.PROVEN)
         if cookie is None:
             return await _send_json(send, {})
         return await _send_json(send, {"seconds": int(room.rules.lasts)}, cookie)
 
-    def _clear(self, passage: Passage, level: Level) -> tuple[bytes, bytes] | None:
+    async def _clear(self, passage: Passage, level: Level) -> tuple[bytes, bytes] | None:
         """Return the field that gives a client its clearance, None where it has had too many, or stands too low."""
         room, verdict = self._room, passage.verdict
         if verdict.standing in _LOW or verdict.cooling is not None:
             self.counts["denied"] += 1
             return None
         limit = room.rules.issues if level is Level.PROVEN else room.rules.steps
-        if room.book.issue(passage.principal.key, limit, room.clock()):
+        if await room.issues.issue(passage.principal.key, limit):
             self.counts["rationed"] += 1
             return None
         self.counts["proven" if level is Level.PROVEN else "browser"] += 1
@@ -227,7 +227,7 @@ class Desk:
         if not await self._room.once.spend_once(opened):
             self.counts["spent"] += 1
             return await self._form(passage, send, back, Fault.LATE.value, 422)
-        cookie = self._clear(passage, Level.BROWSER)
+        cookie = await self._clear(passage, Level.BROWSER)
         if cookie is None:
             return await self._form(passage, send, back, "many", 429)
         return await _redirect(send, f"{self._room.rules.path}/done?to={quote(back, safe='/')}", cookie)

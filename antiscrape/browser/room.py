@@ -10,11 +10,11 @@ from antiscrape.browser.pages import Pages
 from antiscrape.browser.parts import Parts
 from antiscrape.browser.steps import Steps
 from antiscrape.browser.tag import Tag
-from antiscrape.core.issuing import IssueBook
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from antiscrape.core.budgets import Limit
     from antiscrape.core.clearance import ClearanceRules
     from antiscrape.core.tokens import KeyRing
     from antiscrape.gate.holders import Holders
@@ -25,6 +25,18 @@ class Spends(Protocol):
 
     async def spend_once(self, token: bytes) -> bool:
         """Spend ``token``; tell whether it had not been spent."""
+        ...
+
+
+class Rations(Protocol):
+    """Rations clearances by address, for all workers where it can."""
+
+    async def issue(self, address: str, limit: Limit) -> float:
+        """Take note that ``address`` is given one; return 0.0, or the seconds after which it may have another."""
+        ...
+
+    def doublings(self, address: str, limit: Limit) -> int:
+        """Return how many times harder, as a power of two, the next one is."""
         ...
 
 
@@ -40,8 +52,7 @@ class Room(NamedTuple):
     pages: Pages
     parts: Parts
     tag: Tag | None
-    book: IssueBook
-    clock: Callable[[], float]
+    issues: Rations
     wall: Callable[[], float]
 
     def rekey(self, keys: KeyRing) -> None:
@@ -56,7 +67,7 @@ def open_room(
     *,
     holders: Holders,
     once: Spends,
-    clock: Callable[[], float],
+    issues: Rations,
     wall: Callable[[], float],
 ) -> Room:
     """Return the room of a site; raise ``ConfigurationError`` where ALTCHA's library is missing."""
@@ -73,7 +84,6 @@ def open_room(
         pages=pages,
         parts=parts,
         tag=tag,
-        book=IssueBook(),
-        clock=clock,
+        issues=issues,
         wall=wall,
     )

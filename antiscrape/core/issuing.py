@@ -38,11 +38,14 @@ class IssueBook:
         self._tats.put(key, tat)
         return wait
 
+    def owed(self, address: str, limit: Limit, now: float) -> float:
+        """Return the seconds after which ``address`` has earned back all that it was given."""
+        return max(0.0, (self._tats.get((address, limit.of_requests)) or now) - now)
+
     def doublings(self, address: str, limit: Limit, now: float) -> int:
         """Return how many times harder, as a power of two, the next one is: one for each quarter of the limit, and more.
 
         None below an eighth of it.
         """
-        owed = max(0.0, (self._tats.get((address, limit.of_requests)) or now) - now)
-        share = owed / limit.window
+        share = self.owed(address, limit, now) / limit.window
         return 0 if share <= 1 / 8 else int(log2(8 * share)) + int(4 * share)

@@ -120,7 +120,9 @@ def test_a_clearance_that_ends_amidst_a_visit_is_earned_again() -> None:
 def test_pictures_further_down_an_open_page_outlive_its_clearance() -> None:
     """Their URLs are bound to the clearance that the page was made for, which has ended when somebody scrolls there."""
     further = '<div style="height:40000px"></div><img alt="further" loading="lazy" src="/media/8.jpg">'
-    page_of_two = f'<!doctype html><title>Two</title><body><img alt="here" src="/media/7.jpg">{further}</body>'
+    page_of_two = (
+        f'<!doctype html><title>Two</title><body><img alt="here" src="/media/7.jpg">{further}</body>'
+    )
     binding = GrantRules(prefixes=("/media/",), binding="clearance")
     with site(grants=binding) as served, chromium() as browser:
         served.files["/two"] = ("text/html; charset=utf-8", page_of_two)
