@@ -83,7 +83,9 @@ def load(
         raise ConfigurationError(*problems, *error.problems) if problems else error from None
     if settings is None or problems:
         raise ConfigurationError(*problems)
-    policy = build(settings, given or (secrets.token_bytes(32),), Path(named).parent, store_password=password)
+    policy = build(
+        settings, given or (secrets.token_urlsafe(32).encode(),), Path(named).parent, store_password=password
+    )
     doubts = (*settings.doubts(), *partners.doubts(policy.partners, wall()))
     warnings = [origins.line(where, words) for where, words in doubts]
     if not given:

@@ -73,11 +73,12 @@ def test_vendoring_copies_and_nothing_else(tmp_path: Path) -> None:
         unpack(package, tmp_path)
 
 
-@pytest.mark.parametrize("where", ["worker", "worker without vectors", "page"])
+@pytest.mark.parametrize("where", ["worker", "worker without vectors", "worker over plain http", "page"])
 def test_the_work_is_what_the_server_verifies(tmp_path: Path, where: str) -> None:
     """The script's scrypt against OpenSSL's, in node where that is installed; browsers do it in test_browsers.py.
 
-    On a page no vectors are tried: its policy may forbid them, and report it.
+    On a page no vectors are tried: its policy may forbid them, and report it. Over plain http a browser's own PBKDF2
+    is not there (Web Cryptography, section 10).
     """
     import hashlib
 
@@ -87,21 +88,26 @@ def test_the_work_is_what_the_server_verifies(tmp_path: Path, where: str) -> Non
     shutil.copy(SCRIPT / "work.js", tmp_path / "work.mjs")
     kept = "const kept = WebAssembly; let made = 0; globalThis.WebAssembly = { Module: kept.Module, Instance: class {\n"
     kept += "  constructor(module) { made++; return new kept.Instance(module); } } };\n"
+    counted = "let own = 0; const derive = crypto.subtle.deriveBits;\n"
+    counted += "crypto.subtle.deriveBits = function (...told) { own++; return derive.apply(this, told); };\n"
+    none = "let own = 0; Object.defineProperty(globalThis, 'crypto', { value: {} });\n"
     (tmp_path / "run.mjs").write_text(
-        ("let made = 0; globalThis.WebAssembly = undefined;\n" if "without" in where else kept)
+        (none if "plain" in where else counted)
+        + ("let made = 0; globalThis.WebAssembly = undefined;\n" if "without" in where else kept)
         + "globalThis.document = {}; const { solve } = await import('./work.mjs');\n"
         "for (const [cost, memoryCost, keyLength] of [[16, 1, 32], [64, 8, 32], [1024, 8, 64], [2, 3, 16]])\n"
         "  console.log(cost, memoryCost, keyLength, JSON.stringify(await solve(\n"
         "    { nonce: '00ff'.repeat(8), salt: 'a5'.repeat(16), cost, memoryCost, keyLength, keyPrefix: '0' }"
         + (", () => {}" if where == "page" else "")
-        + ")));\nconsole.log(made);\n"
+        + ")));\nconsole.log(own);\nconsole.log(made);\n"
     )
     done = subprocess.run(
         [node, "run.mjs"], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True
     )
-    *lines, made = done.stdout.splitlines()
+    *lines, own, made = done.stdout.splitlines()
     assert len(lines) == 4
-    assert int(made) == (4 if where == "worker" else 0)
+    assert int(made) == (4 if where in {"worker", "worker over plain http"} else 0)
+    assert (int(own) > 0) is ("plain" not in where)
     for line in lines:
         cost, block, length, rest = line.split(" ", 3)
         counter, key = re.findall(r'"counter":(\d+),"derivedKey":"(0[0-9a-f]+)"', rest)[0]
