@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from antiscrape.core.clearance import ClearanceRules
-from antiscrape.core.rules import GrantRules, ImageRules
+from antiscrape.core.resource import Kind, Size
+from antiscrape.core.rules import GrantRules, ImageRules, Route
 from antiscrape.demo.serving import Served
 from antiscrape.demo.visitors import find_chromium
 from tests.house import PATIENCE, photo, policy_of
@@ -84,6 +85,8 @@ class Site:
         kind, body = "text/html; charset=utf-8", _PAGE.encode()
         if path.startswith("/media/"):
             kind, body = "image/jpeg", photo(WIDTH, 700, seed=int(path[7]))
+        elif path.startswith("/small/"):
+            kind, body = "image/jpeg", photo(160, 120, seed=int(path[7]))
         elif path == "/report.js":
             kind, body = "text/javascript", _REPORT.encode()
         elif path == "/told":
@@ -142,8 +145,9 @@ def site(*, browser: str = "0", grants: GrantRules | None = None, **rules: Any) 
         images=ImageRules(timeout=PATIENCE),  # beside a browser that starts
         grants=grants or GrantRules(),
     )
+    small = Route("/small/**", Kind.IMAGE, Size.THUMBNAIL)
     served = Site()
-    with Served(served, replace(policy)) as running:
+    with Served(served, replace(policy, routes=(small, *policy.routes))) as running:
         served.url = running.url
         served.desk = running._app._parts.check
         served.standings = running.witness.standings

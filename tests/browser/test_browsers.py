@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("altcha", reason="ALTCHA's library is not installed (antiscrape[browser])")
 
+from antiscrape.core.budgets import Limit
 from antiscrape.core.rules import GrantRules
 from tests.browser.browsing import ARTIFACTS, POINTER, WIDTH, chromium, firefox, phone, site
 
@@ -80,6 +81,24 @@ def test_two_tabs_at_once_are_both_served() -> None:
             page.goto(served.url, wait_until="commit")
         for page in pages:
             page.wait_for_function(f"[...document.images].every((image) => image.naturalWidth === {WIDTH})")
+
+
+def test_a_folder_of_tabs_opened_at_once_is_one_check_and_no_tab_loses_its_picture() -> None:
+    """An address earns so many clearances: were each tab to ask for its own, most of forty would be left with previews."""
+    numbers = (7, 3, 1, 8, 2, 5)
+    around = "".join(f'<img alt="" src="/small/{number}.jpg">' for number in range(3))
+    with site(browser="40/10min", issues=Limit(2, 3600, "2/hour")) as served, chromium() as browser:
+        for number in numbers:
+            page_of = f'<!doctype html><title>{number}</title><body><img alt="" src="/media/{number}.jpg">{around}</body>'
+            served.files[f"/p/{number}"] = ("text/html; charset=utf-8", page_of)
+        served.files["/folder"] = ("text/plain", "")
+        folder = browser.pages[0]
+        folder.goto(served.url + "folder")
+        folder.evaluate(f"for (const number of {list(numbers)}) open(`/p/${{number}}`)")
+        served.until_seen(folder, lambda: len(browser.pages) == len(numbers) + 1)
+        for page in browser.pages[1:]:
+            page.wait_for_function(f"document.images[0]?.naturalWidth === {WIDTH}")
+        assert served.counts == {"asked": 1, "proven": 1}
 
 
 def test_what_one_tab_earned_reaches_another_that_loaded_before() -> None:

@@ -149,14 +149,16 @@ async function ask(path, body) {
 
 let running = false;
 
-async function check() {
+function due() {
   const { until = 0, asked = 0 } = read(), now = Date.now();
   // Another tab was cleared while this page loaded.
   if (until > now && asked > performance.timeOrigin && lesser.size && cleared < 0) arrive();
-  if (running || !navigator.cookieEnabled || now - asked < (until ? 2000 : AGAIN)) return;
-  if (until > now + 60_000 && !(lesser.size && now - asked > AGAIN)) return;
-  if (!write({ until, asked })) return;
-  running = true;
+  if (now - asked < (until ? 2000 : AGAIN)) return false;
+  return (until <= now + 60_000 || (lesser.size && now - asked > AGAIN)) && write({ until, asked });
+}
+
+async function earn() {
+  if (!due()) return; // another tab has, meanwhile
   let worker = null;
   try {
     // All are under way at once, and the probes, which keep the page's own thread busy, begin when the work has.
@@ -174,6 +176,16 @@ async function check() {
     if (left) arrive();
   } finally {
     worker?.terminate();
+  }
+}
+
+// Of many tabs that come together, as out of a folder of bookmarks, one does the check, and the others have its cookie.
+async function check() {
+  if (running || !navigator.cookieEnabled || !due()) return;
+  running = true;
+  try {
+    await (navigator.locks ? navigator.locks.request(KEY, earn) : earn());
+  } finally {
     running = false;
   }
 }

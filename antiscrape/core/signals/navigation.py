@@ -116,7 +116,7 @@ SIGNALS: tuple[Signal[History], ...] = (
            "RFC 9110 §10.1.3; " + _MEASURED, lambda h: h.unreferred >= 8 and h.unreferred == h.images),
     Signal("pages-faster-than-reading", "navigation", 25, "Pages were opened faster than anybody reads.",
            _MEASURED + ": people at most 18 pages a minute", lambda h: _reached(h, h.minute_pages, 41)),
-    Signal("pages-typed-one-by-one", "navigation", 20, "Page after page was opened as if its address had been typed, few of them by a link.",
+    Signal("pages-typed-one-by-one", "navigation", 15, "Page after page was opened as if its address had been typed, few of them by a link.",
            "W3C Fetch Metadata Request Headers §2.3; " + _REPLAYED + ": 46 runs; people at most 4 such pages",
            lambda h: 2 * h.typed > h.pages and _reached(h, h.typed, 8)),
     Signal("pages-in-a-hurry", "navigation", 20, "Pages were opened at once after one another, and none of them was looked at.",
