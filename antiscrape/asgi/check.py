@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, quote
 
 from antiscrape.browser.challenge import Outcome
-from antiscrape.browser.pages import POLICY
+from antiscrape.browser.page import POLICY_OF_FORM
 from antiscrape.browser.steps import Fault
 from antiscrape.core.clearance import NAME, Level, family_of, network_of
 from antiscrape.core.probes import DENIED, judge_probes, read_probes
@@ -296,7 +296,7 @@ async def _send_json(send: Send, told: dict[str, Any], *fields: tuple[bytes, byt
 async def _send_page(send: Send, passage: Passage, body: bytes, status: int) -> int:
     headers = [
         (b"content-type", b"text/html; charset=utf-8"),
-        (b"content-security-policy", POLICY.encode()),
+        (b"content-security-policy", POLICY_OF_FORM),
         (b"referrer-policy", b"same-origin"),  # without any, a browser would send its form with "Origin: null"
         _NO_STORE, _NOSNIFF, _NOINDEX,
     ]  # fmt: skip

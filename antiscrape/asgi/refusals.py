@@ -10,13 +10,12 @@ say (``core.quota``).
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import math
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from antiscrape.browser.page import POLICY, small_page
 from antiscrape.core.budgets import LONGEST_WINDOW
 from antiscrape.core.quota import left_field, policy_field
 from antiscrape.core.resource import Kind
@@ -38,41 +37,7 @@ _LONGEST_ACCEPT: Final = 1024
 # RFC 9110 §12.4.2: a weight has three digits at most.
 _WEIGHT: Final = re.compile(r"\s*q\s*=\s*(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)\s*", re.IGNORECASE | re.ASCII)
 _HTML: Final = frozenset({"text/html", "application/xhtml+xml"})
-
-_STYLE: Final = (
-    ":root{color-scheme:light dark}"
-    "body{font:1.1rem/1.6 system-ui,sans-serif;margin:0;padding:1rem}"
-    "main{max-width:34rem;margin:12vh auto 0}"
-    "h1{font-size:1.6rem;line-height:1.25}"
-)
-_PAGE: Final = """\
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<title>{title}</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="robots" content="noindex">
-<style>{style}</style>
-</head>
-<body>
-<main>
-<h1>{title}</h1>
-{paragraphs}
-</main>
-</body>
-</html>
-"""
-_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-#: The page has no script, loads nothing, sends nothing and stands in no frame; its one style is named by its hash.
-_PAGE_FIELDS: Final = [
-    (
-        b"content-security-policy",
-        f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'".encode(),
-    ),
-    (b"referrer-policy", b"no-referrer"),
-]
+_PAGE_FIELDS: Final = [(b"content-security-policy", POLICY), (b"referrer-policy", b"no-referrer")]
 
 
 class Words(NamedTuple):
@@ -172,8 +137,7 @@ def _page(words: Words) -> bytes:
         words.again
     ):  # an empty reference is the page itself (RFC 3986 §4.4): nothing of the request is repeated
         last += ' <a href="">Load the page again</a>'
-    paragraphs = "\n".join([f"<p>{sentence}</p>" for sentence in (*most, last)])
-    return _PAGE.format(title=words.title, style=_STYLE, paragraphs=paragraphs).encode()
+    return small_page(words.title, "\n".join([f"<p>{sentence}</p>" for sentence in (*most, last)]))
 
 
 def _problem(refusal: _Refusal) -> bytes:

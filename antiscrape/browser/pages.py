@@ -5,47 +5,13 @@ Nothing that a client sent is repeated but the path that it came from, which is 
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from html import escape
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from antiscrape.browser.page import small_page
 
 if TYPE_CHECKING:
     from antiscrape.browser.languages import Languages
-
-_STYLE: Final = (
-    ":root{color-scheme:light dark;background:#fff;color:#1b1b1b}"
-    "body{font:1.1rem/1.6 system-ui,sans-serif;margin:0;padding:1rem}"
-    "main{max-width:36rem;margin:10vh auto 0}"
-    "h1{font-size:1.6rem;line-height:1.25}"
-    "button{font:inherit;padding:.6rem 1.2rem;min-height:2.75rem;border-radius:.4rem;border:2px solid #0b4f9e;"
-    "background:#0b4f9e;color:#fff;cursor:pointer}"
-    "a{color:#0b4f9e}"
-    "@media(prefers-color-scheme:dark){:root{background:#161616;color:#ececec}a{color:#9cc4ff}}"
-    ":focus-visible{outline:3px solid currentColor;outline-offset:3px}"
-    "[role=alert]{border-inline-start:.4rem solid #b3400b;padding-inline-start:.8rem}"
-)
-_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-#: The page has no script, loads nothing and stands in no frame; its form leads here, its one style is named by its hash.
-POLICY: Final = f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-_PAGE: Final = """\
-<!doctype html>
-<html lang="{tag}" dir="{direction}">
-<head>
-<meta charset="utf-8">
-<title>{title}</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="robots" content="noindex, nofollow">
-<style>{style}</style>
-</head>
-<body>
-<main>
-<h1>{title}</h1>
-{body}
-</main>
-</body>
-</html>
-"""
 
 
 class Pages:
@@ -88,4 +54,4 @@ class Pages:
 
     def _page(self, tag: str, title: str, body: str) -> bytes:
         direction = self._languages.words[tag].direction
-        return _PAGE.format(tag=tag, direction=direction, title=title, style=_STYLE, body=body).encode()
+        return small_page(title, body, tag=tag, direction=direction)

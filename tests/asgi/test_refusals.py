@@ -167,7 +167,7 @@ def test_the_page_can_be_read_by_everybody_and_runs_nothing(verdict: Verdict) ->
     page = Page(got.body)
     tags = [tag for tag, _ in page.elements]
     assert got.body.startswith(b"<!doctype html>")
-    assert page.elements[0] == ("html", {"lang": "en"})
+    assert page.elements[0] == ("html", {"lang": "en", "dir": "ltr"})
     assert page.texts["title"] == page.texts["h1"] != ""
     assert tags.count("h1") == tags.count("main") == tags.count("title") == 1
     assert "viewport" in {attributes.get("name") for _, attributes in page.elements}
@@ -175,7 +175,7 @@ def test_the_page_can_be_read_by_everybody_and_runs_nothing(verdict: Verdict) ->
     links = [attributes for tag, attributes in page.elements if tag == "a"]
     assert links == ([{"href": ""}] if got.get(b"retry-after") else [])
     names = {name for _, attributes in page.elements for name in attributes}
-    assert names <= {"lang", "charset", "name", "content", "href"}
+    assert names <= {"lang", "dir", "charset", "name", "content", "href"}
     style = base64.b64encode(hashlib.sha256(page.texts["style"].encode()).digest()).decode()
     assert got.get(b"content-security-policy").decode() == (
         f"default-src 'none'; style-src 'sha256-{style}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

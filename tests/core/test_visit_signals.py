@@ -272,16 +272,6 @@ def test_who_types_an_address_now_and_then_is_nobody_who_types_them_all() -> Non
     assert history.pages < 200
 
 
-def test_forty_tabs_of_a_session_that_is_restored_are_unknown_and_no_bot() -> None:
-    """As Chromium asks for them: typed, at once, each with its pictures. A clearance lifts what is unknown, never a bot."""
-    pictures = [(image(number * 7 % 40), SHOWN) for number in range(40)]
-    history = visit(*[(PAGE, TYPED)] * 40, *pictures, *[(THUMBNAIL, SHOWN)] * 120, pause=0.05)
-    policy = policy_of()
-    score, findings = PANEL.of_visit(history)
-    assert {one.name for one in findings} == {"pages-typed-one-by-one", "pages-in-a-hurry"}
-    assert policy.unknown_at <= score < policy.bot_at
-
-
 @pytest.mark.parametrize("first", [200, 400, 4000])
 def test_a_harvester_that_begins_with_thumbnails_is_weighed_by_what_it_does_next(first: int) -> None:
     """However many it loads before: eighty originals later they are a small share."""
