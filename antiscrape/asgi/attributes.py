@@ -37,6 +37,8 @@ def sign_attribute(urls: Urls, element: bytes, name: bytes, raw: bytes) -> bytes
         return _embedded(urls, raw)
     if name in _URL_ATTRIBUTES and element != b"base":
         bare = raw.strip(b" \t\n\f\r")
+        if len(bare) == len(raw):
+            return urls.sign(raw, HTML)
         return raw.replace(bare, urls.sign(bare, HTML), 1)
     return raw
 

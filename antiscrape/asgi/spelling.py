@@ -128,6 +128,8 @@ class Urls:
         if signed == url:
             return raw
         ampersand = "\\u0026" if b"\\u0026" in raw else codec.ampersand
+        if "#" not in url and signed.startswith(url):  # what is added stands at the end, as nearly always
+            return raw + signed[len(url) :].replace("&", ampersand).encode()
         body, hash_, fragment = url.partition("#")
         cut = _end_of(raw, body, hash_ + fragment, codec) if signed.startswith(body) else -1
         if cut >= 0:
