@@ -215,24 +215,28 @@ function romix(cost, r) {
   }
 }
 
-// The browser's own is quick from the first; ours, for plain http, is most of the work until an engine has come to know it.
-async function stretcher(password) {
+// The browser's own is quick from the first; ours is most of the work until an engine has come to know it. Over plain http
+// there is none, and Firefox's gives no more than 256 bytes.
+let longest = Infinity;
+
+async function stretched(password, salt, length) {
   try {
+    if (length > longest) return stretch(password, salt, length);
     const key = await crypto.subtle.importKey("raw", password, "PBKDF2", false, ["deriveBits"]);
-    const told = { name: "PBKDF2", hash: "SHA-256", iterations: 1 };
-    return async (salt, length) => new Uint8Array(await crypto.subtle.deriveBits({ ...told, salt }, key, length * 8));
+    const told = { name: "PBKDF2", hash: "SHA-256", iterations: 1, salt };
+    return new Uint8Array(await crypto.subtle.deriveBits(told, key, length * 8));
   } catch {
-    return (salt, length) => stretch(password, salt, length);
+    longest = length - 1;
+    return stretch(password, salt, length);
   }
 }
 
 async function scrypt(password, salt, r, length, mixed) {
-  const stretched = await stretcher(password);
-  const bytes = await stretched(salt, 128 * r), block = new Int32Array(32 * r), view = new DataView(bytes.buffer);
+  const bytes = await stretched(password, salt, 128 * r), block = new Int32Array(32 * r), view = new DataView(bytes.buffer);
   block.forEach((_, i) => { block[i] = view.getInt32(i * 4, true); });
   mixed(block);
   block.forEach((word, i) => view.setInt32(i * 4, word, true));
-  return stretched(bytes, length);
+  return stretched(password, bytes, length);
 }
 
 const unhex = (text) => Uint8Array.from(text.match(/../g), (pair) => parseInt(pair, 16));
