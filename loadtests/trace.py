@@ -8,41 +8,30 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import importlib.util
 import json
-import os
-import random
 import statistics
 import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from antiscrape.core.trace import shorten, unpack
 from antiscrape.images.trace.embedding import embed
 from antiscrape.images.trace.reading import read
-from antiscrape.images.trace.words import BELIEVED, Seen
 from loadtests.trace_attacks import ALONE, TOGETHER, jpeg
+from loadtests.trace_photos import Photo, photos
 from loadtests.trace_rivals import Rival, rivals
+from loadtests.trace_unmarked import One, told, unmarked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from PIL import Image
 
 #: The quality at which a marked picture leaves.
 QUALITY = 88
-SHARED = Path(os.environ.get("ANTISCRAPE_SHARED", "shared"))
 KEY = hashlib.sha256(b"the trial's own key").digest()
-
-
-class Photo(NamedTuple):
-    """A photograph and where it is from."""
-
-    name: str
-    pixels: Image.Image
 
 
 @dataclass(slots=True)
@@ -68,32 +57,6 @@ class Trial:
     psnr_of_encoding: list[float] = field(default_factory=list)
     write_ms: list[float] = field(default_factory=list)
     read_s: list[float] = field(default_factory=list)
-
-
-def photos() -> Iterator[Photo]:
-    """Yield the photographs that installed packages carry, and those of the shared folder."""
-    if importlib.util.find_spec("skimage"):
-        from skimage import data  # noqa: PLC0415 - optional
-
-        for name in ("astronaut", "coffee", "chelsea", "rocket"):
-            yield Photo(f"scikit-image {name}", Image.fromarray(getattr(data, name)()))
-    if importlib.util.find_spec("sklearn"):
-        from sklearn.datasets import load_sample_images  # noqa: PLC0415 - optional
-
-        for name, pixels in zip(("china", "flower"), load_sample_images().images, strict=True):
-            yield Photo(f"scikit-learn {name}", Image.fromarray(pixels))
-    found = importlib.util.find_spec("matplotlib")
-    if found is not None and found.origin is not None:
-        portrait = Path(found.origin).parent / "mpl-data/sample_data/grace_hopper.jpg"
-        yield Photo("matplotlib hopper", Image.open(portrait).convert("RGB"))
-    for path in sorted((SHARED / "faces/azure/group").glob("*.jpg")):
-        yield Photo(path.name, upright(path))
-
-
-def upright(path: Path) -> Image.Image:
-    """Return the picture of a file as it is meant to be seen."""
-    with Image.open(path) as opened:
-        return ImageOps.exif_transpose(opened).convert("RGB")
 
 
 def psnr(one: Image.Image, other: Image.Image) -> float:
@@ -197,80 +160,6 @@ def previews(chosen: list[Photo]) -> Tally:
     return tally
 
 
-class Unmarked(NamedTuple):
-    """What reading pictures without a mark came to: the nearest word and shift of each, in deviations, and false reads.
-
-    ``sources`` is how many different photographs they were made of.
-    """
-
-    words: list[float]
-    shifts: list[float]
-    seconds: list[float]
-    false: int
-    sources: int
-
-    def told(self) -> dict[str, float]:
-        """Return how many there were, and how far the nearest was from being believed."""
-        if not self.words:
-            return {"unmarked": 0, "false": 0}
-        return {
-            "unmarked": len(self.words),
-            "false": self.false,
-            "sources": self.sources,
-            "weighed": sum(word > 0 for word in self.words),
-            "largest_word": max(self.words),
-            "believed_from": BELIEVED,
-            "median_shift": statistics.median(self.shifts),
-            "largest_shift": max(self.shifts),
-            "unmarked_seconds": statistics.median(self.seconds),
-            "unmarked_seconds_longest": max(self.seconds),
-        }
-
-
-def unmarked(count: int, seconds: float, longest: int, first: int = 0) -> Unmarked:
-    """Read up to ``count`` pictures without a mark, up to ``longest`` pixels wide or high, 500 under each key.
-
-    They are crops of the photos and of the shared faces, scaled, turned, mirrored and encoded anew: each is another
-    picture, but many are of one photograph. ``first`` is where a run goes on that was broken off.
-    """
-    begun = time.monotonic()
-    sources = [photo.pixels for photo in photos()]
-    sources += [upright(path) for path in sorted((SHARED / "faces/lfw60").rglob("*.jpg"))]
-    found = Unmarked([], [], [], 0, len(sources))
-    for at in range(first, first + count):
-        if time.monotonic() - begun > seconds:
-            break
-        picture = _varied(sources[at % len(sources)], random.Random(f"unmarked {at}"), longest)
-        seen, start = Seen(), time.process_time()
-        reading = read(picture, [KEY + bytes((at // 500,))], seen=seen)
-        found.seconds.append(time.process_time() - start)
-        found.words.append(seen.word)
-        found.shifts.append(seen.shift)
-        if reading is not None:
-            found = found._replace(false=found.false + 1)
-            print(f"  false: {reading}", file=sys.stderr)
-        if at % 500 == 499:
-            print(f"  {at + 1} unmarked, {found.false} false", file=sys.stderr, flush=True)
-    return found
-
-
-def _varied(source: Image.Image, chance: random.Random, longest: int) -> Image.Image:
-    share = chance.uniform(0.4, 1.0)
-    width, height = (max(64, int(side * share)) for side in source.size)
-    left, top = (
-        chance.randint(0, max(0, source.width - width)),
-        chance.randint(0, max(0, source.height - height)),
-    )
-    picture = source.crop((left, top, left + width, top + height))
-    scale = chance.uniform(0.5, 1.0) * min(1.0, longest / max(picture.size))
-    picture = picture.resize(
-        (max(64, int(width * scale)), max(64, int(height * scale))), Image.Resampling.LANCZOS
-    )
-    if chance.random() < 0.3:
-        picture = ImageOps.mirror(picture)
-    return jpeg(picture, chance.randint(40, 95))
-
-
 def main() -> int:
     """Measure, print, write ``artifacts/trace.json``; return 1 where a payload was wrong or read from nothing."""
     options = _options().parse_args()
@@ -279,18 +168,21 @@ def main() -> int:
     small = previews(chosen)
     if options.rivals:
         beside(chosen[: options.rivals])
-    others = unmarked(options.unmarked, options.seconds, options.longest, options.first)
+    others = unmarked(
+        KEY, count=options.unmarked, seconds=options.seconds, longest=options.longest, log=options.log
+    )
+    false = sum(one.false for one in others)
     print(f"{len(chosen)} photos, JPEG {QUALITY}, then:")
     for name, tally in trial.attacks.items():
         print(f"  {name:34s} {tally.share()}")
     print(f"  {'preview of 256 pixels, short form':34s} {small.share()}")
-    print(f"unmarked pictures read as marked: {others.false} of {len(others.words)}")
+    print(f"unmarked pictures read as marked: {false} of {len(others)}")
     _print_figures(trial, others)
-    return int(bool(others.false or small.wrong or any(tally.wrong for tally in trial.attacks.values())))
+    return int(bool(false or small.wrong or any(tally.wrong for tally in trial.attacks.values())))
 
 
-def _print_figures(trial: Trial, others: Unmarked) -> None:
-    figures = others.told()
+def _print_figures(trial: Trial, others: list[One]) -> None:
+    figures = told(others)
     if trial.psnr:
         figures |= {
             "write_ms_per_megapixel": statistics.median(trial.write_ms),
@@ -321,7 +213,9 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--unmarked", type=int, default=10_000, help="how many unmarked pictures are read")
     parser.add_argument("--longest", type=int, default=420, help="pixels of their long side, at most")
     parser.add_argument(
-        "--first", type=int, default=0, help="which of them is the first, to go on with a run"
+        "--log",
+        type=Path,
+        help="a file of those that were read, to which is added, and from which a run goes on",
     )
     parser.add_argument("--seconds", type=float, default=7200.0, help="how long they may take together")
     return parser

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from antiscrape.images.trace.pattern import CHIP, SHEET, pattern
-from antiscrape.images.trace.planes import Plane, box_mean
+from antiscrape.images.trace.planes import Plane, box_mean, transformed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,7 +85,8 @@ class Spectrum:
         rows, columns = _padded(height), _padded(width)
         # Hann's window at the borders only: it keeps the strong lines of a frame from spilling.
         taper = np.outer(_taper(height), _taper(width)).astype(np.float32)
-        power = np.abs(np.fft.rfft2(residual * taper, (rows, columns))).astype(np.float32) ** 2
+        waves = transformed(residual * taper, (rows, columns))
+        power = waves.real**2 + waves.imag**2
         self.power = np.fft.fftshift(power, axes=0)
         self.rows, self.columns = rows, columns
         # A bin may stand for its neighbours: trials are coarse.
