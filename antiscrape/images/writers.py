@@ -130,7 +130,12 @@ def _without_idle_alpha(pixels: Image.Image) -> Image.Image:
         least = pixels.getchannel("A").getextrema()[0]
         if isinstance(least, float | int) and least < _OPAQUE:
             return pixels
-    return pixels.convert("RGB")
+    return _rgb(pixels)
+
+
+def _rgb(pixels: Image.Image) -> Image.Image:
+    """Return ``pixels`` in RGB; Pillow copies what is in it already, which takes a tenth of a millisecond."""
+    return pixels if pixels.mode == "RGB" else pixels.convert("RGB")
 
 
 def _encoded(pixels: Image.Image, kind: Format, quality: int, notice: Notice) -> bytes:
@@ -165,7 +170,7 @@ def _save(pixels: Image.Image, kind: Format, quality: int, out: io.BytesIO, told
 
 def _on_white(pixels: Image.Image) -> Image.Image:
     if pixels.mode != "RGBA":
-        return pixels.convert("RGB")
+        return _rgb(pixels)
     page = Image.new("RGB", pixels.size, "white")
     page.paste(pixels, (0, 0), pixels)
     return page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,9 +11,10 @@ from PIL import Image, ImageChops, ImageStat, PngImagePlugin
 
 from antiscrape.core.renditions import RenditionRules, RightsRules
 from antiscrape.core.rules import ImageRules
-from antiscrape.images.decode import decode
+from antiscrape.images.decode import Picture, decode
 from antiscrape.images.frames import MEDIA_TYPES, Order, Outcome, Task
 from antiscrape.images.recipes import LEVELS, preview, recipes
+from antiscrape.images.steps import crisp
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,13 +64,14 @@ def test_a_preview_has_no_more_than_its_cells_say(photo: bytes) -> None:
 
 def test_detail_within_a_cell_leaves_no_trace(encode: Encode) -> None:
     """Two pictures whose cells have the same means, one flat and one full of contrast, give the same bytes."""
-    cells = Image.effect_noise((16, 16), 40).convert("RGB").point(lambda value: min(max(value, 60), 195))
-    flat = cells.resize((512, 512), Image.Resampling.NEAREST)
+    chance = random.Random(5)
+    cells = Image.frombytes("RGB", (6, 6), bytes(chance.randint(60, 195) for _ in range(108)))
+    flat = cells.resize((480, 480), Image.Resampling.NEAREST)
     checks = Image.new("L", (2, 2))
     checks.putdata([0, 255, 255, 0])
     pattern = Image.new("L", flat.size)
-    for left in range(0, 512, 2):
-        for top in range(0, 512, 2):
+    for left in range(0, 480, 2):
+        for top in range(0, 480, 2):
             pattern.paste(checks, (left, top))
     busy = Image.composite(
         flat.point(lambda value: value + 60), flat.point(lambda value: value - 60), pattern
@@ -303,3 +306,17 @@ def test_real_faces_lose_their_detail(shared: Path) -> None:
     for file in files:
         picture = shown(made(file.read_bytes(), rules=_UNMARKED))
         assert difference(picture, rebuilt(picture, 6)) < 5, file.name
+
+
+def test_what_was_reduced_is_made_crisp_where_it_is_fine() -> None:
+    """An edge gets more contrast, a plain stays as it was to the last level, and transparency is not touched."""
+    edge = Image.new("RGB", (32, 32), (90, 100, 110))
+    edge.paste((150, 140, 130), (16, 0, 32, 32))
+    sharp = crisp(Picture(edge, 32, 32, 1)).pixels
+    assert sharp.getpixel((4, 9)) == (90, 100, 110)
+    assert sharp.getpixel((28, 9)) == (150, 140, 130)
+    darker, lighter = sharp.getpixel((15, 9)), sharp.getpixel((16, 9))
+    assert darker[0] < 88  # type: ignore[index]  # of three bands
+    assert lighter[0] > 152  # type: ignore[index]  # of three bands
+    glass = Picture(edge.convert("RGBA"), 32, 32, 1)
+    assert crisp(glass) is glass

@@ -36,7 +36,7 @@ SHADE = 12
 # outline is |x/a|^n + |y/b|^n = 1, an oval that has room for the find's corners.
 _HALF_WIDTH, _HALF_HEIGHT, _UP, _ROUND = 0.72, 0.76, 0.08, 2.5
 #: The rim ends at so many times the core's distance from its middle.
-_RIM = 1.3
+_RIM = 1.12
 #: Pixels of the stencil's side, of which every face's oval is a reduction.
 _STENCIL = 96
 
@@ -117,22 +117,27 @@ def _fog(pixels: Image.Image, face: Face) -> Image.Image:
     """Return what is left of a head, its colour, as large as its oval with the rim."""
     core = _region(face, 1.0).within(*pixels.size)
     # Of an RGBA picture Pillow takes the mean of what can be seen.
-    mean = pixels.resize((1, 1), Image.Resampling.BOX, core)
-    ends = Image.new(pixels.mode, (1, 2))
-    for row, shades in enumerate(_shades(pixels.mode)):
-        ends.paste(mean.point(shades), (0, row))
-    return ends.resize(_region(face, _RIM).size, Image.Resampling.BILINEAR)
+    mean = pixels.resize((1, 1), Image.Resampling.BOX, core).tobytes()
+    ends = bytes(
+        table[value] for tables in _shades(pixels.mode) for table, value in zip(tables, mean, strict=True)
+    )
+    return Image.frombytes(pixels.mode, (1, 2), ends).resize(
+        _region(face, _RIM).size, Image.Resampling.BILINEAR
+    )
 
 
 @lru_cache(maxsize=4)
-def _shades(mode: str) -> tuple[list[int], list[int]]:
-    """Return the tables that round a colour, and make it that of a veil's top and of its foot; opacity is rounded."""
+def _shades(mode: str) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+    """Return each channel's table that rounds a colour, and makes it that of a veil's top, and of its foot.
+
+    Opacity is rounded and no more.
+    """
     top = LEVELS - 1
-    rounded = [round(round(value * top / 255) * 255 / top) for value in range(256)]
-    opacity = rounded if mode == "RGBA" else []
-    darker = [max(0, value - SHADE) for value in rounded]
-    lighter = [min(255, value + SHADE) for value in rounded]
-    return darker * 3 + opacity, lighter * 3 + opacity
+    rounded = bytes(round(round(value * top / 255) * 255 / top) for value in range(256))
+    opacity = (rounded,) if mode == "RGBA" else ()
+    darker = bytes(max(0, value - SHADE) for value in rounded)
+    lighter = bytes(min(255, value + SHADE) for value in rounded)
+    return (darker,) * 3 + opacity, (lighter,) * 3 + opacity
 
 
 def _oval(face: Face, region: Region) -> Image.Image:
@@ -181,4 +186,4 @@ def _cleaned(pixels: Image.Image, size: tuple[int, int]) -> Image.Image:
     """Return ``pixels`` at ``size``, with no colour where nothing can be seen."""
     if pixels.mode == "RGBA":
         return pixels.convert("RGBa").resize(size, Image.Resampling.HAMMING).convert("RGBA")
-    return pixels.resize(size, Image.Resampling.HAMMING, reducing_gap=2.0)
+    return pixels.resize(size, Image.Resampling.HAMMING, reducing_gap=1.5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -122,6 +123,21 @@ def test_what_a_closer_look_does_not_find_again_is_no_face(finder: FaceFinder, r
     assert max(small.size) < finder.look < max(lights.size)
     assert finder.find(small)
     assert not finder.find(lights)
+
+
+def test_a_find_in_doubt_is_worth_a_closer_look_by_what_its_veil_would_take(finder: FaceFinder) -> None:
+    """A doubtful chin on a certain face is under a veil anyway; two doubtful finds of one thing take it once."""
+    taken = sys.modules[type(finder).__module__]._taken
+    size = (400, 300)
+    sure, chin = Face(150, 100, 80, 100, 0.9), Face(180, 160, 30, 40, 0.06)
+    leaf, again = Face(20, 30, 50, 60, 0.07), Face(22, 32, 48, 58, 0.06)
+    assert taken([], [sure], size) == 0
+    assert taken([chin], [sure], size) == 0
+    assert taken([chin], [], size) > 0.02
+    alone = taken([leaf], [sure], size)
+    assert alone == pytest.approx(1.66**2 * 50 * 60 / (400 * 300), rel=0.1)
+    assert taken([leaf, again], [sure], size) == pytest.approx(alone, rel=0.05)
+    assert taken([Face(-500, -500, 60, 60, 0.06), Face(900, 40, 60, 60, 0.06)], [], size) == 0
 
 
 @pytest.mark.security("I3")
