@@ -26,7 +26,6 @@ from antiscrape.images.metadata import NOTHING_SAID, Notice, compose
 from antiscrape.images.steps import (
     Step,
     blown_up_to,
-    crisp,
     enlarged_to,
     quantised,
     reduced_to,
@@ -106,7 +105,6 @@ def veiling(rules: ImageRules, finder: FaceFinder) -> Recipe:
         steps=(
             upright,
             veiled(finder, detail=detail, otherwise=lambda picture: even(few(picture))),
-            crisp,
             blown_up_to(looks.largest if looks.keep_size else rules.preview_size),
             badged(brand_of(rules)),
         ),

@@ -11,10 +11,9 @@ from PIL import Image, ImageChops, ImageStat, PngImagePlugin
 
 from antiscrape.core.renditions import RenditionRules, RightsRules
 from antiscrape.core.rules import ImageRules
-from antiscrape.images.decode import Picture, decode
+from antiscrape.images.decode import decode
 from antiscrape.images.frames import MEDIA_TYPES, Order, Outcome, Task
 from antiscrape.images.recipes import LEVELS, preview, recipes
-from antiscrape.images.steps import crisp
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -306,17 +305,3 @@ def test_real_faces_lose_their_detail(shared: Path) -> None:
     for file in files:
         picture = shown(made(file.read_bytes(), rules=_UNMARKED))
         assert difference(picture, rebuilt(picture, 6)) < 5, file.name
-
-
-def test_what_was_reduced_is_made_crisp_where_it_is_fine() -> None:
-    """An edge gets more contrast, a plain stays as it was to the last level, and transparency is not touched."""
-    edge = Image.new("RGB", (32, 32), (90, 100, 110))
-    edge.paste((150, 140, 130), (16, 0, 32, 32))
-    sharp = crisp(Picture(edge, 32, 32, 1)).pixels
-    assert sharp.getpixel((4, 9)) == (90, 100, 110)
-    assert sharp.getpixel((28, 9)) == (150, 140, 130)
-    darker, lighter = sharp.getpixel((15, 9)), sharp.getpixel((16, 9))
-    assert darker[0] < 88  # type: ignore[index]  # of three bands
-    assert lighter[0] > 152  # type: ignore[index]  # of three bands
-    glass = Picture(edge.convert("RGBA"), 32, 32, 1)
-    assert crisp(glass) is glass

@@ -102,7 +102,7 @@ def test_what_may_be_missed_is_small(
         pytest.skip("the extra faces is not installed")
     stripes = Image.new("L", (2, 1))
     stripes.putdata([0, 255])
-    # Stripes as fine as can be shown: one pixel of detail each. Finer ones are a grey, or a faint beat with its pixels.
+    # Stripes as fine as can be shown: one pixel of detail each. Finer ones are an even grey.
     for lines, contrast in ((detail // 2 - 8, True), (detail * 3 // 2, False)):
         scene = stripes.resize((2, 4)).crop((0, 0, 2, 4))
         wide = Image.new("L", (2 * lines, 4))
@@ -112,7 +112,7 @@ def test_what_may_be_missed_is_small(
         low, high = (
             shown(preview(rules), encode(picture, "PNG")).convert("L").crop((40, 20, 440, 340)).getextrema()
         )
-        assert (high - low > 90) == contrast, (lines, low, high)  # type: ignore[operator]  # of one band
+        assert (high - low > 60) == contrast, (lines, low, high)  # type: ignore[operator]  # of one band
 
 
 @pytest.mark.security("E3")
