@@ -164,9 +164,9 @@ typedef struct {
     PyObject_HEAD
     PyObject *of[REFERENCES];
     double visit, tick;
-    double keeps, warm; /* how long originals are remembered, below 0 where others are told of them; as Spread.warm */
+    double keeps, warm; /* how long originals are remembered, below 0 where others are asked for every charge; as Spread.warm */
     long review, third;
-    int believes, strips, spends; /* the last: a request is charged here, else the store is asked */
+    int believes, strips, spends; /* the last: what is charged here is nobody else's business */
     int shadow; /* or the answers of pictures are not simply made private: they are not passed here */
     Order *recent;
     Order orders[ORDERS];

@@ -65,7 +65,8 @@ class Identity:
     def __init__(self, rules: IdentityRules) -> None:
         self._rules = rules
         self._header = rules.header.lower().encode("latin-1")
-        self._lists = self._header != b"forwarded"  # bare addresses, and no pairs
+        #: Whether the forwarding field holds bare addresses, and no pairs.
+        self.lists = self._header != b"forwarded"
         self._principals: Memo[str, Principal] = Memo(_MEMO)
         self._trusted: Memo[str, bool] = Memo(1024)
         #: Whether anybody is trusted to speak for others.
@@ -81,7 +82,7 @@ class Identity:
             return self._principals.young.get(peer) or self._principal(peer)
         if repeated and self._header not in {b"x-forwarded-for", b"forwarded"}:
             chain = b""  # A4: two X-Real-IP lines are as good as none
-        if b"," not in chain and self._lists and _DOTTED.fullmatch(hop := chain.decode("latin-1").strip()):
+        if b"," not in chain and self.lists and _DOTTED.fullmatch(hop := chain.decode("latin-1").strip()):
             return self._principal(hop)  # one hop: whoever it is, nobody speaks for anybody further
         return self._principal(self._walk(peer, chain))
 

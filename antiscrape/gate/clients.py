@@ -40,6 +40,8 @@ class Clients:
         self._met = met
         self._chain = rules.header.lower().encode("latin-1")
         self.believes = self._identity.believes
+        #: Whether the forwarding field holds bare addresses.
+        self.lists = self._identity.lists
         self.trusts = self._identity.trusts
         self.direct: Memo[str, History] = Memo(_CLIENTS)
         self.relayed: dict[str, Memo[bytes, History]] = {}
@@ -75,7 +77,8 @@ class Clients:
         if known is None or known.gone:
             principal = self.principal(head)
             known = self._store.find(principal, now)
-            if known.met is not self.term[0]:
+            # The record of an IPv6 client is its network's, and lists may name one address of it.
+            if known.met is not self.term[0] or principal.address != principal.key:
                 if self._met is not None:
                     self._met(known, principal)
                 known.met = self.term[0]

@@ -109,7 +109,7 @@ class Gate:
         self._consequences = Consequences(policy, store)
         self.shortcuts = Shortcuts(
             self._direct, self._relayed, self._places, self._face, self._find, self._charge_request,
-            store.records, clients.term, store.keeps, store.sharing, store.spend_new, spread,
+            store.records if clients.lists else {}, clients.term, store.keeps, store.sharing, store.spend_new, spread,
             believes=self._believes, strips=grants is not None,
         )  # fmt: skip
 

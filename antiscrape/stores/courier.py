@@ -2,7 +2,7 @@
 
 Nothing waits for it but a strict store's own charges, and those no longer than the connection's deadline. It starts when the
 first record is touched, on whatever event loop serves the request, and schedules itself only while there is something to
-tell: no thread, no polling of an idle site. While the store is away (``breaker``) every worker holds clients to its share of
+tell, now or when it has rested: no thread, no polling of an idle site. While the store is away (``breaker``) every worker holds clients to its share of
 the limits, keeps what was spent, and tells it afterwards.
 """
 
@@ -70,6 +70,7 @@ class Courier:
         self._tell = tell
         self._interval = interval
         self._fixed = workers
+        self._counted = workers > 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connection: Connection | None = None
         self._tasks: set[asyncio.Future[object]] = set()
@@ -126,7 +127,7 @@ class Courier:
         self._posts.clear()
         self._charges.clear()
         self._connection = self._connect()
-        self._let_rest(known=self._fixed > 0)
+        self._let_rest()
         self._do(self._keep_present(self._connection))
         self._do(self._listen(self._connection))
 
@@ -153,13 +154,14 @@ class Courier:
         if self._loop is not asyncio.get_running_loop():
             return False
         told = True
-        self._store.rouse_all()
-        while told and self._exchange.waiting:
+        while told and not self._exchange.idle:
+            self._store.rouse_all()
             told = await self._tell_all()
         return told
 
     async def aclose(self) -> None:
         """Tell what is left, within a second, and let go of the server."""
+        self._store.rests = 0.0
         if self._timer is not None:
             self._timer.cancel()
         if self._loop is asyncio.get_running_loop():
@@ -297,14 +299,15 @@ class Courier:
                     with suppress(StoreError, ValueError):  # the exchanges say what is wrong
                         found = await connection.run(_PRESENT, [self._exchange.names.workers], arguments)
                         self.workers = max(1, int(found)) if isinstance(found, (int, bytes)) else self.workers
-                        self._let_rest(known=True)
+                        self._counted = True
+                        self._let_rest()
                 await asyncio.sleep(_ALIVE)
         finally:
             await connection.aclose()
 
-    def _let_rest(self, *, known: bool) -> None:
+    def _let_rest(self) -> None:
         """Let journals rest, as far as all workers together may, where it is known how many these are."""
-        self._store.rests = AT_REST / self.workers if known and not self.away else 0.0
+        self._store.rests = AT_REST / self.workers if self._counted and not self.away else 0.0
 
     # -- whether
 
@@ -318,13 +321,14 @@ class Courier:
                     f"the store is back after {now - self._away_since:.0f} s; what was spent is being told"
                 )
                 self._away_since = self._store.lesser = None
-                self._let_rest(known=True)
+                self._counted = self._fixed > 0  # the others may have come and gone meanwhile
+                self._let_rest()
             return
         self.breaker.failed(now, failed)
         if self._away_since is None and self.breaker.state is not State.CLOSED:
             self._away_since = now
             self._store.lesser = Lesser(self.workers) if self.workers > 1 else None
-            self._let_rest(known=True)
+            self._let_rest()
             share = f"1/{self.workers} of each limit" if self.workers > 1 else "the limits as they are"
             self._tell(
                 f"{failed}; until it is back each worker counts for itself and holds clients to {share}"

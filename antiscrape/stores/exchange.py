@@ -47,8 +47,9 @@ _MOST: Final = 4096
 _ANEW: Final = 512
 #: Seconds by which two clocks may differ before the difference is taken anew, and after which it is in any case.
 _STEP, _STALE = 1.0, 300.0
-#: Seconds after which news are late, and told as what is still owed.
+#: Seconds after which news are late, and told as what is still owed: of what has rested, and of all else.
 _LATE: Final = REST + 1.0
+_OVERDUE: Final = 1.0
 #: Seconds of requests that are not worth telling to a store that has lost everything.
 _TRIFLE: Final = 1.0
 
@@ -96,8 +97,10 @@ class Exchange:
         self._unsure: dict[int, list[Telling]] = {}
         self._lost: dict[int, list[Purse]] = {}
         self._share = 1  # of the limits to which clients were held while what is told was spent
-        self._swept = self._most = _MOST
-        self._met_with = [0, 0]  # tellings of the exchanges before that were answered, and that failed
+        self._swept = _MOST
+        #: By shard, how many records it is told at once, where these are fewer than usual; and how the last ones went.
+        self._most: dict[int, int] = {}
+        self._went: dict[int, bool] = {}
         #: Whether something was read that asks for another exchange at once: others spent what is not known here.
         self.urgent = False
 
@@ -124,38 +127,38 @@ class Exchange:
         unsure, self._unsure = self._unsure, {}
         if store.lesser is not None:
             self._share = store.lesser.workers
-        elif not unsure and now - store.since <= _LATE:
+        elif not unsure and (not store.touched or now - store.since <= _LATE):
             self._share = 1
         self._measure()
         tellings = self._told_again(unsure, now)
-        room = max(0, self._most - sum(len(one.lights) + len(one.fulls) for one in tellings))
         self._remind(now)
-        rested, begun = store.roused(now, room // 2)
-        kept = max(0, len(store.touched) - room + len(rested))
-        newest, store.touched = store.touched[kept:], store.touched[:kept]
-        places: dict[int, int] = {}
+        newest, store.touched = store.touched[-_MOST:], store.touched[:-_MOST]
+        rested, begun = store.roused(now, max(_MOST // 8, _MOST - len(newest)))
         # What has rested was begun long before the rest: told apart, neither is taken for older than it is.
-        for purses, since in ((newest, store.since), (rested, begun)):
-            for shard, told in self._take(purses, unsure).items():
+        prompt = store.since if now - store.since <= _OVERDUE else float("-inf")
+        rooms: dict[int, int] = dict.fromkeys(unsure, 0)
+        places: dict[int, int] = {}
+        for purses, since in ((newest, prompt), (rested, begun)):
+            for shard, told in self._take(purses, rooms).items():
                 for at in range(0, len(told), _TOGETHER):
                     place = places[shard] = places.get(shard, -1) + 1
                     tellings.append(self._telling(shard, place, told[at : at + _TOGETHER], since, now))
         return tellings
 
     def _measure(self) -> None:
-        """Take as many records into an exchange as were answered in time: half, where the former ones were not."""
-        answered, failed = self._met_with
-        self._met_with = [0, 0]
-        if failed:
-            self._most = max(_TOGETHER, self._most // 2)
-        elif answered:
-            self._most = min(_MOST, self._most + _MOST // 16)
+        """Tell a shard as many records at once as it answered in time: half, where it did not answer the last ones."""
+        for shard, well in self._went.items():
+            most = self._most.pop(shard, _MOST)
+            most = most + _MOST // 16 if well else max(_TOGETHER, most // 2)
+            if most < _MOST:
+                self._most[shard] = most
+        self._went.clear()
 
     def _told_again(self, unsure: Mapping[int, list[Telling]], now: float) -> list[Telling]:
         """Return as much of what is unsure as goes into one exchange; the rest waits, and what is new to its shard too."""
         again: list[Telling] = []
-        room = self._most
         for shard, tellings in unsure.items():
+            room = self._most.get(shard, _MOST)
             for one in tellings:
                 if room > 0:
                     again.append(self._again(one, now))
@@ -164,31 +167,35 @@ class Exchange:
                     self._unsure.setdefault(shard, []).append(one)
         return again
 
-    def _take(self, purses: Sequence[Purse], barred: Mapping[int, object]) -> dict[int, Pairs]:
-        """Take the journals of records, by shard; those of ``barred`` shards wait."""
+    def _take(self, purses: Sequence[Purse], rooms: dict[int, int]) -> dict[int, Pairs]:
+        """Take the newest journals of records, by shard, as far as there is room; the others wait."""
         shards: dict[int, Pairs] = {}
         held = []
-        for purse in purses:
+        for purse in reversed(purses):
             journal = purse.journal
             if journal is None:
                 continue
             shard = self._shard_of(purse)
-            if shard in barred:
-                held.append(purse)
-            else:
+            room = rooms.setdefault(shard, self._most.get(shard, _MOST))
+            if room > 0:
+                rooms[shard] = room - 1
                 purse.journal = None
                 shards.setdefault(shard, []).append((purse, journal))
+            else:
+                held.append(purse)
+        held.reverse()
         self._store.touched[:0] = held
         return shards
 
     def _remind(self, now: float) -> None:
         """Note some of what a shard has lost among what is to be told."""
         for shard, lost in list(self._lost.items()):
-            for purse in lost[-_ANEW:]:
+            some = min(_ANEW, self._most.get(shard, _MOST) // 2)
+            for purse in lost[-some:]:
                 if self._shard_of(purse) == shard and not purse.gone and _worth_telling(purse, now):
                     journal = self._store.journal_of(purse)
                     journal.all = journal.told = True
-            del lost[-_ANEW:]
+            del lost[-some:]
             if not lost:
                 del self._lost[shard]
 
@@ -274,7 +281,7 @@ class Exchange:
     def apply(self, telling: Telling, blob: bytes, sent: float, now: float) -> None:
         """Take the answer to a telling, ``sent`` and received ``now``; raise ``ValueError`` where it is none."""
         answer = unpack_exchange(blob, len(telling.lights), len(telling.fulls))
-        self._met_with[0] += 1
+        self._went.setdefault(telling.shard, True)
         offset = self._set_clock(telling.shard, answer, sent, now)
         for (purse, journal), (tat, changed) in zip(telling.lights, answer.lights, strict=True):
             _take_tat(purse, tat - offset)
@@ -294,8 +301,8 @@ class Exchange:
     def failed(self, tellings: Sequence[Telling]) -> None:
         """Take back what could not be told, or of which nobody knows whether it was."""
         store = self._store
-        self._met_with[1] += len(tellings)
         for telling in tellings:
+            self._went[telling.shard] = False
             self._unsure.setdefault(telling.shard, []).append(telling)
         if store.lesser is not None:
             self._share = store.lesser.workers

@@ -26,20 +26,21 @@ from antiscrape.core.verdict import Budget
 from antiscrape.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from antiscrape.core.budgets import Limit
     from antiscrape.core.history import History
     from antiscrape.core.identity import Principal
     from antiscrape.core.purse import Purse
-    from antiscrape.core.rules import Allowance
-    from antiscrape.core.verdict import Exceeded
+    from antiscrape.core.rules import Allowance, Policy
+    from antiscrape.core.verdict import Exceeded, Standing
     from antiscrape.stores.lesser import Lesser
 
 #: Clients that something was told of before they were seen here.
 _TOLD: Final = 16_384
 _ORIGINALS: Final = Budget.ORIGINALS
-#: Seconds for which a journal rests at most, and what share of a limit all workers together may have at rest.
+#: Seconds for which a journal rests, if there is room for it then, and what share of a limit all workers together may have
+#: at rest.
 REST: Final = 4.0
 AT_REST: Final = 1 / 16
 
@@ -89,6 +90,7 @@ class SharedStore(MemoryStore):
         self.trapped: Callable[[History, bytes], None] = _unnoted
         #: A worker's share of the limits, while the store is away.
         self.lesser: Lesser | None = None
+        self._brief = _briefest(bounds.get("standings") or {})
         self._told: Memo[str, tuple[Word, float, bytes]] = Memo(_TOLD)
         self.charge_request = self._charge_request
         self.sharing = self
@@ -97,6 +99,11 @@ class SharedStore(MemoryStore):
         """Yield every record of a principal or network; no other may be added meanwhile."""
         yield from self._principals.records.values()
         yield from self._networks.records.values()
+
+    def follow(self, policy: Policy) -> None:
+        """Keep records as another policy wants them."""
+        super().follow(policy)
+        self._brief = _briefest(policy.standings)
 
     def find(self, principal: Principal, now: float) -> History:
         """Return the history of ``principal``, a new one if it is not known."""
@@ -134,17 +141,16 @@ class SharedStore(MemoryStore):
 
     def open(self, purse: Purse, window: float = 0.0) -> Journal:
         """Begin a record's journal, and see to it that it is told: soon, or at once where no share of ``window`` may rest."""
-        room = window * self.rests
-        if (
-            not room or not purse.name
-        ):  # of whom nothing was told yet, others may know what has to be known here
+        # Whatever a standing's limit is, one record's requests are in one journal: the briefest window tells what may rest.
+        room = min(window, self._brief) * self.rests
+        # Of whom nothing was told yet, others may know what has to be known here.
+        if not room or not purse.name:
             journal = purse.journal = Journal()
             self._due(purse)
             return journal
         journal = purse.journal = Journal(room)
         self.resting.append((purse, journal, self._clock()))
-        if len(self.resting) == 1:
-            self.wake()
+        self.wake()
         return journal
 
     def hasten(self, purse: Purse) -> None:
@@ -191,7 +197,7 @@ class SharedStore(MemoryStore):
         super().charge_bytes(history, self.held_to(allowance), amount, now)
         for purse, factor in levels_of(history):
             for limit in allowance.bytes:
-                journal = purse.journal or self.open(purse, limit.window)
+                journal = purse.journal or self.open(purse, self._brief)
                 journal.add_rate(limit.of_bytes, amount * limit.interval / factor)
                 if journal.room != DUE and (journal.rates or {})[limit.of_bytes] > limit.window * self.rests:
                     self.hasten(purse)
@@ -306,6 +312,11 @@ class SharedStore(MemoryStore):
                 super().cool(history, until, int(level))
         else:  # a look is a digest, and may well end in noughts
             self.trapped(history, look if any(look) else b"")
+
+
+def _briefest(standings: Mapping[Standing, Allowance]) -> float:
+    """Return the shortest window of any limit of requests, in seconds."""
+    return min([limit.window for row in standings.values() for limit in row.requests], default=60.0)
 
 
 def _nothing() -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from antiscrape.core.budgets import Limit
     from antiscrape.core.history import History
+    from antiscrape.core.journal import Journal
     from antiscrape.core.observation import Usage
     from antiscrape.core.purse import Purse
     from antiscrape.core.resource import Resource
@@ -67,6 +68,10 @@ class StrictStore(SharedStore):
         self._pending: Pending | None = None
         self.charge_request = self._charge_one
         self.keeps = self.sharing = None
+
+    def open(self, purse: Purse, window: float = 0.0) -> Journal:  # noqa: ARG002  nothing rests here
+        """Begin a record's journal, which is told with the next exchange: what is asked of the store is asked of all."""
+        return super().open(purse)
 
     # -- by ourselves
 

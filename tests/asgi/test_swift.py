@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given, settings
 
+from antiscrape.core.networks import Label, ListRule
 from antiscrape.lookups.networks import NetworkBook
 from tests.asgi.traces import LOOKS, POLICIES, RELAYED, TRACES, Step, walk
 from tests.asgi.turns import TURNS, step
@@ -18,6 +19,7 @@ from tests.swift import using
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
 
 @pytest.mark.parametrize("name", POLICIES)
@@ -175,6 +177,40 @@ def test_an_address_that_is_not_the_key_of_its_record_is_read(accelerator: Any, 
     assert swift_ones == 0
 
 
+def test_a_bare_address_in_a_field_of_pairs_is_nobodys(accelerator: Any) -> None:
+    """Whoever has a record, a trusted proxy that passes on such a field names nobody by it (RFC 7239 §4)."""
+    policy = policy_of(RELAYED | {"ANTISCRAPE__IDENTITY__HEADER": "Forwarded"})
+
+    def asks(peer: str, *fields: tuple[bytes, bytes]) -> tuple[Step, int]:
+        return Step("/static/a.css", person(*fields), peer, "GET", "1.1", "https", 0.1), 3
+
+    trace = [
+        asks("198.51.100.9"),
+        asks("203.0.113.7", (b"forwarded", b"for=192.0.2.1")),
+        asks("203.0.113.7", (b"forwarded", b"198.51.100.9")),
+    ]
+    slow, _ = asyncio.run(walk(trace, policy, None, forgetful=True))
+    fast, _ = asyncio.run(walk(trace, policy, accelerator, forgetful=True))
+    assert fast == slow
+    assert slow[-2][1]["history"]["key"] == "203.0.113.7"
+
+
+@pytest.mark.security("A9")
+def test_a_list_may_name_one_address_of_a_network_that_was_met(tmp_path: Path) -> None:
+    (tmp_path / "deny.txt").write_text("2001:db8:1:2::bad/128\n", "utf-8")
+    book = NetworkBook([ListRule(str(tmp_path / "deny.txt"), Label.DENY)])
+
+    async def main() -> list[int]:
+        scores = []
+        async with house(answers(b"{}", b"application/json"), networks=book) as home:
+            for end in ("1", "bad", "bad"):
+                await home.ask("/api/photos", person(), peer=f"2001:db8:1:2::{end}")
+                scores.append(next(iter(home.gate.shortcuts.records.values())).outside.score)
+        return scores
+
+    assert asyncio.run(main()) == [0, 100, 100]
+
+
 def test_who_was_met_is_met_again_when_the_lists_of_networks_have_changed(accelerator: Any) -> None:
     async def visits() -> list[object]:
         with using(accelerator):
@@ -186,10 +222,10 @@ def test_who_was_met_is_met_again_when_the_lists_of_networks_have_changed(accele
             marks = []
             for _ in range(3):
                 await home.ask("/api/photos")
-                marks.append(next(iter(home.gate.clients._store.records.values())).met)
+                marks.append(next(iter(home.gate.shortcuts.records.values())).met)
             home.gate.forget_networks()
             await home.ask("/api/photos")
-            return [*marks, next(iter(home.gate.clients._store.records.values())).met]
+            return [*marks, next(iter(home.gate.shortcuts.records.values())).met]
 
     first, second, third, last = asyncio.run(visits())
     assert first is second is third
