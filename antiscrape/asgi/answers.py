@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _OF_THE_ORIGINAL = CDN_FIELDS | {
     b"content-length", b"content-type", b"content-encoding", b"content-range", b"content-md5", b"content-digest",
     b"repr-digest", b"digest", b"etag", b"last-modified", b"accept-ranges", b"cache-control", b"expires", b"age",
-    b"vary", b"transfer-encoding", b"server-timing", b"x-content-type-options",
+    b"vary", b"transfer-encoding", b"server-timing", b"trailer", b"x-content-type-options",
 }  # fmt: skip
 _NO_STORE = (b"cache-control", b"private, no-store")
 #: The browser check's script reads it (W3C Server Timing §2): which pictures to load again once it is done.

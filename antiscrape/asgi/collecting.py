@@ -70,24 +70,24 @@ class Collector:
             self._taken = bytearray()
             known = await self._recalled(body)
             if known is not None:
-                self._responder.handle = _pass_over if more else self._responder.to
+                self._responder.handle = _pass_over
                 await self._answer(known)
                 return
             if self._responder.tools.load.rung >= RENDITIONS:
-                await self._shed(more=more)
+                await self._shed()
                 return
         tools, taken = self._responder.tools, self._taken
         if taken is not None and len(taken) <= tools.max_bytes:
             taken += body
         if not more:
-            self._responder.handle = self._responder.to
+            self._responder.handle = _pass_over
             await self._answer(await self._rendered(bytes(taken or b"")))
 
-    async def _shed(self, *, more: bool) -> None:
+    async def _shed(self) -> None:
         """Answer with a card: there is more to do than can be done, and the original is no way out."""
         tools, wanted = self._responder.tools, self._wanted
         tools.load.shed["renditions"] += 1
-        self._responder.handle = _pass_over if more else self._responder.to
+        self._responder.handle = _pass_over
         await self._answer(tools.renderer.placeholder(wanted.rendition))
 
     async def _pass_on(self, message: Message) -> None:
@@ -200,4 +200,4 @@ class _Asked:
 
 
 async def _pass_over(_message: Message) -> None:
-    """Let the rest of a picture go: what stands for it has been sent."""
+    """Let the rest of a picture go, and its trailers: what stands for it has been sent."""

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 from antiscrape.asgi.caching import keep_private
 from antiscrape.asgi.media import Media, known_media, read_media
 from antiscrape.asgi.responder import Responder
+from antiscrape.asgi.trailers import without_trailers
 from antiscrape.core.resource import Kind
 from antiscrape.core.trace import CODE_BITS
 from antiscrape.core.verdict import Rendition
@@ -64,8 +65,11 @@ class Marker:
         self._reach = reach
 
     def asked(self, scope: Scope, passage: Passage) -> Scope:
-        """Return the scope that the site is given: no part of a picture is asked for, and conditions name its own ETags."""
-        at = passage.shape.at
+        """Return the scope that the site is given: no part of a picture is asked for, and conditions name its own ETags.
+
+        Nor are trailers, which tell of the site's own bytes.
+        """
+        at, scope = passage.shape.at, without_trailers(scope)
         if _TOUCHED.isdisjoint(at):
             return scope
         left_out = set(_PARTS) if passage.resource.kind is Kind.IMAGE else set()

@@ -25,6 +25,7 @@ from antiscrape.asgi.refusals import send_verdict
 from antiscrape.asgi.responder import Tools, responder_of
 from antiscrape.asgi.shedding import send_shed, shed_of
 from antiscrape.asgi.swift import ways_through
+from antiscrape.asgi.trailers import without_trailers
 from antiscrape.asgi.traps import answers_itself, send_trap
 from antiscrape.asgi.unjudged import see_to
 from antiscrape.core.judge import PLAIN
@@ -200,8 +201,8 @@ class Middleware:
 
     def _give_less(self, scope: Scope, passage: Passage, send: Send) -> tuple[Relay | Responder, Scope, Send]:
         """Return what takes the answer where this client gets no originals, and what the site is given."""
-        responder = self._respond(passage, send)
-        return responder, *asking(self._inner(scope, passage), responder)
+        responder, scope = self._respond(passage, send), self._inner(scope, passage)
+        return responder, *asking(scope if passage.verdict.shadowed else without_trailers(scope), responder)
 
     async def _answered(self, passage: Passage, scope: Scope, receive: Receive, send: Send) -> bool:
         """Answer what is asked of us: the browser check, the trap, the doctor, what may be done with pictures; or not."""

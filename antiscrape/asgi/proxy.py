@@ -17,16 +17,18 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
+from antiscrape.asgi.conversing import converse
 from antiscrape.asgi.seldom import Seldom
-from antiscrape.errors import AntiscrapeError, RequestError, UpstreamError
-from antiscrape.upstream import BodyError, Closed
+from antiscrape.asgi.trailers import ASKING, announce, following, takes_trailers
+from antiscrape.errors import AntiscrapeError, RequestError
+from antiscrape.upstream import BodyError
 from antiscrape.upstream.head import HOP_BY_HOP, named_by_connection
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from antiscrape.asgi.types import Headers, Receive, Scope, Send
-    from antiscrape.upstream import Answer, Socket, Upstream
+    from antiscrape.asgi.types import Headers, Message, Receive, Scope, Send
+    from antiscrape.upstream import Answer, Upstream
 
 _log = logging.getLogger("antiscrape.proxy")
 
@@ -104,8 +106,11 @@ class ReverseProxy:
             client.forget()
 
     async def _exchange(self, scope: Scope, client: _Client, send: Send) -> None:
+        trails = "extensions" in scope and takes_trailers(scope)
         try:
             fields, has_body = outgoing(scope, host=self._host)
+            if trails:
+                fields += ASKING
             answer = await self._upstream.request(
                 scope["method"],
                 target(scope),
@@ -121,21 +126,25 @@ class ReverseProxy:
                 await _apologise(error, send)
             return
         try:
-            await self._pass_on(answer, client, send)
+            await self._pass_on(answer, client, send, trails=trails)
         finally:
             answer.close()
 
-    async def _pass_on(self, answer: Answer, client: _Client, send: Send) -> None:
+    async def _pass_on(self, answer: Answer, client: _Client, send: Send, *, trails: bool) -> None:
         """Send the client what the site answers, as it comes; a whole answer that is there costs two messages."""
         headers = answer.headers
         if answer.uncalled_for:
             headers = [*headers, _CLOSE]
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        start: Message = {"type": "http.response.start", "status": answer.status, "headers": headers}
+        trailing = answer.trailing() if trails else None
+        await send(start if trailing is None else announce(start, trailing))
         while True:
             piece, ended = answer.take()
             if ended:
                 client.forget()  # the server tells the end of a response as a disconnect, too
                 await send({"type": "http.response.body", "body": piece, "more_body": False})
+                if trailing is not None:
+                    await send(following(trailing))
                 return
             if piece:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
@@ -154,7 +163,7 @@ class ReverseProxy:
             return
         try:
             await send({"type": "websocket.accept", "subprotocol": socket.subprotocol})
-            await _converse(socket, receive, send)
+            await converse(socket, receive, send)
         finally:
             await socket.close(1001)
 
@@ -355,44 +364,3 @@ async def _decline(error: AntiscrapeError, scope: Scope, send: Send) -> None:
     headers = _page_headers(len(body))
     await send({"type": "websocket.http.response.start", "status": int(error.status), "headers": headers})
     await send({"type": "websocket.http.response.body", "body": body, "more_body": False})
-
-
-async def _converse(socket: Socket, receive: Receive, send: Send) -> None:
-    """Carry messages both ways until either side ends it, then tell the other side how."""
-    from_client = asyncio.create_task(_client_to_site(socket, receive))
-    from_site = asyncio.create_task(_site_to_client(socket, send))
-    ways = (from_client, from_site)
-    try:
-        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        first = from_client if from_client.done() else from_site
-        for way in ways:
-            way.cancel()
-        await asyncio.gather(*ways, return_exceptions=True)
-    end = first.result()
-    if first is from_client:
-        await socket.close(end.code, end.reason)
-    else:
-        await send({"type": "websocket.close", "code": end.code, "reason": end.reason})
-        await socket.close(end.code, end.reason)  # RFC 6455 §5.5.1: a close frame is answered in kind
-
-
-async def _client_to_site(socket: Socket, receive: Receive) -> Closed:
-    while True:
-        message = await receive()
-        if message["type"] == "websocket.disconnect":
-            return Closed(message.get("code") or 1005, message.get("reason") or "")
-        text: str | None = message.get("text")
-        try:
-            await socket.send(text if text is not None else message["bytes"])
-        except UpstreamError:  # the other way learns how it ended, and says so
-            await asyncio.Event().wait()
-
-
-async def _site_to_client(socket: Socket, send: Send) -> Closed:
-    while True:
-        got = await socket.receive()
-        if isinstance(got, Closed):
-            return got
-        kind = "text" if isinstance(got, str) else "bytes"
-        await send({"type": "websocket.send", kind: got})

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from antiscrape.asgi.inflating import inflate
+from antiscrape.asgi.trailers import unannounced
+from antiscrape.asgi.types import TRAILERS
 
 if TYPE_CHECKING:
     from antiscrape.asgi.types import Headers, Message, Send
@@ -66,7 +68,7 @@ class Plan(NamedTuple):
 
 
 class TextAnswer:
-    """Sends one answer by its plan. ``start`` is the site's, with its field names in lower case."""
+    """Sends one answer by its plan, without trailers. ``start`` is the site's, with its field names in lower case."""
 
     __slots__ = ("_gathered", "_plan", "_start", "_started", "_to")
 
@@ -78,7 +80,8 @@ class TextAnswer:
     async def take(self, message: Message) -> None:
         """Take one message of the site behind its start."""
         if message["type"] != "http.response.body":
-            await self._to(message)
+            if message["type"] != TRAILERS:
+                await self._to(message)
             return
         body, last = message.get("body", b""), not message.get("more_body", False)
         if self._gathered is not None:
@@ -112,13 +115,13 @@ class TextAnswer:
     async def _begin(self, body: bytes, *, last: bool, same: bool) -> None:
         self._started = True
         if same:
-            await self._to({**self._start, "headers": self._plan.same})
+            await self._to(unannounced({**self._start, "headers": self._plan.same}))
             return
         dropped = {b"content-length", b"content-encoding"}  # what is signed is not coded
         headers = [pair for pair in self._plan.changed if pair[0] not in dropped]
         if last:  # the whole body is there, so its new length is known
             headers.append((b"content-length", b"%d" % len(body)))
-        await self._to({**self._start, "headers": headers})
+        await self._to(unannounced({**self._start, "headers": headers}))
 
     async def _send(self, body: bytes, *, last: bool) -> None:
         await self._to({"type": "http.response.body", "body": body, "more_body": not last})

@@ -14,3 +14,5 @@ Headers = list[tuple[bytes, bytes]]
 
 #: Extensions with which a server sends a file that we would never see.
 SHORTCUTS: Final = frozenset({"http.response.pathsend", "http.response.zerocopysend"})
+#: The extension by which fields follow a body, and the type of the message that brings them.
+TRAILERS: Final = "http.response.trailers"

@@ -84,7 +84,6 @@ PLAIN = {
         "sec-websocket-key",
         "sec-websocket-protocol",
         "sec-websocket-version",
-        "te",
         "upgrade-insecure-requests",
         "user-agent",
         "via",

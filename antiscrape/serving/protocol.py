@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import httptools
 
+from antiscrape.asgi.types import TRAILERS
 from antiscrape.serving.answering import LINGER_BYTES, Answering
 from antiscrape.serving.framing import (
     END,
@@ -25,6 +26,7 @@ from antiscrape.serving.framing import (
     origin_form,
     without_upgrade,
 )
+from antiscrape.serving.trailing import Trailing, asks_for_trailers
 
 if TYPE_CHECKING:
     import asyncio
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
 #: Fields that say how a request is to be read; all others are only kept.
 _TOLD = frozenset(
-    {b"host", b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"http2-settings"}
+    {b"host", b"content-length", b"transfer-encoding", b"te", b"expect", b"upgrade", b"http2-settings"}
 )
 _VERSION = b" HTTP/1.1\r\n"
 _SHORTEST = len(b"GET / HTTP/1.1" + END)
@@ -51,7 +53,7 @@ class Protocol(Answering):
 
     __slots__ = (
         "_body_raw", "_fields", "_good_host", "_head_bytes", "_host", "_hosts", "_length", "_odd", "_piece",
-        "_pipelined", "_quiet", "_stripped", "_target_bytes", "_upgraded", "_websocket",
+        "_pipelined", "_quiet", "_stripped", "_target_bytes", "_trails", "_upgraded", "_websocket",
     )  # fmt: skip
 
     def __init__(
@@ -72,7 +74,7 @@ class Protocol(Answering):
         self._odd = False  # something stands in it that has to be looked at
         self._length = 0  # what its body's length is said to be, or _CHUNKED
         self._body_raw = self._quiet = 0  # its body as it came, and as much of that as brought nothing
-        self._websocket = self._stripped = self._upgraded = False
+        self._websocket = self._stripped = self._upgraded = self._trails = False
 
     def data_received(self, data: bytes) -> None:
         """Read what came: at once where it is one whole head, which it nearly always is."""
@@ -240,6 +242,9 @@ class Protocol(Answering):
         if cycle is not before:
             if self._stripped:
                 cycle.keep_alive = False
+            if self._trails:
+                self._trails = False
+                cycle.send = Trailing(cycle).send  # type: ignore[method-assign]  # its task has not begun
             self._last = not cycle.keep_alive
 
     def _examine(self) -> None:
@@ -274,6 +279,9 @@ class Protocol(Answering):
             )  # fmt: skip
             if not self._websocket:
                 raise _Again
+        if new and not self._websocket and asks_for_trailers(self.headers):
+            self.scope["extensions"] = {TRAILERS: {}}
+            self._trails = True
         unwanted = {b"http2-settings"} if self._websocket else {b"http2-settings", b"upgrade"}
         self.headers[:] = [pair for pair in self.headers if pair[0] not in unwanted]
         self._odd, self._length = False, 0

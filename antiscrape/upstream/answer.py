@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from antiscrape.upstream.head import CHUNKED
 
 if TYPE_CHECKING:
     import asyncio
 
+    from antiscrape.upstream.chunks import Chunks
     from antiscrape.upstream.connection import Connection
 
     Headers = list[tuple[bytes, bytes]]
+
+
+class Trailing(NamedTuple):
+    """What may follow a body in chunks: the names that its head ``announced``, and the fields once ``chunks`` has ended.
+
+    Of either, nothing that Connection ``named`` (RFC 9110 §7.6.1).
+    """
+
+    chunks: Chunks
+    announced: tuple[bytes, ...]
+    named: frozenset[bytes]
+
+    @property
+    def fields(self) -> Headers:
+        """The trailers, names in lower case; all of them only when the body has ended."""
+        return [pair for pair in self.chunks.trailers if pair[0] not in self.named]
 
 
 class Answer:
@@ -33,6 +52,16 @@ class Answer:
     def uncalled_for(self) -> bool:
         """Whether the site answered without having asked for the request's body, of which nothing was read."""
         return not self._ended and self._connection.unsent and not self._connection.begun
+
+    def trailing(self) -> Trailing | None:
+        """Return what holds the trailers when the body has ended, None where none can follow; ask before the body is taken."""
+        reader = self._connection.reader
+        head = reader.head
+        if self._ended or head is None or head.length != CHUNKED:
+            return None
+        named = head.named or frozenset()
+        names = dict.fromkeys(name.strip(b" \t").lower() for name in head.announced.split(b","))
+        return Trailing(reader.chunks, tuple(name for name in names if name and name not in named), named)
 
     def take(self) -> tuple[bytes, bool]:
         """Return what is there of the body, and whether that is its end; raise ``UpstreamError`` where it broke off.

@@ -10,11 +10,11 @@ import re
 from typing import Final
 
 from antiscrape.errors import UpstreamError
-from antiscrape.upstream.head import read_field
+from antiscrape.upstream.head import MOST_FIELDS, read_field
 
 #: Of a size with its extensions; those that servers write have none.
 LONGEST_LINE: Final = 1024
-#: Of all trailers together.
+#: Of all trailers together; there are no more of them than fields of a head.
 LONGEST_TRAILERS: Final = 8192
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -24,15 +24,16 @@ _AT_SIZE, _AT_DATA, _AT_BREAK, _AT_TRAILER, _AT_END = range(5)
 
 
 class Chunks:
-    """One body as it arrives. ``surplus``: something stood behind that."""
+    """One body as it arrives. ``trailers``: the fields behind it; ``surplus``: something stood behind all that."""
 
-    __slots__ = ("_held", "_left", "_stage", "_trailers", "surplus")
+    __slots__ = ("_held", "_left", "_stage", "_trailing", "surplus", "trailers")
 
     def __init__(self) -> None:
         self._stage = _AT_SIZE
         self._left = 0
         self._held = b""  # of a line whose end is still to come
-        self._trailers = 0
+        self._trailing = 0  # bytes
+        self.trailers: tuple[tuple[bytes, bytes], ...] = ()  # names in lower case
         self.surplus = False
 
     @property
@@ -86,11 +87,12 @@ class Chunks:
             self._left = int(match[1], 16)
             self._stage = _AT_DATA if self._left else _AT_TRAILER
         elif line:
-            # RFC 9110 §6.5.1: whoever does not know a trailer may drop it, and no TE of ours asked for any.
-            self._trailers += len(line)
-            if self._trailers > LONGEST_TRAILERS:
+            self._trailing += len(line)
+            if self._trailing > LONGEST_TRAILERS or len(self.trailers) >= MOST_FIELDS:
                 raise UpstreamError("the site sent too many trailers")
-            if read_field(line)[0] in {b"content-length", b"transfer-encoding"}:
+            pair = read_field(line)
+            if pair[0] in {b"content-length", b"transfer-encoding"}:
                 raise UpstreamError("the site framed its answer once more, in a trailer")
+            self.trailers += (pair,)
         else:
             self._stage = _AT_END

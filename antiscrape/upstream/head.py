@@ -64,7 +64,7 @@ _LENGTH = re.compile(rb"[0-9]{1,18}")
 #: A longer line is a cookie, a policy or a one-off; those that come again are short.
 _LONGEST_KNOWN = 256
 
-_PLAIN, _HOP, _CONNECTION, _FRAMING = range(4)
+_PLAIN, _HOP, _CONNECTION, _FRAMING, _TRAILER = range(5)
 _TWO_WAYS: Final = "the site framed its answer in more than one way"
 
 #: What stands for a pair where a line says something of the connection: whether it closes, and what it names.
@@ -82,12 +82,16 @@ class Head(NamedTuple):
 
     ``headers``: what is meant for the client, names in lower case. ``length``: bytes of the body,
     or ``CHUNKED`` or ``TO_THE_END``. ``keeps``: whether the connection may serve another request.
+    ``announced``: what the Trailer fields of a chunked answer say; ``named``: what its Connection
+    fields name, in lower case, which goes no further in the trailers either (RFC 9110 §7.6.1).
     """
 
     status: int
     headers: Headers
     length: int
     keeps: bool
+    announced: bytes = b""
+    named: frozenset[bytes] | None = None
 
 
 class _Folded(Exception):  # noqa: N818  it never leaves this module
@@ -111,7 +115,7 @@ def read_head(block: bytes, *, bodiless: bool = False) -> Head:
 def _read(lines: list[bytes], *, bodiless: bool) -> Head:  # noqa: C901  one scan of the fields, on every answer
     status, modern = _KNOWN_STATUSES.young.get(lines[0]) or read_status(lines[0])
     headers: Headers = []
-    keeps, named, length = modern, None, TO_THE_END
+    keeps, named, length, announced = modern, None, TO_THE_END, b""
     known = _KNOWN_LINES.young.get
     for line in lines[1:]:
         pair, kind, meaning = known(line) or _field(line)
@@ -129,6 +133,8 @@ def _read(lines: list[bytes], *, bodiless: bool) -> Head:  # noqa: C901  one sca
             closes, options = _options(pair[1])
             keeps = keeps and not closes
             named = options if named is None else named | options
+        elif kind == _TRAILER:
+            announced += b"," + pair[1]
     if named:
         headers = [pair for pair in headers if pair[0] not in named]
     if status < 200 or status == 204 or status == 304:  # noqa: PLR1714  twice as fast as a set
@@ -141,7 +147,7 @@ def _read(lines: list[bytes], *, bodiless: bool) -> Head:  # noqa: C901  one sca
         return Head(status, headers, 0, keeps)
     if bodiless:
         return Head(status, headers, 0, keeps)
-    return Head(status, headers, length, keeps and length != TO_THE_END)
+    return Head(status, headers, length, keeps and length != TO_THE_END, announced, named)
 
 
 def read_status(line: bytes) -> tuple[int, bool]:
@@ -189,6 +195,8 @@ def _field(line: bytes) -> _Found:
         kind = _CONNECTION
     elif name in {b"content-length", b"transfer-encoding"}:
         kind, meaning = _FRAMING, _length_in(pair, line)
+    elif name == b"trailer":
+        kind = _TRAILER
     else:
         kind = _HOP if name in HOP_BY_HOP else _PLAIN
     if len(line) <= _LONGEST_KNOWN and name != b"set-cookie":

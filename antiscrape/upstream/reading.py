@@ -24,11 +24,12 @@ class Reader:
 
     ``stage`` is one of the four above. ``head`` is the final head once it was read, ``pieces`` what
     came of its body since somebody took them, ``surplus`` whether anything came that nobody had asked
-    for, and ``invited`` whether the site asked for the request's body (100, Continue).
+    for, and ``invited`` whether the site asked for the request's body (100, Continue). ``chunks`` reads
+    a body whose head says ``CHUNKED``, and no other reads it after the answer is over.
     """
 
     __slots__ = (
-        "_chunks", "_head_only", "_held", "_interim", "_left", "_switching", "head", "invited", "pieces", "stage",
+        "_head_only", "_held", "_interim", "_left", "_switching", "chunks", "head", "invited", "pieces", "stage",
         "surplus",
     )  # fmt: skip
 
@@ -124,7 +125,7 @@ class Reader:
         self.stage = AT_BODY
         self._left = length
         if length == CHUNKED:
-            self._chunks = Chunks()
+            self.chunks = Chunks()
         if rest:
             self._body(rest)
 
@@ -155,7 +156,7 @@ class Reader:
             if left <= 0:
                 self.stage = DONE
         elif left == CHUNKED:
-            chunks = self._chunks
+            chunks = self.chunks
             self.pieces += chunks.feed(data)
             if chunks.ended:
                 self.stage = DONE

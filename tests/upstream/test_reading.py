@@ -95,6 +95,7 @@ DOUBTFUL = {
     "a trailer that is none": CHUNKED + b"0\r\nhello\r\n\r\n",
     "a length in a trailer": CHUNKED + b"0\r\nContent-Length: 5\r\n\r\n",
     "endless trailers": CHUNKED + b"0\r\n" + b"X: 1234567890\r\n" * (LONGEST_TRAILERS // 10) + b"\r\n",
+    "too many trailers": CHUNKED + b"0\r\n" + b"X: 1\r\n" * (MOST_FIELDS + 1) + b"\r\n",
     "an endless trailer": CHUNKED + b"0\r\nX: " + b"x" * (LONGEST_TRAILERS + 1),
     "a flood of interim answers": b"HTTP/1.1 103 x\r\n\r\n" * 10_000,
     "a switch nobody asked for": b"HTTP/1.1 101 x\r\nUpgrade: x\r\n\r\n",
