@@ -15,9 +15,9 @@ import re
 import struct
 import zlib
 from hashlib import blake2b
+from html import escape
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
-from xml.sax.saxutils import escape
 
 from antiscrape.asgi.caching import keep_private
 from antiscrape.core.gcra import spend
@@ -268,7 +268,7 @@ class SitemapWriter:
         """Return what is added to a sitemap of ``size`` bytes: nothing where there is no room for it."""
         name = self._prefix
         entries = [
-            b"<%surl><%sloc>%s</%sloc></%surl>" % (name, name, escape(url).encode(), name, name)
+            b"<%surl><%sloc>%s</%sloc></%surl>" % (name, name, escape(url, quote=False).encode(), name, name)
             for url in self._urls
         ]
         added = b"".join(entries)

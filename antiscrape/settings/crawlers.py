@@ -108,14 +108,14 @@ class _Federation(PurposeTable):
 class Purposes(Table):
     """What verified crawlers may have, by what they do with it: budgets as in [standing]."""
 
-    search: _Search = _Search()
-    preview: _Preview = _Preview()
-    archive: _Archive = _Archive()
-    feed: _Feed = _Feed()
-    ai_training: _AiTraining = _AiTraining()
-    ai_assistant: _AiAssistant = _AiAssistant()
-    monitoring: _Monitoring = _Monitoring()
-    federation: _Federation = _Federation()
+    search: _Search = _Search.usual()
+    preview: _Preview = _Preview.usual()
+    archive: _Archive = _Archive.usual()
+    feed: _Feed = _Feed.usual()
+    ai_training: _AiTraining = _AiTraining.usual()
+    ai_assistant: _AiAssistant = _AiAssistant.usual()
+    monitoring: _Monitoring = _Monitoring.usual()
+    federation: _Federation = _Federation.usual()
 
     def rows(self) -> Iterator[tuple[Purpose, StandingTable]]:
         """Yield each purpose's table."""

@@ -302,11 +302,11 @@ class Record(Table):
 class Settings(Table):
     """The whole file."""
 
-    site: Site = Site()
-    identity: Identity = Identity()
-    networks: Networks = Networks()
-    accounts: Accounts = Accounts()
-    clearance: Clearance = Clearance()
+    site: Site = Site.usual()
+    identity: Identity = Identity.usual()
+    networks: Networks = Networks.usual()
+    accounts: Accounts = Accounts.usual()
+    clearance: Clearance = Clearance.usual()
     routes: RouteLines = Field(
         default=ROUTES,
         max_length=1000,
@@ -314,13 +314,13 @@ class Settings(Table):
         "place of all of these; /robots.txt and /.well-known/** stay exempt, written or not. A path that no line "
         "matches is told by the Content-Type of its answer, never by its suffix.",
     )
-    score: Score = Score()
-    standing: Standings = Standings()
-    budgets: Budgets = Budgets()
-    cooling: Cooling = Cooling()
-    crawlers: Crawlers = Crawlers()
-    crawler: Purposes = Purposes()
-    signatures: Signatures = Signatures()
+    score: Score = Score.usual()
+    standing: Standings = Standings.usual()
+    budgets: Budgets = Budgets.usual()
+    cooling: Cooling = Cooling.usual()
+    crawlers: Crawlers = Crawlers.usual()
+    crawler: Purposes = Purposes.usual()
+    signatures: Signatures = Signatures.usual()
     partners: PartnerLines = Field(
         default=(), max_length=1000, description="Who is granted access, what for, how much, and until when."
     )
@@ -329,20 +329,20 @@ class Settings(Table):
         max_length=1000,
         description="Bots that sign their requests (Web Bot Auth), each with a purpose of [crawler] or named by a partner.",
     )
-    signals: Signals = Signals()
-    images: Images = Images()
-    renditions: Renditions = Renditions()
-    rights: Rights = Rights()
-    trace: Trace = Trace()
-    grants: Grants = Grants()
-    spread: Spread = Spread()
-    traps: Traps = Traps()
-    preferences: Preferences = Preferences()
-    store: Store = Store()
-    overload: Overload = Overload()
-    upstream: Upstream = Upstream()
-    record: Record = Record()
-    serve: Serve = Serve()
+    signals: Signals = Signals.usual()
+    images: Images = Images.usual()
+    renditions: Renditions = Renditions.usual()
+    rights: Rights = Rights.usual()
+    trace: Trace = Trace.usual()
+    grants: Grants = Grants.usual()
+    spread: Spread = Spread.usual()
+    traps: Traps = Traps.usual()
+    preferences: Preferences = Preferences.usual()
+    store: Store = Store.usual()
+    overload: Overload = Overload.usual()
+    upstream: Upstream = Upstream.usual()
+    record: Record = Record.usual()
+    serve: Serve = Serve.usual()
 
     def contradictions(self) -> Iterator[Remark]:
         """Yield what two tables cannot mean together: traces and shared caches, grants bound to nobody, a PROXY header from nobody."""

@@ -56,7 +56,7 @@ def _table_of(name: str) -> tuple[type[SignalTable], SignalTable]:
         __doc__=f"{row.sentence} ({row.source})",
         weight=(Weight, row.weight),
     )
-    return kind, kind()
+    return kind, kind.usual()
 
 
 def _tables() -> type[SignalTables]:

@@ -141,9 +141,9 @@ class Member(StandingTable):
 class Standings(Table):
     """What each standing may have. What verified crawlers and partners may have, stands in [crawler] and [[partners]]."""
 
-    banned: Banned = Banned()
-    bot: Bot = Bot()
-    unknown: Unknown = Unknown()
-    browser: Browser = Browser()
-    proven: Proven = Proven()
-    member: Member = Member()
+    banned: Banned = Banned.usual()
+    bot: Bot = Bot.usual()
+    unknown: Unknown = Unknown.usual()
+    browser: Browser = Browser.usual()
+    proven: Proven = Proven.usual()
+    member: Member = Member.usual()
