@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 from math import cos, hypot, tau
+from operator import itemgetter
 from random import Random
 from typing import Final, NamedTuple
 
@@ -69,43 +70,49 @@ class Pattern(NamedTuple):
 
     def chip_sheets(self) -> tuple[Image.Image, Image.Image]:
         """Return the sheet where every slot is 0, and where every slot is 1; 128 stands for no change."""
-        waves = self.wave_sheet()
-        sheets = []
-        for flip in (0, 1):
-            values = bytes(
-                round(min(255.0, max(0.0, 128.0 + wave + (-CHIP_SWING if sign ^ flip else CHIP_SWING))))
-                for wave, sign in zip(waves, self.signs, strict=True)
-            )
-            sheets.append(Image.frombytes("L", (SHEET, SHEET), values))
-        return sheets[0], sheets[1]
+        middle = [128.0 + wave for wave in self.wave_sheet()]
+        up, down = (_levels([value + swing for value in middle]) for swing in (CHIP_SWING, -CHIP_SWING))
+        zeros = bytes(map(_chosen, self.signs, up, down))
+        ones = bytes(map(_chosen, self.signs, down, up))
+        return Image.frombytes("L", (SHEET, SHEET), zeros), Image.frombytes("L", (SHEET, SHEET), ones)
 
     def wave_sheet(self) -> list[float]:
         """Return the sum of the waves at every chip's middle, row by row."""
         # Phases in 512ths of a turn, since a chip's middle is half a step from its edge.
-        turn = [WAVE_SWING * cos(tau * step / 512) for step in range(512)]
+        turn = [WAVE_SWING * cos(tau * step / 512) for step in range(512)] * 2
+        # A wave takes the same steps in every row, and begins them elsewhere.
+        steps = [
+            itemgetter(*(2 * wave.across * column % 512 for column in range(SHEET))) for wave in self.waves
+        ]
         sheet: list[float] = []
         for row in range(SHEET):
-            lines = []
-            for across, down, phase in self.waves:
-                start = (2 * phase + down * (2 * row + 1) + across) % 512
-                lines.append([turn[(start + 2 * across * column) % 512] for column in range(SHEET)])
+            begin = ((2 * wave.phase + wave.down * (2 * row + 1) + wave.across) % 512 for wave in self.waves)
+            lines = [take(turn[start : start + 512]) for take, start in zip(steps, begin, strict=True)]
             sheet += map(sum, zip(*lines, strict=True))
         return sheet
 
 
+def _levels(values: list[float]) -> list[int]:
+    return [0 if level < 0 else min(level, 255) for level in map(round, values)]
+
+
+def _chosen(sign: int, plus: int, minus: int) -> int:
+    return minus if sign else plus
+
+
 @lru_cache(maxsize=8)
 def pattern(key: bytes) -> Pattern:
-    """Draw the pattern of ``key``; takes a quarter of a second, once."""
+    """Draw the pattern of ``key``; takes some 30 ms, once."""
     random = Random(hashlib.sha256(b"antiscrape trace 1" + key).digest())  # noqa: S311 - seeded by a keyed hash; what it draws is the secret, and nobody sees it drawn
     blocks = SHEET // BLOCK
     orders = [random.sample(range(SLOTS), SLOTS) for _ in range(blocks * blocks)]
-    slots = tuple(
-        orders[row // BLOCK * blocks + column // BLOCK][row % BLOCK * BLOCK + column % BLOCK]
-        for row in range(SHEET)
-        for column in range(SHEET)
-    )
+    slots: list[int] = []
+    for row in range(SHEET):
+        start = row % BLOCK * BLOCK
+        for order in orders[row // BLOCK * blocks :][:blocks]:
+            slots += order[start : start + BLOCK]
     signs = bytes(byte & 1 for byte in random.randbytes(SHEET * SHEET))
-    return Pattern(slots, signs, _waves(random))
+    return Pattern(tuple(slots), signs, _waves(random))
 
 
 def _waves(random: Random) -> tuple[Wave, ...]:
