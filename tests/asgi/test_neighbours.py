@@ -19,6 +19,7 @@ from antiscrape.asgi.neighbours import KNOWN, Neighbours, neighbours, warn_of_ne
 
 if TYPE_CHECKING:
     from types import FrameType
+from tests.house import SPARE
 
 ROOT = Path(__file__).parents[2]
 SECRET = "kept-in-this-test-only-and-long-enough-to-sign-with"
@@ -47,6 +48,7 @@ def test_uvicorns_workers_say_that_they_count_alone(tmp_path: Path, workers: str
         "ANTISCRAPE_SECRET": SECRET,
         "ANTISCRAPE__RECORD__EVENTS": "off",
         "PYTHONPATH": f"{ROOT}:{tmp_path}",
+        **SPARE,
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "uvicorn", "site_of_test:app", "--port", "0", "--workers", workers],

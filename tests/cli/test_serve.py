@@ -23,6 +23,7 @@ from antiscrape.cli.serve import read_listen
 from antiscrape.errors import ConfigurationError
 from antiscrape.stores.extras import has_private
 from tests import valkeys
+from tests.house import SPARE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,6 +90,7 @@ def site() -> Iterator[tuple[str, list[tuple[str, str | None]]]]:
 
 
 def start(*arguments: str, secret: str | None = SECRET, **env: str) -> subprocess.Popen[str]:
+    """Start the command; ``env`` goes before what :data:`SPARE` has it go without."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("ANTISCRAPE")}
     if secret is not None:
         clean["ANTISCRAPE_SECRET"] = secret
@@ -96,7 +98,7 @@ def start(*arguments: str, secret: str | None = SECRET, **env: str) -> subproces
     return subprocess.Popen(
         [sys.executable, "-c", main, "serve", *arguments],
         cwd=ROOT,
-        env={**clean, "PYTHONPATH": str(ROOT), **env},
+        env={**clean, "PYTHONPATH": str(ROOT), **SPARE, **env},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -148,7 +150,8 @@ def test_people_get_originals_and_tools_get_previews(
     site: tuple[str, list[tuple[str, str | None]]], workers: str
 ) -> None:
     url, seen = site
-    with serving("--upstream", url, "--workers", workers) as front:
+    whole = {"ANTISCRAPE__IMAGES__FACES": "auto", "ANTISCRAPE__TRACE__RENDITIONS": '["marked", "preview"]'}
+    with serving("--upstream", url, "--workers", workers, **(whole if workers == "1" else {})) as front:
         status, headers, body = get(front, "/photos/one%2Ftwo.jpg", BROWSER | {"X-Forwarded-For": "9.9.9.9"})
         assert (status, body) == (200, PHOTO)
         assert len(headers.get_all("date", [])) == 1
