@@ -16,6 +16,7 @@ from PIL import Image
 from antiscrape.core.renditions import RenditionRules
 from antiscrape.core.verdict import Rendition
 from antiscrape.ports import Wanted
+from tests.fuzz import times
 from tests.house import PATIENCE
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def test_a_corpus_of_bad_pictures(corpus: str, rendition: Rendition, shared: Pat
         await survives(renderer, (file.read_bytes() for file in files), rendition)
         assert renderer.counts["jpeg"] + renderer.counts["webp"] + renderer.counts["png"] > 30
 
-    using(job, own=True, timeout=PATIENCE, renditions=RenditionRules(frames=8))
+    using(job, timeout=PATIENCE, renditions=RenditionRules(frames=8))
 
 
 @pytest.mark.security("E2")
@@ -81,10 +82,10 @@ def test_a_photograph_with_flipped_bits_or_cut_short(
     chance = random.Random(f"{kind} 1")
 
     async def job(renderer: PillowRenderer) -> None:
-        await survives(renderer, (_damaged(seed, chance) for _ in range(60)), rendition)
+        await survives(renderer, (_damaged(seed, chance) for _ in range(times(30))), rendition)
         assert renderer.counts["unreadable"] > 3
 
-    using(job, own=True, timeout=PATIENCE)
+    using(job, timeout=PATIENCE)
 
 
 @pytest.mark.security("E2")
@@ -99,11 +100,11 @@ def test_an_animation_with_flipped_bits_or_cut_short(
     chance = random.Random(f"{kind} 2")
 
     async def job(renderer: PillowRenderer) -> None:
-        await survives(renderer, (_damaged(seed, chance) for _ in range(40)), Rendition.MARKED)
+        await survives(renderer, (_damaged(seed, chance) for _ in range(times(40))), Rendition.MARKED)
         assert renderer.counts["unreadable"] > 1
         assert renderer.counts["webp"] + renderer.counts["gif"] > 1
 
-    using(job, own=True, timeout=PATIENCE, renditions=RenditionRules(frames=8))
+    using(job, timeout=PATIENCE, renditions=RenditionRules(frames=8))
 
 
 def _damaged(seed: bytes, chance: random.Random) -> bytes:

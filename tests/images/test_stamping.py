@@ -26,6 +26,7 @@ from antiscrape.images.splice import Token, find_tokens
 from antiscrape.images.stamping import SMALLEST, Stamp
 from antiscrape.ports import Wanted
 from tests.house import PATIENCE, SECRET
+from tests.pools import LentRenderer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -46,12 +47,15 @@ def taken_by(who: str, rendition: Rendition = PREVIEW) -> Wanted:
 def tracing(
     job: Callable[[PillowRenderer], Coroutine[Any, Any, None]],
     trace: TraceRules | None = None,
+    *,
+    own: bool = False,
     **settings: Any,
 ) -> None:
-    """Run ``job`` on a renderer that puts traces into pictures."""
+    """Run ``job`` on a renderer that puts traces into pictures; ``own``: with workers to be stopped or looked at."""
+    kind = PillowRenderer if own else LentRenderer
 
     async def main() -> None:
-        renderer = PillowRenderer(ImageRules(**settings), trace=trace, trace_keys=KEYS)
+        renderer = kind(ImageRules(faces="off", **settings), trace=trace, trace_keys=KEYS)
         try:
             async with asyncio.timeout(PATIENCE):
                 await job(renderer)
@@ -210,7 +214,7 @@ def test_for_want_of_a_worker_nobody_is_given_an_untraced_copy(photo: bytes) -> 
         assert again.taker
         assert renderer.counts == {"jpeg": 1, "cached": 1}
 
-    tracing(job, timeout=PATIENCE)
+    tracing(job, own=True, timeout=PATIENCE)
 
 
 def shown(pid: int) -> list[bytes]:
@@ -234,7 +238,7 @@ def test_no_key_stands_where_another_process_could_read_it(photo: bytes) -> None
         assert all(KEYS.token not in pool._hello for pool in pools)
         assert KEYS.pattern in pools[1]._hello
 
-    tracing(job)
+    tracing(job, own=True)
 
 
 def test_many_takers_of_one_picture_drive_no_picture_out(photo: bytes) -> None:

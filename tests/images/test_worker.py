@@ -31,7 +31,7 @@ from antiscrape.core.verdict import Rendition
 from antiscrape.images.renderer import PillowRenderer
 from antiscrape.ports import Wanted
 
-renderer = PillowRenderer(ImageRules())
+renderer = PillowRenderer(ImageRules(faces="off"))
 source = sys.stdin.buffer.read()
 
 def render(extra=b""):
