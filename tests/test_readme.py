@@ -23,7 +23,7 @@ from PIL import Image
 from antiscrape.settings import load_policy
 from antiscrape.stores.extras import has_private
 from tests.asgi.frameworks import uvicorned
-from tests.house import answers, drive, person, scope_of
+from tests.house import SPARE, answers, drive, person, scope_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,11 +92,15 @@ def test_there_are_blocks_of_every_kind() -> None:
     assert len(COMMANDS) >= 8
 
 
-@pytest.mark.parametrize("target", [c.split()[1] for c in COMMANDS if c.startswith("make ")])
-def test_the_make_targets_exist(target: str) -> None:
+def test_the_make_targets_exist() -> None:
     if not shutil.which("make"):
         pytest.skip("make is not installed")
-    subprocess.run(["make", "-n", target], cwd=ROOT, env=environment(), check=True, capture_output=True)
+    targets = [command.split()[1] for command in COMMANDS if command.startswith("make ")]
+    assert len(targets) >= 3
+    done = subprocess.run(
+        ["make", "-n", *targets], cwd=ROOT, env=environment(), check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(
@@ -227,7 +231,7 @@ def test_the_workers_of_one_command_count_together(site: str, photos: Path, requ
     command = line.replace("http://127.0.0.1:8000", site).replace("127.0.0.1:8081", f"127.0.0.1:{port}")
     proxy = subprocess.Popen(
         command.split(),
-        env={**environment(), "ANTISCRAPE__RECORD__ADMIN": "", "ANTISCRAPE__RECORD__EVENTS": "off"},
+        env={**environment(), **SPARE, "ANTISCRAPE__RECORD__ADMIN": "", "ANTISCRAPE__RECORD__EVENTS": "off"},
         stderr=subprocess.PIPE,
         text=True,
     )

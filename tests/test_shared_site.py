@@ -19,7 +19,7 @@ from antiscrape.core.rules import Route
 from antiscrape.errors import ConfigurationError
 from antiscrape.stores import extras
 from tests import valkeys
-from tests.house import PATIENCE, SECRET, drive, person, policy_of, scope_of
+from tests.house import PATIENCE, SECRET, SPARE, drive, person, policy_of, scope_of
 from tests.stores.workers import rests, until
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def server() -> Iterator[Server]:
 
 def policy_at(server: Server, **settings: str) -> Policy:
     store = {"URL": server.unix_url, "TIMEOUT": "5s", "INTERVAL": "20ms", "NAMESPACE": "tests", **settings}
-    return policy_of({f"ANTISCRAPE__STORE__{name}": value for name, value in store.items()})
+    return policy_of({**SPARE, **{f"ANTISCRAPE__STORE__{name}": value for name, value in store.items()}})
 
 
 @asynccontextmanager

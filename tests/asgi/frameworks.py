@@ -12,7 +12,7 @@ import uvicorn
 
 from antiscrape import AntiscrapeMiddleware
 from antiscrape.core.rules import ImageRules
-from tests.house import PATIENCE, photo, policy_of
+from tests.house import PATIENCE, SPARE, photo, policy_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -253,9 +253,9 @@ FRAMEWORKS: dict[str, tuple[Callable[[Site, Policy], ASGIApp], frozenset[str]]] 
 def site_policy() -> Policy:
     """Return a policy that believes the test's X-Forwarded-For, so that each test client has its own address."""
     return policy_of(
-        {"ANTISCRAPE__IDENTITY__TRUSTED_PROXIES": '["127.0.0.1"]'},
+        {**SPARE, "ANTISCRAPE__IDENTITY__TRUSTED_PROXIES": '["127.0.0.1"]'},
         banned_at=120,
-        images=ImageRules(timeout=PATIENCE),
+        images=ImageRules(faces="off", timeout=PATIENCE),
     )
 
 

@@ -12,13 +12,13 @@ from antiscrape import AntiscrapeMiddleware
 from antiscrape.core.overload import CALM, CHECKS, RENDITIONS, REQUESTS
 from antiscrape.core.verdict import Rendition
 from antiscrape.errors import ConfigurationError
-from tests.house import Answer, answers, drive, person, photo, policy_of, scope_of, tool
+from tests.house import SPARE, Answer, answers, drive, person, photo, policy_of, scope_of, tool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 PHOTO = photo()
-CHECK = {"ANTISCRAPE__CLEARANCE__ENABLED": "true", "ANTISCRAPE__OVERLOAD__RETRY": "7s"}
+CHECK = SPARE | {"ANTISCRAPE__CLEARANCE__ENABLED": "true", "ANTISCRAPE__OVERLOAD__RETRY": "7s"}
 
 
 @asynccontextmanager

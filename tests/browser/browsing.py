@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import os
@@ -22,7 +23,7 @@ from antiscrape.core.resource import Kind, Size
 from antiscrape.core.rules import GrantRules, ImageRules, Route
 from antiscrape.demo.serving import Served
 from antiscrape.demo.visitors import find_chromium
-from tests.house import PATIENCE, photo, policy_of
+from tests.house import PATIENCE, SPARE, photo, policy_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -140,9 +141,9 @@ class Site:
 def site(*, browser: str = "0", grants: GrantRules | None = None, **rules: Any) -> Iterator[Site]:
     """Serve the site; ``browser`` is the budget of originals of whoever has proven nothing."""
     policy = policy_of(
-        {"ANTISCRAPE__STANDING__BROWSER__ORIGINALS": browser, "ANTISCRAPE__RECORD__ADMIN": ""},
+        {**SPARE, "ANTISCRAPE__STANDING__BROWSER__ORIGINALS": browser, "ANTISCRAPE__RECORD__ADMIN": ""},
         clearance=ClearanceRules(**{"enabled": True, **rules}),
-        images=ImageRules(timeout=PATIENCE),  # beside a browser that starts
+        images=ImageRules(faces="off", timeout=PATIENCE),  # beside a browser that starts
         grants=grants or GrantRules(),
     )
     small = Route("/small/**", Kind.IMAGE, Size.THUMBNAIL)
@@ -217,6 +218,7 @@ def chromium(
             opened.close()
 
 
+@functools.cache
 def _version(path: str) -> str:
     told = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=PATIENCE, check=True)
     return told.stdout.split()[1].partition(".")[0]

@@ -27,6 +27,7 @@ from antiscrape.serving.admin_server import ADMIN, FOLDER, AdminServer, WithAdmi
 from antiscrape.serving.config import configure
 from antiscrape.serving.listening import listen
 from antiscrape.serving.server import Server
+from tests.house import SPARE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -54,7 +55,7 @@ class Metered(NamedTuple):
 
 
 def metered() -> Metered:
-    policy = load_policy(environ={"ANTISCRAPE_SECRET": "kx8Jc0v9QmZ2rT5yWb7uEh3nLp6sAd1f"})
+    policy = load_policy(environ={"ANTISCRAPE_SECRET": "kx8Jc0v9QmZ2rT5yWb7uEh3nLp6sAd1f", **SPARE})
     policy = replace(policy, record=replace(policy.record, events="off", admin=""))
     middleware = AntiscrapeMiddleware(site, policy=policy)
     recorder, renderer = middleware._estate.recorder, middleware._estate.renderer

@@ -21,7 +21,7 @@ import pytest
 
 from tests.fuzz import sized
 from tests.groups import group
-from tests.house import photo
+from tests.house import SPARE, photo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -80,6 +80,7 @@ class Running:
                 "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}",
                 "ANTISCRAPE_SECRET": "kx8Jc0v9QmZ2rT5yWb7uEh3nLp6sAd1f",
                 "ANTISCRAPE__RECORD__EVENTS": "off",
+                **SPARE,
                 **settings,
             },
             stdout=subprocess.PIPE,
