@@ -103,8 +103,9 @@ def clock() -> Clock:
 
 @pytest.fixture(scope="session")
 def accelerator(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Return the accelerator, built from this source."""
-    module, reason = swift.built(tmp_path_factory.mktemp("swift"))
+    """Return the accelerator, built from this source, once for all processes that run tests."""
+    folder = tmp_path_factory.getbasetemp()
+    module, reason = swift.built(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder)
     if module is None:
         missing("swift", reason)
     return module

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,9 +28,13 @@ def module_of(name: str, path: Path) -> ModuleType:
 
 
 def built(folder: Path) -> tuple[Any, str]:
-    """Return the accelerator, built into ``folder``; or None, and why there is none."""
+    """Return the accelerator, built into ``folder`` by whoever asks first; or None, and why there is none."""
     hook = module_of("hatch_build", ROOT / "hatch_build.py")
-    path, reason = hook.compile_accelerator(ROOT, folder)
+    with (folder / "swift.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        path, reason = next(folder.glob("_swift*.so"), None), "built"
+        if path is None:
+            path, reason = hook.compile_accelerator(ROOT, folder)
     if path is None:
         return None, reason
     module = module_of("antiscrape.asgi._swift", path)

@@ -8,14 +8,11 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pytest
 
 from tests.swift import module_of
-
-if TYPE_CHECKING:
-    from tests.conftest import Require
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -41,14 +38,10 @@ def build(folder: Path, **environment: str) -> zipfile.ZipFile:
 
 
 @pytest.mark.slow
-def test_a_wheel_brings_the_accelerator_and_says_for_which_python(tmp_path: Path, require: Require) -> None:
-    hook = module_of("hatch_build", ROOT / "hatch_build.py")
-    path, reason = hook.compile_accelerator(ROOT, tmp_path)
-    if path is None:
-        require("swift", reason)
+def test_a_wheel_brings_the_accelerator_and_says_for_which_python(tmp_path: Path, accelerator: Any) -> None:
     with build(copy_of_the_source(tmp_path)) as wheel:
         names = wheel.namelist()
-        assert f"antiscrape/asgi/{path.name}" in names
+        assert f"antiscrape/asgi/{Path(accelerator.__file__).name}" in names
         assert not [name for name in names if name.endswith("old.so")]
         (told,) = [name for name in names if name.endswith("/WHEEL")]
         text = wheel.read(told).decode()

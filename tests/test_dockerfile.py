@@ -13,15 +13,18 @@ import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from tests.swift import module_of
+from tests.fuzz import FACTOR
+from tests.house import SPARE
+from tests.installed import lay, matches
 
 if TYPE_CHECKING:
-    from tests.conftest import Require
+    from collections.abc import Callable
 
 ROOT = Path(__file__).parents[1]
 SECRET = re.compile(r"(secret|password|token|key)[A-Z_]*\s*=\s*\S+", re.IGNORECASE)
@@ -145,7 +148,29 @@ def test_the_health_check_asks_the_admin_socket(status: int, code: int) -> None:
     assert gone.returncode != 0
 
 
-def carry_out(folder: Path) -> dict[str, str]:
+#: Installs what a lock names; what stands for it here takes a folder for ``/``.
+INSTALLS = re.compile(
+    r"(?P<tools>\S+)/bin/pip (?:--python (?P<other>\S+)/bin/python )?install\s+--require-hashes "
+    r"--only-binary :all: -r (?P<lock>\S+)"
+)
+
+
+def laid(command: str) -> str:
+    """Return ``command`` with what is installed here laid where pip would install it, from the network, by hash.
+
+    ``make fuzz`` has pip do it, and so does an environment that was not made of the locks.
+    """
+
+    def instead(found: re.Match[str]) -> str:
+        if FACTOR > 1 or not matches(ROOT / found["lock"]):
+            return found[0]
+        packages = f"{found['other'] or found['tools']}/lib/python3.{sys.version_info.minor}/site-packages"
+        return shlex.join([sys.executable, str(ROOT / "tests" / "installed.py"), found["lock"], packages])
+
+    return INSTALLS.sub(instead, command)
+
+
+def carry_out(folder: Path, changed: Callable[[str], str]) -> dict[str, str]:
     """Do what the Dockerfile says, in ``folder`` for ``/``; return the environment of the last stage."""
     own = {"PATH", "HOME", "LANG", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"}
     env = {
@@ -179,7 +204,7 @@ def carry_out(folder: Path) -> dict[str, str]:
             for name in names:
                 copy(ROOT / name, here / to, into=to.endswith("/"))
         elif step.word == "RUN":
-            subprocess.run(["/bin/sh", "-c", rest], cwd=here, env=env, check=True, timeout=600)
+            subprocess.run(["/bin/sh", "-c", changed(rest)], cwd=here, env=env, check=True, timeout=600)
     return env
 
 
@@ -193,23 +218,40 @@ def copy(source: Path, to: Path, *, into: bool) -> None:
         shutil.copy(source, to / source.name if into else to)
 
 
+def test_what_stands_for_an_installation_is_of_the_versions_that_the_lock_names(tmp_path: Path) -> None:
+    lock, packages = tmp_path / "lock.txt", tmp_path / "packages"
+    here = version("click")
+    lock.write_text(
+        f"click=={here} \\\n    --hash=sha256:00\nnone==1 ; python_version < '3'\n    # via antiscrape\n"
+    )
+    assert matches(lock)
+    assert lay(lock, packages) == ["click"]
+    script = f"import sys; sys.path.append({str(packages)!r}); import click; print(click.__file__)"
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", script], capture_output=True, text=True, check=True
+    )
+    assert Path(done.stdout.strip()).is_relative_to(packages)
+    for line in ("click==0.1", "no-such-package==1"):
+        lock.write_text(f"click=={here}\n{line}\n")
+        assert not matches(lock)
+
+
 @pytest.mark.slow
-def test_the_build_steps_make_something_that_serves(tmp_path: Path, require: Require) -> None:
+@pytest.mark.usefixtures("accelerator")
+def test_the_build_steps_make_something_that_serves(tmp_path: Path) -> None:
     """Where an engine runs it builds the image; where none does, its steps are carried out in a folder."""
     locks = [name for name in sources() if name.endswith(".txt")]
     if absent := [name for name in locks if not (ROOT / name).exists()]:
         pytest.skip(f"no {', '.join(absent)} yet: the locks are made when dependencies are settled")
-    path, reason = module_of("hatch_build", ROOT / "hatch_build.py").compile_accelerator(ROOT, tmp_path)
-    if path is None:
-        require("swift", reason)
-    env = carry_out(tmp_path)
+    assert sum(len(INSTALLS.findall(step.rest)) for step in STEPS) == len(locks)
+    env = carry_out(tmp_path, laid)
     command = shutil.which("antiscrape", path=env["PATH"])
     assert command is not None
     assert Path(command).is_relative_to(tmp_path)
     assert not (Path(command).parent / "pip").exists()
     secret = "given-when-the-container-runs-and-in-no-layer-of-it"
     told = {"ANTISCRAPE_UPSTREAM": "http://127.0.0.1:9", "ANTISCRAPE_SECRET": secret}
-    told |= {"ANTISCRAPE_LISTEN": "127.0.0.1:0", "ANTISCRAPE__RECORD__ADMIN": ""}
+    told |= {**SPARE, "ANTISCRAPE_LISTEN": "127.0.0.1:0", "ANTISCRAPE__RECORD__ADMIN": ""}
     process = subprocess.Popen(
         [command, *json.loads(of("CMD")[0])], env=env | told, stderr=subprocess.PIPE, text=True, cwd="/"
     )

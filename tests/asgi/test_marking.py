@@ -43,11 +43,9 @@ from tests.house import (
     scope_of,
     tool,
 )
-from tests.swift import built, using
+from tests.swift import using
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from antiscrape.asgi.types import Message, Receive, Scope, Send
     from antiscrape.core.rules import Policy
     from tests.asgi.proxied import Asked
@@ -331,17 +329,14 @@ def test_where_nothing_is_marked_nothing_is_different(policy: Policy) -> None:
     visit(Site(), visits, policy)
 
 
-def test_the_accelerator_stands_aside(tmp_path: Path) -> None:
+def test_the_accelerator_stands_aside(accelerator: Any) -> None:
     """It lets pictures pass by itself: of a known client's second and third, too, the mark must not be missing."""
-    module, reason = built(tmp_path)
-    if module is None:
-        pytest.skip(reason)
 
     async def visits(protected: House) -> None:
         for _ in range(4):
             marked(await drive(protected.app, scope_of("/media/1.jpg", person())), JPEG)
 
-    with using(module):
+    with using(accelerator):
         visit(Site(), visits)
 
 
