@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import threading
 from typing import TYPE_CHECKING
 
@@ -19,7 +21,12 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Library:
-    return make_library(cache=tmp_path_factory.mktemp("photos"))
+    """Make the photos, once for all processes that run tests."""
+    folder = tmp_path_factory.getbasetemp()
+    root = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    with (root / "photos.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return make_library(cache=root / "photos")
 
 
 @pytest.fixture(scope="session")

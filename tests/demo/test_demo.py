@@ -66,7 +66,15 @@ def test_people_get_originals_and_harvesters_none(cached: Path) -> None:
 @pytest.mark.slow
 def test_it_serves_on_until_it_is_told_to_stop(cached: Path) -> None:
     words, environment = command(cached, "--report", str(cached / "report.html"))
-    environment["PATH"] = str(cached)  # no curl, no Chromium: they are skipped, and it says so
+    environment["PATH"] = str(
+        cached
+    )  # no curl, no Chromium, no harvester in Python: they are skipped, and it says so
+    environment["PYTHONPATH"] += f":{cached}"
+    (cached / "sitecustomize.py").write_text(
+        "import importlib.util as util\n"
+        "find = util.find_spec\n"
+        "util.find_spec = lambda name, *rest: None if name in ('scrapy', 'requests') else find(name, *rest)\n"
+    )
     with subprocess.Popen(
         words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -82,6 +90,7 @@ def test_it_serves_on_until_it_is_told_to_stop(cached: Path) -> None:
     assert process.returncode == 0, printed + rest + complaints
     assert "skipped: none is installed" in printed
     assert "neither curl nor wget is installed" in printed
+    assert "0 harvesters asked for 0 and got none" in printed + rest
 
 
 def test_the_report_cannot_be_written_into_a_folder(tmp_path: Path) -> None:
