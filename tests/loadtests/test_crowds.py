@@ -9,6 +9,7 @@ import pytest
 from antiscrape.core.verdict import Standing
 from loadtests import crowds
 from loadtests.crowds import behind_nat, both, botnet, dress, one_link, people, play
+from tests.fuzz import FACTOR
 
 
 @pytest.mark.security("A11")
@@ -78,7 +79,7 @@ def test_recorded_people_behind_a_nat_lose_nothing_to_spread() -> None:
     assert after.people_grouped == 0
 
 
-@pytest.mark.parametrize("seed", [13, 16, 21])
+@pytest.mark.parametrize("seed", [13] if FACTOR == 1 else [13, 16, 21])
 def test_five_hundred_recorded_people_behind_four_addresses_lose_no_picture(seed: int) -> None:
     if not crowds._recorded():
         pytest.skip("no recordings: ANTISCRAPE_SHARED names no folder that holds redteam/corpus")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import random
 import tracemalloc
+import zlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -79,7 +80,7 @@ def walk(store: MemoryStore, history: History, now: float) -> None:
 def view(store: MemoryStore, history: History, now: float, allowance: Allowance = BROWSER) -> None:
     walk(store, history, now)
     for place in range(4):
-        picture = image(random.Random(f"{now}{place}").randrange(20_000))
+        picture = image(zlib.crc32(f"{now}{place}".encode()) % 20_000)
         history.note_request(picture, HEAD, now + place)
         store.charge(history, Charge.ORIGINAL, allowance, picture, now + place)
 
