@@ -75,7 +75,7 @@ def command(
         {
             UPSTREAM: " ".join(upstream) or None,
             CONFIG: config,
-            ADMIN: admin,
+            ADMIN: said_admin(admin),
             REWRITE_HOST: "1" if rewrite_host else None,
         }
     )
@@ -130,6 +130,11 @@ def _make(stack: ExitStack, workers: int) -> _Made:
     counting = _share(stack, policy, workers)
     os.environ[KNOWN] = "1"
     return _Made("antiscrape.cli.serve:application", policy, sites, counting)
+
+
+def said_admin(option: str | None) -> str | None:
+    """Return the admin address that was said; click takes an empty variable for none, and "" says that none is to listen."""
+    return os.environ.get(ADMIN) if option is None else option
 
 
 def _tell(told: Mapping[str, str | None]) -> None:

@@ -64,7 +64,7 @@ def command(
         {
             UPSTREAM: upstream or None,
             serve.CONFIG: config,
-            serve.ADMIN: admin,
+            serve.ADMIN: serve.said_admin(admin),
             serve.REWRITE_HOST: "1" if rewrite_host else None,
         }
     )

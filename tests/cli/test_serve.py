@@ -119,8 +119,8 @@ def refused(*arguments: str, status: int = 2, secret: str | None = SECRET, **env
 
 @contextlib.contextmanager
 def serving(*arguments: str, **env: str) -> Iterator[str]:
-    """Serve on a port of the system's choice, give the URL, and see that SIGTERM ends it well."""
-    process = start("--listen", "127.0.0.1:0", "--admin", "", *arguments, **env)
+    """Serve on a port of the system's choice and without an admin socket, give the URL, and see that SIGTERM ends it well."""
+    process = start("--listen", "127.0.0.1:0", *arguments, **{"ANTISCRAPE__RECORD__ADMIN": "", **env})
     assert process.stderr is not None
     try:
         line = process.stderr.readline()
@@ -164,9 +164,22 @@ def test_people_get_originals_and_tools_get_previews(
     assert seen == [("/photos/one%2Ftwo.jpg", "127.0.0.1"), ("/photos/two.jpg", "127.0.0.1")]
 
 
-def test_the_environment_says_what_the_options_would(site: tuple[str, list[tuple[str, str | None]]]) -> None:
-    with serving(ANTISCRAPE_UPSTREAM=site[0], ANTISCRAPE_WORKERS="1", ANTISCRAPE_DRAIN="5") as front:
-        assert get(front, "/photos/1.jpg", BROWSER)[2] == PHOTO
+def test_the_environment_says_what_the_options_would(
+    site: tuple[str, list[tuple[str, str | None]]], tmp_path: Path
+) -> None:
+    """An empty admin address, too, in place of one of the policy, which could not be listened on: that would be told first."""
+    policy = tmp_path / "site.toml"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        policy.write_text(f'[record]\nadmin = "127.0.0.1:{taken.getsockname()[1]}"\n', encoding="utf-8")
+        told = {
+            "UPSTREAM": site[0],
+            "WORKERS": "1",
+            "DRAIN": "5",
+            "CONFIG": str(policy),
+            "_RECORD__ADMIN": "",
+        }
+        with serving(**{f"ANTISCRAPE_{name}": value for name, value in told.items()}) as front:
+            assert get(front, "/photos/1.jpg", BROWSER)[2] == PHOTO
 
 
 def test_a_unix_socket_is_served(site: tuple[str, list[tuple[str, str | None]]], tmp_path: Path) -> None:

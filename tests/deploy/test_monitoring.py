@@ -50,6 +50,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
         "ANTISCRAPE__RECORD__EVENTS": "off",
         "ANTISCRAPE__CLEARANCE__ENABLED": "true",
         "ANTISCRAPE__TRACE__ORIGINALS": "true",
+        "ANTISCRAPE__TRACE__RENDITIONS": '["marked", "preview"]',
         "ANTISCRAPE__IMAGES__CACHE_FOLDER": str(tmp_path_factory.mktemp("renditions")),
     }
     listen = ("--listen", "127.0.0.1:0", "--admin", f"127.0.0.1:{admin}")

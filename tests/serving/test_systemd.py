@@ -138,8 +138,10 @@ def test_outside_of_systemd_nothing_is_told() -> None:
 
 def test_the_watchdog_of_another_process_is_not_ours(told: socket.socket) -> None:
     variables = {"NOTIFY_SOCKET": told.getsockname(), "WATCHDOG_USEC": "1", "WATCHDOG_PID": "1"}
-    Notifier(variables).beat()
-    Notifier(variables | {"WATCHDOG_PID": str(os.getpid())}).beat()
+    for whose in ("1", str(os.getpid())):
+        notifier = Notifier(variables | {"WATCHDOG_PID": whose})
+        notifier._told -= 60.0  # a beat is not told twice within half a microsecond
+        notifier.beat()
     assert told.recv(100) == b"WATCHDOG=1"
     told.settimeout(0)
     with pytest.raises(BlockingIOError):

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def tables(of: type[BaseModel] = Settings, path: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
+def tables(of: type[Table] = Settings, path: str = "") -> Iterator[tuple[str, type[Table]]]:
     yield path, of
     for name, field in of.model_fields.items():
         for kind in (field.annotation, *get_args(field.annotation)):
-            if isinstance(kind, type) and issubclass(kind, BaseModel):
+            if isinstance(kind, type) and issubclass(kind, Table):
                 yield from tables(kind, f"{path}.{name}".removeprefix("."))
 
 
