@@ -109,7 +109,7 @@ def test_what_is_not_made_of_pixels_is_a_placeholder(
         assert await renderer.render(photo, Wanted(rendition)) is renderer.placeholder(rendition)
         assert not renderer._pool._living
 
-    using(job, own=True)
+    using(job, own=True, faces="off")
 
 
 @pytest.mark.security("E6")
@@ -158,7 +158,7 @@ def test_a_picture_that_costs_two_workers_gets_no_third(using: Using, photo: byt
         assert (await renderer.render(photo, Wanted(MARKED))).body == b"made"
         assert renderer.counts == {"lost": 2, "cached": 2, "jpeg": 1}
 
-    using(job, own=True)
+    using(job, own=True, faces="off")
 
 
 @pytest.mark.security("E2")
@@ -179,7 +179,7 @@ def test_no_room_is_answered_with_a_placeholder_and_not_remembered(using: Using,
         assert not (await renderer.render(photo, Wanted(PREVIEW))).placeholder
         assert renderer.counts == {"busy": 1, "jpeg": 4}
 
-    using(job, own=True, queue=2, timeout=PATIENCE)
+    using(job, own=True, faces="off", queue=2, timeout=PATIENCE)
 
 
 def test_a_fault_of_our_own_is_a_placeholder_and_a_line_in_the_log(
@@ -193,7 +193,7 @@ def test_a_fault_of_our_own_is_a_placeholder_and_a_line_in_the_log(
         assert (await renderer.render(photo, Wanted(PREVIEW))).placeholder
         assert "a rendition could not be made" in caplog.text
 
-    using(job, own=True)
+    using(job, own=True, faces="off")
 
 
 def test_closing_ends_what_is_under_way(using: Using, photo: bytes) -> None:
@@ -207,7 +207,7 @@ def test_closing_ends_what_is_under_way(using: Using, photo: bytes) -> None:
         assert not renderer._flights
         assert (await renderer.render(photo + b"x", Wanted(PREVIEW))).placeholder
 
-    using(job, own=True)
+    using(job, own=True, faces="off")
 
 
 def test_what_lies_in_the_folder_outlives_the_server(using: Using, photo: bytes, tmp_path: Path) -> None:
@@ -221,8 +221,8 @@ def test_what_lies_in_the_folder_outlives_the_server(using: Using, photo: bytes,
             assert not renderer._pool._living
             assert await renderer.render(photo, Wanted(PREVIEW)) is kept[1]
 
-    using(job, own=True, cache_folder=str(tmp_path))
-    using(job, own=True, cache_folder=str(tmp_path))
+    using(job, own=True, faces="off", cache_folder=str(tmp_path))
+    using(job, own=True, faces="off", cache_folder=str(tmp_path))
     assert kept[0] == kept[1]
 
 
