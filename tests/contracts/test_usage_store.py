@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from tests.contracts.conftest import MakeStore
 
 #: Of real servers, each example is a few hundred calls.
-FEW = settings(max_examples=times(12))
+FEW = settings(max_examples=times(6))
 DISTINCT = {Budget.ORIGINALS: picture, Budget.SUBJECTS: profile}
 VICTIM = Client(1, 0, 0)
 #: Who shares a level with the victim, and no narrower one; and how many times a client's budgets that level has.
