@@ -52,8 +52,7 @@ Pairs = list[tuple[bytes, bytes]]
 PATIENCE = 120.0
 SECRET = "ckQ3vX9pTf2mZ7hLw0sNbYd4Rj8uEaGi"  # of the tests, and of nothing else
 DATA = Path(__file__).parent / "data"
-#: What a server goes without of which no picture is looked at: a detector of faces and a worker that traces copies cost
-#: every process of it two thirds of a second of a processor.
+#: What a server goes without of which no picture is looked at: it costs each process two thirds of a second of a processor.
 SPARE = {"ANTISCRAPE__IMAGES__FACES": "off", "ANTISCRAPE__TRACE__RENDITIONS": "[]"}
 
 
