@@ -291,23 +291,25 @@ def test_workers_of_one_server_share_address_and_figures() -> None:
 
 
 def test_a_second_site_does_not_creep_into_the_firsts_address(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Sockets of one user may share a port by SO_REUSEPORT: two sites would answer for each other."""
     for address in ("127.0.0.1:0", f"unix:{tmp_path}/admin.sock"):
         with for_workers(address) as first:
-            assert capsys.readouterr().err == ""
+            assert not caplog.records
 
             async def check(address: str = first[ADMIN], folder: str = first[FOLDER]) -> None:
                 async with running(address, Path(folder)):
+                    logging.getLogger("antiscrape").addHandler(caplog.handler)
                     with for_workers(address) as second:
                         assert second == {ADMIN: ""}
 
             asyncio.run(check())
-        told = capsys.readouterr().err
-        assert told.startswith("antiscrape: error: the site runs without its admin socket: cannot listen on ")
-        assert told.endswith("Address already in use\n")
-        assert told.count("\n") == 1
+        (told,) = caplog.messages
+        assert told.startswith("the site runs without its admin socket: cannot listen on ")
+        assert told.endswith("Address already in use")
+        assert caplog.records[0].levelname == "ERROR"
+        caplog.clear()
     with for_workers("") as nothing:
         assert nothing == {ADMIN: ""}
 

@@ -148,8 +148,8 @@ class CenterFace:
         """Yield, for each look, rows of left, top, right, bottom, score, in pixels of the picture."""
         shrunk = pixels
         for size in self._looks:  # the largest first: each is a reduction of the one before
-            # Of a picture that is more than twice as large, means of pixels: half the time, and no less is found.
-            shrunk = shrunk.resize(_looked_at(pixels.size, size), Image.Resampling.BILINEAR, reducing_gap=1.0)
+            # Means of pixels, where there are more than three for one; with 1.0 a grey portrait's score fell from 0.7 to 0.3.
+            shrunk = shrunk.resize(_looked_at(pixels.size, size), Image.Resampling.BILINEAR, reducing_gap=1.5)
             rows = self._look(shrunk)
             rows[:, :4] *= np.tile(np.divide(pixels.size, shrunk.size), 2)
             if size < self._looks[0]:
