@@ -23,6 +23,7 @@ from antiscrape.core.resource import Kind, Size
 from antiscrape.core.rules import GrantRules, ImageRules, Route
 from antiscrape.demo.serving import Served
 from antiscrape.demo.visitors import find_chromium
+from tests.conftest import missing
 from tests.house import PATIENCE, SPARE, photo, policy_of
 
 if TYPE_CHECKING:
@@ -305,9 +306,9 @@ def running(command: list[str], display: str = "") -> Iterator[None]:
 @contextmanager
 def screen() -> Iterator[str]:
     """Start a display that nobody looks at, and yield its name."""
-    path = shutil.which("Xvfb")
-    if path is None:
-        pytest.skip("Xvfb is not installed: there is no display for a window")
+    path = shutil.which("Xvfb") or ""
+    if not path:
+        missing("xvfb", "Xvfb is not installed: there is no display for a window")
     command = [path, "-displayfd", "1", "-screen", "0", "1366x900x24", "-nolisten", "tcp"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         try:
