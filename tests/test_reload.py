@@ -178,14 +178,18 @@ async def turns() -> None:
         await asyncio.sleep(0)
 
 
-def test_keepers_that_stay_are_not_disturbed_and_those_of_the_former_policy_end(tmp_path: Path) -> None:
-    """The lists of networks are read by a keeper: it lives as long as the policy names them."""
-    listed = tmp_path / "list.txt"
+def with_list(folder: Path) -> tuple[Policy, Path]:
+    """Return a policy that names a list of networks, and that list."""
+    listed, config = folder / "list.txt", folder / "site.toml"
     listed.write_text("192.0.2.0/24\n")
-    config = tmp_path / "site.toml"
     config.write_text(f'[networks]\nhosting = ["{listed}"]\n')
     environ = {"ANTISCRAPE_SECRET": "kx8Jc0v9QmZ2rT5yWb7uEh3nLp6sAd1f", "ANTISCRAPE__RECORD__EVENTS": "off"}
-    policy = load_policy(config, environ=environ)
+    return load_policy(config, environ=environ), listed
+
+
+def test_keepers_that_stay_are_not_disturbed_and_those_of_the_former_policy_end(tmp_path: Path) -> None:
+    """The lists of networks are read by a keeper: it lives as long as the policy names them."""
+    policy, _ = with_list(tmp_path)
 
     async def run() -> None:
         told: asyncio.Queue[Message] = asyncio.Queue()
@@ -226,12 +230,7 @@ def test_a_list_that_was_changed_is_read_with_the_policy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody waits ``networks.reload`` for it, and what cannot be used is told, and leaves the list that was."""
-    listed = tmp_path / "list.txt"
-    listed.write_text("192.0.2.0/24\n")
-    config = tmp_path / "site.toml"
-    config.write_text(f'[networks]\nhosting = ["{listed}"]\n')
-    environ = {"ANTISCRAPE_SECRET": "kx8Jc0v9QmZ2rT5yWb7uEh3nLp6sAd1f", "ANTISCRAPE__RECORD__EVENTS": "off"}
-    policy = load_policy(config, environ=environ)
+    policy, listed = with_list(tmp_path)
 
     async def run() -> None:
         async with site(policy) as app:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from loadtests.bench.costs import Cost
 from loadtests.bench.figures import peak_mb
-from loadtests.bench.peers import ROOT
+from loadtests.bench.peers import ROOT, SECRET
 from loadtests.bench.visitors import API, IMAGE, request
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ _PATIENCE: Final = 180.0
 #: Connections that are opened at once (a listener's queue is finite), and descriptors for all else.
 _AT_ONCE: Final = 50
 _SPARE: Final = 500
-_SECRET: Final = "the-bench-signs-nothing-that-anybody-keeps-0123456789"
 
 
 class Crowd(NamedTuple):
@@ -161,7 +160,7 @@ def _p99(waits: list[float]) -> float:
 async def _served(settings: Mapping[str, str]) -> AsyncIterator[tuple[int, int]]:
     """Run antiscrape in front of a site; give its port and its process."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ANTISCRAPE")} | {
-        "ANTISCRAPE_SECRET": _SECRET,
+        "ANTISCRAPE_SECRET": SECRET,
         "ANTISCRAPE__IDENTITY__TRUSTED_PROXIES": '["127.0.0.1"]',
         "ANTISCRAPE__RECORD__EVENTS": "off",
         "ANTISCRAPE__RECORD__ADMIN": "",

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from loadtests.bench.costs import Cost
 from loadtests.bench.figures import cpu_seconds
 from loadtests.bench.generator import Load
-from loadtests.bench.peers import ROOT
+from loadtests.bench.peers import ROOT, SECRET
 from loadtests.bench.visitors import IMAGE, request
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ _CONNECTIONS: Final = 16
 _PATIENCE: Final = 60.0
 #: The load comes from one address, and says of whom each request is. Both servers read it: it is no part of a verdict.
 _CLIENTS: Final = "set_real_ip_from 127.0.0.1; real_ip_header X-Forwarded-For;"
-_SECRET: Final = "the-bench-signs-nothing-that-anybody-keeps-0123456789"
 
 
 class Stand(NamedTuple):
@@ -133,7 +132,7 @@ def _stand(folder: Path, length: int, *, kept: bool) -> Iterator[Stand]:
     command = [sys.executable, "-m", "antiscrape", "verdict", "--listen", f"127.0.0.1:{verdicts}"]
     command += ["--upstream", f"http://127.0.0.1:{origin}"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ANTISCRAPE")} | {
-        "ANTISCRAPE_SECRET": _SECRET,
+        "ANTISCRAPE_SECRET": SECRET,
         "ANTISCRAPE__IDENTITY__TRUSTED_PROXIES": '["127.0.0.1"]',
         "ANTISCRAPE__RECORD__EVENTS": "off",
         "ANTISCRAPE__RECORD__ADMIN": "",

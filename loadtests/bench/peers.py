@@ -17,6 +17,8 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[2]
 LOCK = ROOT / "locks" / "bench.txt"
 VENV = ROOT / ".cache" / "bench-venv"
+#: Of the servers that the bench starts.
+SECRET = "the-bench-signs-nothing-that-anybody-keeps-0123456789"
 #: A first installation fetches forty packages.
 _PATIENCE = 900.0
 

@@ -20,6 +20,8 @@ from loadtests import corpus
 from loadtests.corpus import corpus_folder, read, recordings, replay
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from antiscrape.core.rules import Policy
 
 #: By the first word of a person's recording, the engine that runs its scripts. Text browsers and NetSurf run none of ours.
@@ -68,13 +70,18 @@ def named(files: list[Path], name: str) -> Path:
     return next(path for path in files if path.name == f"{name}.jsonl.gz")
 
 
-def test_no_persons_browser_has_anything_found_against_it(files: list[Path], agents: AgentBook) -> None:
-    people = 0
+def people_of(files: list[Path]) -> Iterator[tuple[Path, Engine]]:
+    """Yield the recordings of people whose engine is known, each with it."""
     for path in files:
         kind, _, rest = path.name.removesuffix(".jsonl.gz").partition("-")
         engine = ENGINES.get(rest.partition("@")[0].partition("-")[0])
-        if kind != "human" or engine is None:
-            continue
+        if kind == "human" and engine is not None:
+            yield path, engine
+
+
+def test_no_persons_browser_has_anything_found_against_it(files: list[Path], agents: AgentBook) -> None:
+    people = 0
+    for path, engine in people_of(files):
         people += 1
         texts = {
             value for row in read(path).rows for name, value in row["headers"] if name.lower() == "user-agent"
@@ -125,11 +132,7 @@ def test_what_people_have_as_well_costs_no_recorded_person_anything(
 ) -> None:
     """No mouse, another's name and a debugger all together, added to whatever else was unusual about them."""
     people = 0
-    for path in files:
-        kind, _, rest = path.name.removesuffix(".jsonl.gz").partition("-")
-        engine = ENGINES.get(rest.partition("@")[0].partition("-")[0])
-        if kind != "human" or engine is None:
-            continue
+    for path, engine in people_of(files):
         people += 1
         recording = read(path)
         plain, odd = (
