@@ -225,7 +225,7 @@ class Exchange:
             telling.number,
             self._store.keep,
             age,
-            [(purse.name or self.key_of(purse), journal.requests) for purse, journal in telling.lights],
+            [(self.key_of(purse), journal.requests) for purse, journal in telling.lights],
             [self._news(purse, journal, offset, now) for purse, journal in telling.fulls],
         )
         return telling._replace(keys=keys, arguments=arguments)

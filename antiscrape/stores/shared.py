@@ -82,7 +82,7 @@ class SharedStore(MemoryStore):
         self.resting: deque[tuple[Purse, Journal, float]] = deque()
         #: What share of a limit's window may rest in one journal here; 0.0 while nobody knows how many workers there are.
         self.rests = 0.0
-        #: Called when the first one is.
+        #: Called when something is to be told, now or after a rest.
         self.wake: Callable[[], None] = _nothing
         #: Called with what all workers are to hear at once.
         self.shout: Callable[[bytes], None] = _unheard

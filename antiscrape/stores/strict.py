@@ -170,12 +170,7 @@ class StrictStore(SharedStore):
         )
 
     def _levels(self, history: History) -> list[tuple[tuple[bytes, bytes, bytes], float]]:
-        levels = [(triple(history.name or self.key_of(history)), 1.0)]
-        network = history.rollup  # levels_of, written out
-        while network is not None:
-            levels.append((triple(network.name or self.key_of(network)), network.factor))
-            network = network.rollup
-        return levels
+        return [(triple(self.key_of(purse)), factor) for purse, factor in levels_of(history)]
 
     def _keep(self, pending: Pending) -> None:
         """Write into the journals what could not be charged where all are counted."""
