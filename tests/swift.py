@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
 
+    from antiscrape.asgi.middleware import Middleware
+    from antiscrape.asgi.types import ASGIApp
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -40,6 +43,15 @@ def built(folder: Path) -> tuple[Any, str]:
     module = module_of("antiscrape.asgi._swift", path)
     module.bind(*swift.CLASSES)
     return module, reason
+
+
+def put_inside(middleware: Middleware, app: ASGIApp) -> ASGIApp:
+    """Put another site behind a middleware, and return the former one."""
+    former, middleware.app = middleware.app, app
+    way: Any = middleware.way
+    if hasattr(way, "begin"):
+        way.app = app
+    return former
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from tests.house import Clock, answers, changed, house, person, photo, policy_of
 from tests.lookups import signers
 from tests.lookups.nameserver import ADDRESS, NAME, Zone, serving
 from tests.lookups.test_federation import cavage
+from tests.swift import put_inside
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -229,7 +230,7 @@ def test_what_the_answer_says_of_the_account_goes_no_further_and_is_never_believ
             assert not {b"x-antiscrape-account", b"x-antiscrape-owner"} & set(dict(answer.fields))
             assert b"x-antiscrape-account" not in seen[-1]
             passages: list[Any] = []
-            site.app.app = keep(passages, site.app.app)
+            put_inside(site.app, keep(passages, site.app.app))
             await site.ask("/page", changed(person(), cookie))
             assert passages[-1].account.name == "anna"  # remembered for the session
 

@@ -64,7 +64,7 @@ SLOTS(OFFSET)
 
 #define WORDS(X) \
     X(antiscrape) X(client) X(extensions) X(headers) X(http_version) X(method) X(note_kind) X(query_string) \
-    X(raw_path) X(scheme) X(state) X(status) X(send) X(type) X(lesser) X(open) X(hasten)
+    X(raw_path) X(scheme) X(state) X(status) X(send) X(type) X(lesser) X(open) X(hasten) X(http) X(path) X(throw) X(close) X(__await__)
 
 #define WORD(name) static PyObject *word_##name;
 WORDS(WORD)
@@ -1057,7 +1057,7 @@ judge_usual(Swift *self, PyObject *passage, PyObject *only)
     Py_INCREF(place);
     PyObject *history = Py_NewRef(outcome.history), *face = NULL;
     int done = 0;
-    double now;
+    double now = 0.0;
     if ((outcome.now = PyObject_CallNoArgs(self->of[CLOCK])) != NULL && number(outcome.now, &now)
         && (face = face_of(self, passage, history, kind, &order, values)) != NULL) {
         Py_INCREF(face);
@@ -1684,6 +1684,450 @@ static PyTypeObject SwiftType = {
     .tp_methods = swift_methods,
 };
 
+/* ---- The whole of a request --------------------------------------------------------------------------- */
+
+/* What requests go to: the swift way for those about which all is as usual, ``others`` for the rest. */
+typedef struct {
+    PyObject_HEAD
+    vectorcallfunc call;
+    PyObject *begin, *app, *others, *excuse, *broken; /* the last: what the site raises when it breaks off */
+    PyObject *plain, *standing, *allowed, *record;    /* the verdict that is only counted, where, and what takes the others */
+    PyObject *below, *mention; /* the paths of the browser's check, and its cookie; None where there is no check */
+} Door;
+
+/* A request on its way through the site: Middleware._serve from where the site is asked, without a frame of its own. */
+typedef struct {
+    PyObject_HEAD
+    PyObject *door, *relay, *scope;
+    PyObject *inner; /* what is awaited: the site, then perhaps the excuse for it; NULL when that is over */
+    int excusing, counted, running;
+} Passing;
+
+static PyTypeObject PassingType;
+
+/* Count or record what became of a request, once; -1 with an error. */
+static int
+note_down(Passing *self)
+{
+    Door *door = (Door *)self->door;
+    Relay *relay = (Relay *)self->relay;
+    if (self->counted) {
+        return 0;
+    }
+    self->counted = 1;
+    if (slot(relay->passage, PASSAGE_verdict) != door->plain) {
+        PyObject *status = relay_status(self->relay, NULL);
+        PyObject *asked[] = {relay->passage, status};
+        PyObject *done = status == NULL ? NULL : PyObject_Vectorcall(door->record, asked, 2, NULL);
+        Py_XDECREF(status);
+        Py_XDECREF(done);
+        return done == NULL ? -1 : 0;
+    }
+    PyObject *known = PyDict_GetItemWithError(door->allowed, door->standing);
+    long so_far = known != NULL ? PyLong_AsLong(known) : -1;
+    PyObject *more = so_far < 0 ? NULL : PyLong_FromLong(so_far + 1);
+    int done = more == NULL ? -1 : PyDict_SetItem(door->allowed, door->standing, more);
+    Py_XDECREF(more);
+    if (done < 0 && !PyErr_Occurred()) {
+        PyErr_SetString(PyExc_RuntimeError, "the recorder's counts are gone");
+    }
+    return done;
+}
+
+/* The same with an error on its way, which goes on; where counting raises one, that one does. */
+static void
+note_error(Passing *self)
+{
+    PyObject *type, *value, *trace;
+    PyErr_Fetch(&type, &value, &trace);
+    if (note_down(self) < 0) {
+        Py_XDECREF(type);
+        Py_XDECREF(value);
+        Py_XDECREF(trace);
+    }
+    else {
+        PyErr_Restore(type, value, trace);
+    }
+}
+
+/* Return what an awaitable is waited for by. */
+static PyObject *
+waiter(PyObject *awaitable)
+{
+    if (awaitable == NULL || PyCoro_CheckExact(awaitable) || PyGen_CheckExact(awaitable)) {
+        return awaitable;
+    }
+    PyObject *found = PyObject_CallMethodNoArgs(awaitable, word___await__);
+    Py_DECREF(awaitable);
+    return found;
+}
+
+/* Take the error that the site ended with: 1 where it is one to be excused, which is awaited from now on; else 0. */
+static int
+excused(Passing *self)
+{
+    Door *door = (Door *)self->door;
+    Py_CLEAR(self->inner);
+    if (self->excusing || !PyErr_ExceptionMatches(door->broken)) {
+        return 0;
+    }
+    PyObject *type, *value, *trace;
+    PyErr_Fetch(&type, &value, &trace);
+    PyErr_NormalizeException(&type, &value, &trace);
+    if (trace != NULL) {
+        PyException_SetTraceback(value, trace);
+    }
+    PyObject *asked[] = {value, self->relay, self->scope};
+    self->inner = waiter(PyObject_Vectorcall(door->excuse, asked, 3, NULL));
+    self->excusing = 1;
+    Py_XDECREF(type);
+    Py_XDECREF(value);
+    Py_XDECREF(trace);
+    return self->inner != NULL;
+}
+
+static PySendResult
+passing_send(PyObject *object, PyObject *value, PyObject **result)
+{
+    Passing *self = (Passing *)object;
+    *result = NULL;
+    if (self->inner == NULL || self->running) {
+        PyErr_SetString(PyExc_RuntimeError, "a request is awaited once");
+        return PYGEN_ERROR;
+    }
+    for (;;) {
+        self->running = 1;
+        PySendResult how = PyIter_Send(self->inner, value, result);
+        self->running = 0;
+        if (how == PYGEN_NEXT) {
+            return how;
+        }
+        if (how == PYGEN_ERROR && excused(self)) {
+            value = Py_None;
+            continue;
+        }
+        Py_CLEAR(self->inner);
+        if (how == PYGEN_ERROR) {
+            note_error(self);
+            return how;
+        }
+        Py_DECREF(*result);
+        *result = NULL;
+        if (note_down(self) < 0) {
+            return PYGEN_ERROR;
+        }
+        *result = Py_NewRef(Py_None);
+        return how;
+    }
+}
+
+/* Return what a generator's method returns of what was sent: what is yielded, or an error, which an end is, too. */
+static PyObject *
+told_of(PySendResult how, PyObject *result)
+{
+    if (how == PYGEN_RETURN) {
+        Py_CLEAR(result);
+        PyErr_SetNone(PyExc_StopIteration);
+    }
+    return result;
+}
+
+static PyObject *
+passing_next(PyObject *object)
+{
+    PyObject *result;
+    PySendResult how = passing_send(object, Py_None, &result);
+    return told_of(how, result);
+}
+
+static PyObject *
+passing_send_method(PyObject *object, PyObject *value)
+{
+    PyObject *result;
+    PySendResult how = passing_send(object, value, &result);
+    return told_of(how, result);
+}
+
+/* Raise an error where the request waits: a client that left, a server that ends. */
+static PyObject *
+passing_throw(PyObject *object, PyObject *arguments)
+{
+    Passing *self = (Passing *)object;
+    if (self->inner == NULL || self->running) {
+        PyErr_SetString(PyExc_RuntimeError, "a request is awaited once");
+        return NULL;
+    }
+    PyObject *throws = PyObject_GetAttr(self->inner, word_throw), *yielded = NULL;
+    if (throws != NULL) {
+        self->running = 1;
+        yielded = PyObject_Call(throws, arguments, NULL);
+        self->running = 0;
+        Py_DECREF(throws);
+    }
+    if (yielded != NULL) {
+        return yielded;
+    }
+    if (PyErr_ExceptionMatches(PyExc_StopIteration)) { /* it was caught, and the site is done */
+        Py_CLEAR(self->inner);
+        note_error(self);
+        if (PyErr_ExceptionMatches(PyExc_StopIteration)) {
+            PyErr_Clear();
+            PyErr_SetNone(PyExc_StopIteration);
+        }
+        return NULL;
+    }
+    if (excused(self)) {
+        return passing_next(object);
+    }
+    note_error(self);
+    return NULL;
+}
+
+static PyObject *
+passing_close(PyObject *object, PyObject *Py_UNUSED(none))
+{
+    Passing *self = (Passing *)object;
+    PyObject *inner = self->inner;
+    if (inner == NULL) {
+        Py_RETURN_NONE;
+    }
+    self->inner = NULL;
+    PyObject *done = PyObject_CallMethodNoArgs(inner, word_close);
+    Py_DECREF(inner);
+    if (done == NULL) {
+        note_error(self);
+        return NULL;
+    }
+    Py_DECREF(done);
+    if (note_down(self) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static int
+passing_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    Passing *self = (Passing *)object;
+    Py_VISIT(self->door);
+    Py_VISIT(self->relay);
+    Py_VISIT(self->scope);
+    Py_VISIT(self->inner);
+    return 0;
+}
+
+static int
+passing_clear(PyObject *object)
+{
+    Py_CLEAR(((Passing *)object)->inner); /* only what could lead back here */
+    return 0;
+}
+
+static void
+passing_dealloc(PyObject *object)
+{
+    Passing *self = (Passing *)object;
+    PyObject_GC_UnTrack(object);
+    Py_XDECREF(self->inner);
+    Py_XDECREF(self->relay);
+    Py_XDECREF(self->scope);
+    Py_XDECREF(self->door);
+    PyObject_GC_Del(object);
+}
+
+static PyMethodDef passing_methods[] = {
+    {"close", passing_close, METH_NOARGS, NULL},
+    {"send", passing_send_method, METH_O, NULL},
+    {"throw", passing_throw, METH_VARARGS, NULL},
+    {NULL},
+};
+
+static PyAsyncMethods passing_async = {.am_await = PyObject_SelfIter, .am_send = passing_send};
+
+static PyTypeObject PassingType = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "antiscrape.asgi._swift.Passing",
+    .tp_basicsize = sizeof(Passing),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .tp_as_async = &passing_async,
+    .tp_iter = PyObject_SelfIter,
+    .tp_iternext = passing_next,
+    .tp_dealloc = passing_dealloc,
+    .tp_traverse = passing_traverse,
+    .tp_clear = passing_clear,
+    .tp_methods = passing_methods,
+};
+
+/* Tell whether a request has nothing to do with the browser's check: it is not for it, and brings no clearance. HTTP/2 may
+ * send several cookies' fields (RFC 9113 8.2.3). */
+static int
+is_beside(Door *self, PyObject *scope)
+{
+    if (self->below == Py_None) {
+        return 1;
+    }
+    PyObject *path = PyDict_GetItemWithError(scope, word_path), *headers = PyDict_GetItemWithError(scope, word_headers);
+    if (path == NULL || !PyUnicode_CheckExact(path) || headers == NULL || !PyList_CheckExact(headers)
+        || PyUnicode_Tailmatch(path, self->below, 0, PY_SSIZE_T_MAX, -1) != 0) {
+        return 0;
+    }
+    const char *mention = PyBytes_AS_STRING(self->mention);
+    Py_ssize_t size = PyBytes_GET_SIZE(self->mention);
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(headers); i++) {
+        PyObject *pair = PyList_GET_ITEM(headers, i), *name, *value;
+        if (!PyTuple_CheckExact(pair) || PyTuple_GET_SIZE(pair) != 2
+            || !PyBytes_CheckExact(name = PyTuple_GET_ITEM(pair, 0))) {
+            return 0;
+        }
+        if (!says(name, "cookie", 6)) {
+            continue;
+        }
+        if (!PyBytes_CheckExact(value = PyTuple_GET_ITEM(pair, 1))) {
+            return 0;
+        }
+        const char *at = PyBytes_AS_STRING(value), *end = at + PyBytes_GET_SIZE(value) - size;
+        while (at <= end && (at = memchr(at, mention[0], (size_t)(end - at) + 1)) != NULL) {
+            if (!memcmp(at, mention, (size_t)size)) {
+                return 0;
+            }
+            at++;
+        }
+    }
+    return 1;
+}
+
+/* Return what takes the answer of a request about which all is as usual; NULL, with or without an error, for any other. */
+static PyObject *
+begun(Door *self, PyObject *scope, PyObject *send)
+{
+    PyObject *type = PyDict_CheckExact(scope) ? PyDict_GetItemWithError(scope, word_type) : NULL;
+    if (type == NULL || !PyUnicode_CheckExact(type) || !same_text(type, word_http) || !is_beside(self, scope)) {
+        return NULL;
+    }
+    PyObject *asked[] = {scope, send};
+    PyObject *relay = PyObject_Vectorcall(self->begin, asked, 2, NULL);
+    if (relay != NULL && !Py_IS_TYPE(relay, &RelayType)) {
+        Py_CLEAR(relay);
+    }
+    return relay;
+}
+
+static PyObject *
+door_call(PyObject *callable, PyObject *const *arguments, size_t flags, PyObject *keywords)
+{
+    Door *self = (Door *)callable;
+    if (PyVectorcall_NARGS(flags) != 3 || (keywords != NULL && PyTuple_GET_SIZE(keywords))) {
+        PyErr_SetString(PyExc_TypeError, "an ASGI app takes a scope, a receive and a send");
+        return NULL;
+    }
+    PyObject *scope = arguments[0], *relay = begun(self, scope, arguments[2]);
+    if (relay == NULL) { /* what raised, raises again there, where it is seen to */
+        return usual_error() && self->others != NULL ? PyObject_Vectorcall(self->others, arguments, 3, NULL) : NULL;
+    }
+    Passing *passing = PyObject_GC_New(Passing, &PassingType);
+    if (passing == NULL) {
+        Py_DECREF(relay);
+        return NULL;
+    }
+    passing->door = Py_NewRef(callable);
+    passing->relay = relay;
+    passing->scope = Py_NewRef(scope);
+    passing->inner = NULL;
+    passing->excusing = passing->counted = passing->running = 0;
+    PyObject_GC_Track(passing);
+    PyObject *asked[] = {scope, arguments[1], relay};
+    passing->inner = waiter(PyObject_Vectorcall(self->app, asked, 3, NULL));
+    if (passing->inner == NULL && !excused(passing)) {
+        note_error(passing);
+        Py_CLEAR(passing);
+    }
+    return (PyObject *)passing;
+}
+
+static PyObject *
+door_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
+{
+    static char *names[] = {"begin", "app", "others", "excuse", "broken", "plain", "standing", "allowed", "record",
+                            "below", "mention", NULL};
+    PyObject *of[11];
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "$OOOOOOOO!OOO", names, &of[0], &of[1], &of[2], &of[3], &of[4],
+                                     &of[5], &of[6], &PyDict_Type, &of[7], &of[8], &of[9], &of[10])) {
+        return NULL;
+    }
+    if (of[9] != Py_None && !(PyUnicode_CheckExact(of[9]) && PyBytes_CheckExact(of[10]) && PyBytes_GET_SIZE(of[10]))) {
+        PyErr_SetString(PyExc_TypeError, "a check has a path and a cookie");
+        return NULL;
+    }
+    Door *self = (Door *)type->tp_alloc(type, 0);
+    if (self == NULL) {
+        return NULL;
+    }
+    PyObject **at[] = {&self->begin, &self->app, &self->others, &self->excuse, &self->broken, &self->plain,
+                       &self->standing, &self->allowed, &self->record, &self->below, &self->mention};
+    for (int i = 0; i < 11; i++) {
+        *at[i] = Py_NewRef(of[i]);
+    }
+    self->call = door_call;
+    return (PyObject *)self;
+}
+
+static int
+door_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    Door *self = (Door *)object;
+    Py_VISIT(self->begin);
+    Py_VISIT(self->app);
+    Py_VISIT(self->others);
+    Py_VISIT(self->excuse);
+    Py_VISIT(self->broken);
+    Py_VISIT(self->plain);
+    Py_VISIT(self->standing);
+    Py_VISIT(self->allowed);
+    Py_VISIT(self->record);
+    return 0;
+}
+
+static int
+door_clear(PyObject *object)
+{
+    Door *self = (Door *)object;
+    Py_CLEAR(self->others); /* a bound method of who holds the door */
+    return 0;
+}
+
+static void
+door_dealloc(PyObject *object)
+{
+    Door *self = (Door *)object;
+    PyObject_GC_UnTrack(object);
+    PyObject *held[] = {self->begin, self->app, self->others, self->excuse, self->broken, self->plain,
+                        self->standing, self->allowed, self->record, self->below, self->mention};
+    for (int i = 0; i < 11; i++) {
+        Py_XDECREF(held[i]);
+    }
+    Py_TYPE(object)->tp_free(object);
+}
+
+static PyMemberDef door_members[] = {
+    {"app", T_OBJECT_EX, offsetof(Door, app), 0, NULL},
+    {"begin", T_OBJECT_EX, offsetof(Door, begin), 0, NULL},
+    {NULL},
+};
+
+static PyTypeObject DoorType = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "antiscrape.asgi._swift.Door",
+    .tp_basicsize = sizeof(Door),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL,
+    .tp_new = door_new,
+    .tp_vectorcall_offset = offsetof(Door, call),
+    .tp_call = PyVectorcall_Call,
+    .tp_dealloc = door_dealloc,
+    .tp_traverse = door_traverse,
+    .tp_clear = door_clear,
+    .tp_members = door_members,
+};
+
 /* Find where a class keeps a slot; TypeError where it keeps none of this name. */
 static int
 find_slot(PyTypeObject *class, const char *name, Py_ssize_t *offset)
@@ -1757,6 +2201,7 @@ PyInit__swift(void)
     }
     PyObject *module = PyModule_Create(&definition);
     if (module == NULL || PyModule_AddType(module, &SwiftType) < 0 || PyModule_AddType(module, &RelayType) < 0
+        || PyModule_AddType(module, &DoorType) < 0 || PyModule_AddType(module, &PassingType) < 0
         || PyModule_AddStringConstant(module, "SOURCE", SOURCE) < 0) {
         Py_XDECREF(module);
         return NULL;

@@ -30,10 +30,7 @@ from antiscrape.core.returning import safe_path
 from antiscrape.core.verdict import Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from antiscrape.asgi.swift import Relay
-    from antiscrape.asgi.types import Headers, Receive, Scope, Send
+    from antiscrape.asgi.types import Headers, Receive, Send
     from antiscrape.browser.parts import Part
     from antiscrape.browser.room import Room
     from antiscrape.core.tokens import KeyRing
@@ -83,19 +80,10 @@ class Desk:
         """Go on with other secrets: clearances, challenges and forms of one that was taken off end at once."""
         self._room.rekey(keys)
 
-    def beside(self, begin: Callable[[Scope, Send], Relay | None]) -> Callable[[Scope, Send], Relay | None]:
-        """Return the shorter way ``begin`` for all requests but those for the check, or with a clearance."""
-        path, mention = self._room.rules.path, self._mention
-
-        def begin_beside(scope: Scope, send: Send) -> Relay | None:
-            if scope["path"].startswith(path):
-                return None
-            headers = scope["headers"]
-            if b"cookie" in map(_NAME, headers) and any(mention in value for _, value in headers):
-                return None  # HTTP/2 may send several of the name (RFC 9113 §8.2.3)
-            return begin(scope, send)
-
-        return begin_beside
+    @property
+    def signs(self) -> tuple[str, bytes]:
+        """What a request has to do with the check by: where its path begins, and what its cookie mentions."""
+        return self._room.rules.path, self._mention
 
     def follow(self, former: Desk) -> None:
         """Go on with what another desk has counted, given and taken."""

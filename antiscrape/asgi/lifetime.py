@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from antiscrape.asgi.unenforced import warn_of_server
 from antiscrape.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Sequence
-    from typing import Any
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 
     from antiscrape.asgi.types import ASGIApp, Message, Receive, Scope, Send
     from antiscrape.ports import Renderer
 
     #: Works beside the traffic from the app's start to its end, when it is cancelled.
     Keeper = Callable[[], Coroutine[object, object, None]]
-    House = Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]]
+    Way = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class House(Protocol):
+    """What requests go to, by its ``way``."""
+
+    way: Way
 
 
 class Lifetime:
@@ -59,10 +64,11 @@ class Changing:
     """
 
     def __init__(
-        self, house: House, lifetime: Callable[[Sequence[Keeper]], House], keepers: Iterable[Keeper]
+        self, house: House, lifetime: Callable[[Sequence[Keeper]], Lifetime], keepers: Iterable[Keeper]
     ) -> None:
         #: What requests go to at this moment.
         self.house = house
+        self._way = house.way
         self._keepers = tuple(keepers)
         self._lifetime = lifetime([self._mind])
         self._changed: asyncio.Event | None = None
@@ -72,17 +78,17 @@ class Changing:
         if scope["type"] == "lifespan":
             await self._lifetime(scope, receive, send)
         else:  # pass_on, written out: a call costs as much as the rest
-            await self.house(scope, receive, send)
+            await self._way(scope, receive, send)
 
-    def pass_on(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+    def pass_on(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Do what a call does, without a coroutine of its own: for a server that is told what it serves."""
         if scope["type"] == "lifespan":
             return self._lifetime(scope, receive, send)
-        return self.house(scope, receive, send)
+        return self._way(scope, receive, send)
 
     def _change(self, house: House, keepers: Iterable[Keeper]) -> None:
         """Put ``house`` in the place of the present one, from the next request on."""
-        self.house, self._keepers = house, tuple(keepers)
+        self.house, self._way, self._keepers = house, house.way, tuple(keepers)
         if self._changed is not None:
             self._changed.set()
 

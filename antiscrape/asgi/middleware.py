@@ -24,7 +24,7 @@ from antiscrape.asgi.quotas import Teller
 from antiscrape.asgi.refusals import send_verdict
 from antiscrape.asgi.responder import Tools, responder_of
 from antiscrape.asgi.shedding import send_shed, shed_of
-from antiscrape.asgi.swift import ways_through
+from antiscrape.asgi.swift import door_of, ways_through
 from antiscrape.asgi.trailers import without_trailers
 from antiscrape.asgi.traps import answers_itself, send_trap
 from antiscrape.asgi.unjudged import see_to
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from antiscrape.asgi.preferences import PreferenceWriter
     from antiscrape.asgi.responder import LongSide, Responder
     from antiscrape.asgi.sources import Sources
-    from antiscrape.asgi.swift import Relay
+    from antiscrape.asgi.swift import Begin, Relay, Way
     from antiscrape.asgi.traps import Maze
     from antiscrape.asgi.types import ASGIApp, Message, Receive, Scope, Send
     from antiscrape.core.overload import Load
@@ -132,31 +132,33 @@ class Middleware:
             self._read = opening(self._read, gate.grants)
         #: Where all that is done to a plain request is to let it pass.
         passes = not sealed and accounts is None and preferences is None and self._ledger is None
-        self._begin = begin if passes and not self._partners and not self._changes else None
-        if self._begin is not None and check is not None:
-            self._begin = check.beside(self._begin)
+        swift = passes and not self._partners and not self._changes and not self._off
         self._respond = partial(responder_of if marker is None else marking_of, self._tools)
         self._answer: Answer = (relay if accounts is None and marker is None else None) or self._respond
+        #: What serves one ASGI connection: the shorter way where there is one, for those that it is for.
+        self.way: Way = self._serve if begin is None or not swift else self._door(begin, check)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: C901, PLR0912, PLR0915  the request path, where a call costs more than a branch
+    def _door(self, begin: Begin, check: Desk | None) -> Way:
+        """Return what serves the requests that ``begin`` takes, and leaves all others to ``_serve``."""
+        return door_of(
+            begin,
+            self.app,
+            self._serve,
+            excuse=excuse,
+            broken=UpstreamError,
+            plain=self._plain,
+            standing=_BROWSER,
+            recorder=self._recorder,
+            beside=None if check is None else check.signs,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
+        await self.way(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: C901, PLR0912  the request path, where a call costs more than a branch
         if scope["type"] != "http" or self._off:
             await self._other(scope, receive, send)
-            return
-        try:
-            relay = self._begin and self._begin(scope, send)
-        except Exception:  # noqa: BLE001  what raised, raises again below, where it is seen to
-            relay = None
-        if relay is not None:
-            try:
-                await self.app(scope, receive, relay)
-            except UpstreamError as error:
-                await excuse(error, relay, scope)
-            finally:
-                if relay.passage.verdict is self._plain:
-                    self._allowed[_BROWSER] += 1
-                else:
-                    self._recorder.record(relay.passage, relay.status)
             return
         try:
             passage = self._read(scope)

@@ -45,8 +45,10 @@ if TYPE_CHECKING:
 
     from antiscrape.asgi.head import HeadReader
     from antiscrape.asgi.responder import Responder, Tools
-    from antiscrape.asgi.types import Message, Scope, Send
-    from antiscrape.core.verdict import Verdict
+    from antiscrape.asgi.types import ASGIApp, Message, Receive, Scope, Send
+    from antiscrape.core.verdict import Standing, Verdict
+    from antiscrape.errors import UpstreamError
+    from antiscrape.evidence.recorder import Recorder
     from antiscrape.gate import Gate
 
 #: Set to anything but 0, it keeps the accelerator from being used, and from being built.
@@ -78,6 +80,11 @@ class Relay(Protocol):
         ...
 
 
+if TYPE_CHECKING:
+    Begin = Callable[[Scope, Send], Relay | None]
+    Way = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
 class Ways(NamedTuple):
     """How a request is read and judged, and, where there is a shorter way, how both are done at once.
 
@@ -87,7 +94,7 @@ class Ways(NamedTuple):
 
     read: Callable[[Scope], Passage]
     judge: Callable[[Passage], Passage]
-    begin: Callable[[Scope, Send], Relay | None] | None
+    begin: Begin | None
     relay: Callable[[Passage, Send], Relay] | None
 
 
@@ -160,3 +167,38 @@ def ways_through(reader: HeadReader, gate: Gate, tools: Tools, *, plain: Verdict
         shadow=tools.shadow or tools.lending is not None,
     )
     return Ways(swift.read, swift.judge, swift.begin, swift.relay)
+
+
+def door_of(
+    begin: Begin,
+    app: ASGIApp,
+    others: Way,
+    *,
+    excuse: Callable[[UpstreamError, Relay, Scope], Awaitable[None]],
+    broken: type[UpstreamError],
+    plain: Verdict,
+    standing: Standing,
+    recorder: Recorder,
+    beside: tuple[str, bytes] | None,
+) -> Way:
+    """Return what serves the requests that ``begin`` takes by ``app``, and leaves the rest to ``others``.
+
+    Where the site breaks off (``broken``) there is an ``excuse``. What becomes of a request is counted under ``standing`` where
+    its verdict is the ``plain`` one, and recorded where it is not. ``beside`` are where paths begin and what a cookie mentions
+    by which a request has to do with the browser's check: it is one of the others.
+    """
+    path, mention = beside or (None, None)
+    door: Way = module.Door(
+        begin=begin,
+        app=app,
+        others=others,
+        excuse=excuse,
+        broken=broken,
+        plain=plain,
+        standing=standing,
+        allowed=recorder.plain,
+        record=recorder.record,
+        below=path,
+        mention=mention,
+    )
+    return door

@@ -14,6 +14,7 @@ from antiscrape.core.tokens import KeyRing
 from antiscrape.core.verdict import Standing
 from tests.asgi.checked import BASE, PROBES, challenged, checking, cleared, fields, posted, solved
 from tests.house import SECRET, answers, house, person, photo, tool
+from tests.swift import put_inside
 
 if TYPE_CHECKING:
     from antiscrape.asgi.types import Receive, Scope, Send
@@ -34,11 +35,11 @@ async def standing(
         seen.append(scope["state"]["antiscrape"].verdict.standing)
         await inner(scope, receive, send)
 
-    house.app.app = look
+    put_inside(house.app, look)
     try:
         await house.ask(path, person((b"cookie", cookie)) if cookie else person(), peer=peer)
     finally:
-        house.app.app = inner
+        put_inside(house.app, inner)
     return seen[0]
 
 

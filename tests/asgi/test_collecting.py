@@ -11,6 +11,7 @@ import pytest
 from antiscrape.core.resource import Kind, Size
 from antiscrape.core.rules import Route
 from tests.house import House, house, person, photo, policy_of, tool
+from tests.swift import put_inside
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -225,7 +226,7 @@ def test_what_is_held_when_the_site_is_asked_cannot_be_lost_before_it_answers() 
                 protected.renderer._cache._entries.clear()
                 await site(scope, receive, send)
 
-            protected.app.app = forgetful
+            put_inside(protected.app, forgetful)
             assert (await bot(protected)).body == first.body
 
     run(main())

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from antiscrape.core.verdict import Mode
 from antiscrape.gate import gate as gates
 from tests.house import House, answers, house, person, photo, policy_of, scope_of, tool
+from tests.swift import using
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +36,7 @@ def everywhere(home: House) -> None:
 
 
 def in_reading(home: House) -> None:
-    home.app._read = home.app._begin = raising  # type: ignore[assignment]  # the fault
+    home.app._read = raising  # type: ignore[assignment]  # the fault
 
 
 def in_places(home: House) -> None:
@@ -67,7 +69,9 @@ async def broken(stage: Callable[[House], None], mode: Mode = Mode.ENFORCE) -> t
     got: list[Answer] = []
     for path, (body, kind) in bodies.items():
         async with house(answers(body, kind), policy_of(mode=mode)) as home:
-            home.app._begin = None  # the accelerator asks the same stages, and leaves what raises to us
+            home.app.way = (
+                home.app._serve
+            )  # the accelerator asks the same stages, and leaves what raises to us
             everywhere(home)
             stage(home)
             # of a plain verdict there are no consequences
@@ -129,10 +133,13 @@ def test_in_shadow_it_changes_nothing() -> None:
     asyncio.run(run())
 
 
-def test_the_swift_way_leaves_what_raises_to_the_other() -> None:
+def test_the_swift_way_leaves_what_raises_to_the_other(accelerator: Any) -> None:
     async def run() -> None:
-        async with house(answers(PAGE, b"text/html")) as home:
-            home.app._begin = raising  # type: ignore[assignment]  # the fault
+        async with AsyncExitStack() as stack:
+            with using(accelerator):
+                home = await stack.enter_async_context(house(answers(PAGE, b"text/html")))
+            way: Any = home.app.way
+            way.begin = raising
             assert (await home.ask("/", person(kind="page"))).body == PAGE
             assert home.recorder.faults == 0
 

@@ -314,15 +314,17 @@ async def walk(
         told_by = spread_of(clock := Clock())
         store = sharing_store(policy, clock) if shared else None
         home: House = await stack.enter_async_context(house(site, policy, clock, spread=told_by, store=store))
-    begin = home.app._begin
+    way: Any = home.app.way
+    begin: Any = getattr(way, "begin", None)
 
     def watched(scope: Scope, send: Send) -> Relay | None:
         nonlocal swift_ones
-        relay = None if begin is None else begin(scope, send)
+        relay: Relay | None = begin(scope, send)
         swift_ones += relay is not None
         return relay
 
-    home.app._begin = watched
+    if begin is not None:
+        way.begin = watched
     async with stack:
         for step, times in trace:
             for _ in range(times):
