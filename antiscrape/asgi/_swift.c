@@ -29,8 +29,8 @@
 #define ORDERS 64
 #define MOST_FIELDS 100
 /* Faces that are compared instead of looked up: a visitor has one for pages, one for pictures, one for scripts. */
-#define LOOKS 512
-#define WAYS 2 /* where two are wanted in turn, neither drives the other out */
+#define LOOKS 2048
+#define WAYS 4 /* where several are wanted in turn, none drives the others out */
 #define MOST_PICKED 16
 
 /* ---- What is bound once: classes, the places of their slots, words ------------------------------------ */
@@ -44,9 +44,11 @@ static PyTypeObject *classes[CLASSES];
     X(PASSAGE, query) X(PASSAGE, raw_path) X(PASSAGE, resource) X(PASSAGE, role) X(PASSAGE, scheme) \
     X(PASSAGE, secure) X(PASSAGE, shape) X(PASSAGE, values) X(PASSAGE, verdict) \
     X(HISTORY, cookies_returned) X(HISTORY, face) X(HISTORY, gone) X(HISTORY, habits) X(HISTORY, held_until) \
-    X(HISTORY, journal) X(HISTORY, key) X(HISTORY, last) X(HISTORY, look) X(HISTORY, met) X(HISTORY, news) X(HISTORY, originals) \
+    X(HISTORY, journal) X(HISTORY, key) X(HISTORY, last) X(HISTORY, look) X(HISTORY, met) X(HISTORY, name) X(HISTORY, news) X(HISTORY, originals) \
     X(HISTORY, outside) X(HISTORY, requests) X(HISTORY, rollup) X(HISTORY, tat) X(HISTORY, tats) X(HISTORY, trouble) \
-    X(HISTORY, visit) X(JOURNAL, requests) X(JOURNAL, room) X(NETWORK, factor) X(NETWORK, journal) X(NETWORK, rollup) X(NETWORK, tat) X(NETWORK, tats) \
+    X(HISTORY, visit) X(JOURNAL, all) X(JOURNAL, begun) X(JOURNAL, lifted) X(JOURNAL, originals) X(JOURNAL, rates) \
+    X(JOURNAL, requests) X(JOURNAL, room) X(JOURNAL, subjects) X(JOURNAL, told) \
+    X(NETWORK, factor) X(NETWORK, journal) X(NETWORK, name) X(NETWORK, rollup) X(NETWORK, tat) X(NETWORK, tats) \
     X(PLACE, limit) X(PLACE, picture) X(PLACE, resource) X(PLACE, watched) X(PLACE, within) \
     X(FACE, http_version) X(FACE, kept) X(FACE, kind) X(FACE, look) X(FACE, odd) X(FACE, picked) \
     X(FACE, profile) X(FACE, role) X(FACE, scheme) X(FACE, secure) X(FACE, shape) \
@@ -64,9 +66,11 @@ SLOTS(OFFSET)
 
 #define WORDS(X) \
     X(antiscrape) X(client) X(extensions) X(headers) X(http_version) X(method) X(note_kind) X(query_string) \
-    X(raw_path) X(scheme) X(state) X(status) X(send) X(type) X(lesser) X(open) X(hasten) X(http) X(path) X(throw) X(close) X(__await__)
+    X(raw_path) X(scheme) X(state) X(status) X(send) X(type) X(lesser) X(open) X(hasten) X(rests) X(brief) X(resting) X(http) X(path) X(throw) X(close) X(__await__)
 
-#define WORD(name) static PyObject *word_##name;
+#define WORD(name) \
+    static PyObject *word_##name; \
+    static Py_ssize_t scope_##name, message_##name;
 WORDS(WORD)
 #undef WORD
 static PyObject *word_start, *word_https, *word_wss, *word_head, *word_get, *word_cache_control;
@@ -136,6 +140,29 @@ number(PyObject *object, double *value)
     *value = PyFloat_AS_DOUBLE(object);
     return 1;
 }
+
+/* Return what a dictionary holds under an interned key, borrowed, or NULL. Servers make all their scopes by the same lines, so
+ * a key stands where it stood the last time: to look there first touches neither the dictionary's index nor the key. */
+static inline PyObject *
+item(PyObject *held, PyObject *key, Py_ssize_t *place)
+{
+    Py_ssize_t at = *place, from = 0;
+    PyObject *there, *value, *found;
+    if (PyDict_Next(held, &at, &there, &value) && there == key) {
+        return value;
+    }
+    if ((found = PyDict_GetItemWithError(held, key)) != NULL) {
+        for (at = 0; PyDict_Next(held, &at, &there, &value); from = at) {
+            if (there == key) {
+                *place = from;
+                break;
+            }
+        }
+    }
+    return found;
+}
+#define IN_SCOPE(name) item(scope, word_##name, &scope_##name)
+#define IN_MESSAGE(name) item(message, word_##name, &message_##name)
 
 /* ---- A swift way through one middleware --------------------------------------------------------------- */
 
@@ -340,9 +367,8 @@ hosted(Swift *self, PyObject *field)
 }
 
 static inline int
-take_text(PyObject *scope, PyObject *word, PyObject *passage, Py_ssize_t offset)
+take_text(PyObject *value, PyObject *passage, Py_ssize_t offset)
 {
-    PyObject *value = PyDict_GetItemWithError(scope, word);
     if (value == NULL || !PyUnicode_CheckExact(value)) {
         return 0;
     }
@@ -351,9 +377,8 @@ take_text(PyObject *scope, PyObject *word, PyObject *passage, Py_ssize_t offset)
 }
 
 static inline int
-take_bytes(PyObject *scope, PyObject *word, PyObject *passage, Py_ssize_t offset)
+take_bytes(PyObject *value, PyObject *passage, Py_ssize_t offset)
 {
-    PyObject *value = PyDict_GetItemWithError(scope, word);
     if (value == NULL || !PyBytes_CheckExact(value)) {
         return 0;
     }
@@ -365,7 +390,7 @@ take_bytes(PyObject *scope, PyObject *word, PyObject *passage, Py_ssize_t offset
 static int
 fill(Swift *self, PyObject *scope, const Order *order, PyObject *passage, PyObject *values)
 {
-    PyObject *client = PyDict_GetItemWithError(scope, word_client), *known;
+    PyObject *client = IN_SCOPE(client), *known;
     if (client == NULL || !PyTuple_CheckExact(client) || PyTuple_GET_SIZE(client) < 1
         || !PyUnicode_CheckExact(PyTuple_GET_ITEM(client, 0)) || order->host < 0
         || (known = hosted(self, PyTuple_GET_ITEM(values, order->host))) == NULL) {
@@ -374,12 +399,12 @@ fill(Swift *self, PyObject *scope, const Order *order, PyObject *passage, PyObje
     put(passage, PASSAGE_peer, PyTuple_GET_ITEM(client, 0));
     put(passage, PASSAGE_host, PyTuple_GET_ITEM(known, 0));
     int secure = PyTuple_GET_ITEM(known, 1) == Py_True;
-    if (!take_bytes(scope, word_raw_path, passage, PASSAGE_raw_path)
+    if (!take_bytes(IN_SCOPE(raw_path), passage, PASSAGE_raw_path)
         || !PyBytes_GET_SIZE(slot(passage, PASSAGE_raw_path))
-        || !take_bytes(scope, word_query_string, passage, PASSAGE_query)
-        || !take_text(scope, word_method, passage, PASSAGE_method)
-        || !take_text(scope, word_http_version, passage, PASSAGE_http_version)
-        || !take_text(scope, word_scheme, passage, PASSAGE_scheme)) {
+        || !take_bytes(IN_SCOPE(query_string), passage, PASSAGE_query)
+        || !take_text(IN_SCOPE(method), passage, PASSAGE_method)
+        || !take_text(IN_SCOPE(http_version), passage, PASSAGE_http_version)
+        || !take_text(IN_SCOPE(scheme), passage, PASSAGE_scheme)) {
         return 0;
     }
     PyObject *scheme = slot(passage, PASSAGE_scheme);
@@ -398,7 +423,7 @@ read_usual(Swift *self, PyObject *scope)
     if (!PyDict_CheckExact(scope)) {
         return NULL;
     }
-    PyObject *headers = PyDict_GetItemWithError(scope, word_headers);
+    PyObject *headers = IN_SCOPE(headers);
     if (headers == NULL || !PyList_CheckExact(headers)) {
         return NULL;
     }
@@ -679,14 +704,75 @@ tells(Swift *self)
     return told;
 }
 
-/* See to it that every record has a journal (SharedStore.open): an empty one does no harm. */
+/* Read a number that a store keeps in an attribute. */
 static int
-open_journals(Swift *self, Outcome *outcome, PyObject *limit)
+number_of(PyObject *store, PyObject *name, double *value)
 {
+    PyObject *held = PyObject_GetAttr(store, name);
+    int read = number(held, value);
+    Py_XDECREF(held);
+    return read;
+}
+
+/* Begin a journal that rests, beside others that were begun a moment ago (SharedStore.open); tell whether that was done. */
+static int
+lay_down(PyObject *store, PyObject *purse, Py_ssize_t at, PyObject *name, double window, double now)
+{
+    double rests, brief, begun, until;
+    if (name == NULL || !PyBytes_CheckExact(name) || !PyBytes_GET_SIZE(name) || !number_of(store, word_rests, &rests)
+        || !number_of(store, word_brief, &brief) || !((window < brief ? window : brief) * rests > 0.0)) {
+        return 0;
+    }
+    PyObject *resting = PyObject_GetAttr(store, word_resting), *purses = NULL, *journal = NULL, *room = NULL;
+    PyObject *bed = resting != NULL && PySequence_Size(resting) > 0 ? PySequence_GetItem(resting, -1) : NULL;
+    int done = bed != NULL && PyTuple_Check(bed) && PyTuple_GET_SIZE(bed) == 3
+               && number(PyTuple_GET_ITEM(bed, 0), &begun) && number(PyTuple_GET_ITEM(bed, 1), &until) && now < until
+               && PyList_CheckExact(purses = PyTuple_GET_ITEM(bed, 2))
+               && (room = PyFloat_FromDouble((window < brief ? window : brief) * rests)) != NULL
+               && (journal = classes[JOURNAL]->tp_alloc(classes[JOURNAL], 0)) != NULL
+               && PyList_Append(purses, purse) == 0;
+    if (done) {
+        PyObject *nothing = PyFloat_FromDouble(0.0);
+        done = nothing != NULL;
+        if (done) {
+            PyObject_GC_UnTrack(journal); /* nothing in it leads back to it */
+            put(journal, JOURNAL_requests, nothing);
+            put(journal, JOURNAL_room, room);
+            put(journal, JOURNAL_begun, PyTuple_GET_ITEM(bed, 0));
+            put(journal, JOURNAL_rates, Py_None);
+            put(journal, JOURNAL_originals, Py_None);
+            put(journal, JOURNAL_subjects, Py_None);
+            put(journal, JOURNAL_told, Py_False);
+            put(journal, JOURNAL_all, Py_False);
+            put(journal, JOURNAL_lifted, Py_False);
+            put(purse, at, journal);
+        }
+        Py_XDECREF(nothing);
+    }
+    Py_XDECREF(room);
+    Py_XDECREF(journal);
+    Py_XDECREF(bed);
+    Py_XDECREF(resting);
+    return done;
+}
+
+/* See to it that every record has a journal: an empty one does no harm. */
+static int
+open_journals(Swift *self, Outcome *outcome, PyObject *limit, double now)
+{
+    double window;
+    if (!number(slot(limit, LIMIT_window), &window)) {
+        return 0;
+    }
     for (int i = -1; i < outcome->levels; i++) {
         PyObject *purse = i < 0 ? outcome->history : outcome->networks[i];
-        if (slot(purse, i < 0 ? HISTORY_journal : NETWORK_journal) != Py_None) {
+        Py_ssize_t at = i < 0 ? HISTORY_journal : NETWORK_journal;
+        if (slot(purse, at) != Py_None
+            || lay_down(self->of[SHARING], purse, at, slot(purse, i < 0 ? HISTORY_name : NETWORK_name), window, now)) {
             continue;
+        }
+        if (!usual_error()) {
+            return 0;
         }
         PyObject *asked[] = {self->of[SHARING], purse, slot(limit, LIMIT_window)};
         PyObject *opened = PyObject_VectorcallMethod(word_open, asked, 3, NULL);
@@ -1071,7 +1157,7 @@ judge_usual(Swift *self, PyObject *passage, PyObject *only)
             done = -1;
         }
         else if (self->spends || outcome.told) {
-            done = spend(&outcome, limit, now) && (!outcome.told || open_journals(self, &outcome, limit))
+            done = spend(&outcome, limit, now) && (!outcome.told || open_journals(self, &outcome, limit, now))
                    && (allowance == NULL || is_free(self, &outcome, passage, resource, now));
         }
         else if (allowance != NULL) {
@@ -1310,7 +1396,7 @@ static PyObject *
 passes_on(Relay *self, PyObject *message)
 {
     PyObject *passage = self->passage, *resource = slot(passage, PASSAGE_resource), *content_type = NULL;
-    PyObject *status = PyDict_GetItemWithError(message, word_status);
+    PyObject *status = IN_MESSAGE(status);
     long code = status != NULL && PyLong_CheckExact(status) ? PyLong_AsLong(status) : -1;
     if (code < 0 || code == 403 || code == 404 || code == 410 || code == 429) { /* noted, or no status at all */
         return NULL;
@@ -1320,7 +1406,7 @@ passes_on(Relay *self, PyObject *message)
         || same_text(slot(passage, PASSAGE_method), word_head)) {
         return NULL;
     }
-    PyObject *headers = PyDict_GetItemWithError(message, word_headers);
+    PyObject *headers = IN_MESSAGE(headers);
     if (headers == NULL || !PyList_CheckExact(headers)) {
         return NULL;
     }
@@ -1374,7 +1460,7 @@ relay_call(PyObject *callable, PyObject *const *arguments, size_t flags, PyObjec
     }
     PyObject *message = arguments[0], *start = NULL;
     if (self->handle == NULL) {
-        PyObject *type = PyDict_CheckExact(message) ? PyDict_GetItemWithError(message, word_type) : NULL;
+        PyObject *type = PyDict_CheckExact(message) ? IN_MESSAGE(type) : NULL;
         int begins = type != NULL && PyUnicode_CheckExact(type) && same_text(type, word_start);
         if (!begins && type != NULL && PyUnicode_CheckExact(type)) {
             return PyObject_CallOneArg(self->to, message); /* informational responses, server push, trailers */
@@ -1506,7 +1592,7 @@ swift_judge(PyObject *object, PyObject *passage)
 static PyObject *
 state_of(PyObject *scope)
 {
-    PyObject *state = PyDict_GetItemWithError(scope, word_state);
+    PyObject *state = IN_SCOPE(state);
     return state != NULL && PyDict_CheckExact(state) ? state : NULL;
 }
 
@@ -1966,7 +2052,7 @@ is_beside(Door *self, PyObject *scope)
     if (self->below == Py_None) {
         return 1;
     }
-    PyObject *path = PyDict_GetItemWithError(scope, word_path), *headers = PyDict_GetItemWithError(scope, word_headers);
+    PyObject *path = IN_SCOPE(path), *headers = IN_SCOPE(headers);
     if (path == NULL || !PyUnicode_CheckExact(path) || headers == NULL || !PyList_CheckExact(headers)
         || PyUnicode_Tailmatch(path, self->below, 0, PY_SSIZE_T_MAX, -1) != 0) {
         return 0;
@@ -2000,7 +2086,7 @@ is_beside(Door *self, PyObject *scope)
 static PyObject *
 begun(Door *self, PyObject *scope, PyObject *send)
 {
-    PyObject *type = PyDict_CheckExact(scope) ? PyDict_GetItemWithError(scope, word_type) : NULL;
+    PyObject *type = PyDict_CheckExact(scope) ? IN_SCOPE(type) : NULL;
     if (type == NULL || !PyUnicode_CheckExact(type) || !same_text(type, word_http) || !is_beside(self, scope)) {
         return NULL;
     }

@@ -12,14 +12,16 @@ class Journal:
     ``requests`` are the seconds by which the record's own TAT was moved on, ``rates`` the same for TATs that
     are kept by name. ``originals`` and ``subjects`` are the identities that were charged, in their order; when they
     were stands in the record. ``told`` tells that a ban or a cooling is news. A journal of nothing but up to
-    ``room`` seconds of requests, and as small a share of other limits, rests: there is no hurry to tell it.
+    ``room`` seconds of requests, and as small a share of other limits, rests from when it ``begun`` on: there is no hurry to
+    tell it.
     """
 
-    __slots__ = ("all", "lifted", "originals", "rates", "requests", "room", "subjects", "told")
+    __slots__ = ("all", "begun", "lifted", "originals", "rates", "requests", "room", "subjects", "told")
 
-    def __init__(self, room: float = DUE) -> None:
+    def __init__(self, room: float = DUE, begun: float = 0.0) -> None:
         self.requests = 0.0
         self.room = room
+        self.begun = begun
         self.rates: dict[str, float] | None = None
         self.originals: list[int] | None = None
         self.subjects: list[int] | None = None

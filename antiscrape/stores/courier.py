@@ -231,7 +231,10 @@ class Courier:
         shards: dict[bytes, list[tuple[Charging, asyncio.Future[Outcome | None]]]] = {}
         for charging, future in waiting:
             shards.setdefault(epoch_of(charging.levels[0][0][0]), []).append((charging, future))
-        await asyncio.gather(*map(self._charge_together, shards.values()))
+        if len(shards) == 1:  # the usual case: no tasks of their own
+            await self._charge_together(waiting)
+        else:
+            await asyncio.gather(*map(self._charge_together, shards.values()))
 
     async def _charge_together(self, waiting: list[tuple[Charging, asyncio.Future[Outcome | None]]]) -> None:
         charges = [charging for charging, _ in waiting]

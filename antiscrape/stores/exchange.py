@@ -16,14 +16,11 @@ runs in the simulator, which has no network.
 from __future__ import annotations
 
 import secrets
-from operator import itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from antiscrape.core import consequences
 from antiscrape.core.history import History
-from antiscrape.core.spending import kept_of
-from antiscrape.core.verdict import Budget
 from antiscrape.stores.names import triple
+from antiscrape.stores.news import charged, held, take_state, worth_telling
 from antiscrape.stores.shared import REST
 from antiscrape.stores.table import held_by
 from antiscrape.stores.wire import LIFTED, News, pack_exchange, unpack_exchange
@@ -35,7 +32,7 @@ if TYPE_CHECKING:
     from antiscrape.core.purse import Purse
     from antiscrape.stores.names import Names
     from antiscrape.stores.shared import SharedStore
-    from antiscrape.stores.wire import Answer, State
+    from antiscrape.stores.wire import Answer
 
     Pairs = list[tuple[Purse, Journal]]
 
@@ -50,8 +47,6 @@ _STEP, _STALE = 1.0, 300.0
 #: Seconds after which news are late, and told as what is still owed: of what has rested, and of all else.
 _LATE: Final = REST + 1.0
 _OVERDUE: Final = 1.0
-#: Seconds of requests that are not worth telling to a store that has lost everything.
-_TRIFLE: Final = 1.0
 
 
 class Telling(NamedTuple):
@@ -171,16 +166,20 @@ class Exchange:
         """Take the newest journals of records, by shard, as far as there is room; the others wait."""
         shards: dict[int, Pairs] = {}
         held = []
+        alone = self.names.shards == 1
         for purse in reversed(purses):
             journal = purse.journal
             if journal is None:
                 continue
-            shard = self._shard_of(purse)
-            room = rooms.setdefault(shard, self._most.get(shard, _MOST))
-            if room > 0:
-                rooms[shard] = room - 1
+            shard = 0 if alone else self.names.shard(purse)
+            told = shards.get(shard)
+            if told is None:
+                told = shards[shard] = []
+                rooms.setdefault(shard, self._most.get(shard, _MOST))
+            if rooms[shard] > 0:
+                rooms[shard] -= 1
                 purse.journal = None
-                shards.setdefault(shard, []).append((purse, journal))
+                told.append((purse, journal))
             else:
                 held.append(purse)
         held.reverse()
@@ -192,7 +191,7 @@ class Exchange:
         for shard, lost in list(self._lost.items()):
             some = min(_ANEW, self._most.get(shard, _MOST) // 2)
             for purse in lost[-some:]:
-                if self._shard_of(purse) == shard and not purse.gone and _worth_telling(purse, now):
+                if self._shard_of(purse) == shard and not purse.gone and worth_telling(purse, now):
                     journal = self._store.journal_of(purse)
                     journal.all = journal.told = True
             del lost[-some:]
@@ -202,10 +201,8 @@ class Exchange:
     def _telling(self, shard: int, place: int, told: Pairs, since: float, now: float) -> Telling:
         # Without the store's clock no time can be told: the first exchange asks for it, and tells requests only.
         partly = shard not in self._shards
-        lights: Pairs = []
-        fulls: Pairs = []
-        for pair in told:
-            (lights if partly or pair[1].light else fulls).append(pair)
+        fulls: Pairs = [] if partly else [pair for pair in told if not pair[1].light]
+        lights = told if not fulls else [pair for pair in told if pair[1].light]
         self._numbers += 1
         return self._again(Telling(shard, place, self._numbers, since, partly, lights, fulls, [], []), now)
 
@@ -225,7 +222,7 @@ class Exchange:
             telling.number,
             self._store.keep,
             age,
-            [(self.key_of(purse), journal.requests) for purse, journal in telling.lights],
+            [(purse.name or self.key_of(purse), journal.requests) for purse, journal in telling.lights],
             [self._news(purse, journal, offset, now) for purse, journal in telling.fulls],
         )
         return telling._replace(keys=keys, arguments=arguments)
@@ -249,7 +246,7 @@ class Exchange:
                 (name, self._owed(tat, now) + now + offset - rates.get(name, 0.0), rates.get(name, 0.0))
                 for name, tat in (purse.tats or {}).items()
             ]
-        banned, cooled, level = _held(purse) if journal.told else (0.0, 0.0, 0)
+        banned, cooled, level = held(purse) if journal.told else (0.0, 0.0, 0)
         return News(
             triple(self.key_of(purse)),
             since=purse.seen,
@@ -259,8 +256,8 @@ class Exchange:
             cooled=LIFTED if journal.lifted else cooled and cooled + offset,
             level=level,
             rates=told,
-            originals=_charged(purse.originals, journal.originals, offset, everything=journal.all),
-            subjects=_charged(purse.subjects, journal.subjects, offset, everything=journal.all),
+            originals=charged(purse.originals, journal.originals, offset, everything=journal.all),
+            subjects=charged(purse.subjects, journal.subjects, offset, everything=journal.all),
         )
 
     def _owed(self, tat: float, now: float) -> float:
@@ -283,9 +280,13 @@ class Exchange:
         answer = unpack_exchange(blob, len(telling.lights), len(telling.fulls))
         self._went.setdefault(telling.shard, True)
         offset = self._set_clock(telling.shard, answer, sent, now)
+        partly = telling.partly
         for (purse, journal), (tat, changed) in zip(telling.lights, answer.lights, strict=True):
-            _take_tat(purse, tat - offset)
-            if telling.partly and not journal.light:
+            owed, later = tat - offset, purse.journal
+            if later is not None:
+                owed += later.requests  # spent while the exchange was under way
+            purse.tat = max(purse.tat, owed)
+            if partly and not journal.light:
                 journal.requests = 0.0  # told; the rest goes with the next
                 self._return(purse, journal)
                 self.urgent = True
@@ -294,7 +295,7 @@ class Exchange:
                 self.urgent = True
         for (purse, _), state in zip(telling.fulls, answer.fulls, strict=True):
             before = held_by(purse)
-            _take_state(purse, state, offset)
+            take_state(purse, state, offset)
             self._store.regrown(purse, before, now)
             purse.seen = answer.now
 
@@ -334,62 +335,3 @@ class Exchange:
         elif distance <= known.distance or now - known.measured > _STALE:
             known.offset, known.distance, known.measured = offset, distance, now
         return known.offset
-
-
-def _take_tat(purse: Purse, tat: float) -> None:
-    if purse.journal is not None:
-        tat += purse.journal.requests  # spent while the exchange was under way
-    purse.tat = max(purse.tat, tat)
-
-
-def _take_state(purse: Purse, state: State, offset: float) -> None:
-    _take_tat(purse, state.tat - offset)
-    later = (purse.journal.rates or {}) if purse.journal is not None else {}
-    for name, told in state.rates.items():
-        if purse.tats is None:
-            purse.tats = {}
-        purse.tats[name] = max(purse.tats.get(name, 0.0), told - offset + later.get(name, 0.0))
-    for budget, entries in ((Budget.ORIGINALS, state.originals), (Budget.SUBJECTS, state.subjects)):
-        if entries:
-            _add_had(kept_of(purse, budget), [(identity, charged - offset) for identity, charged in entries])
-    if isinstance(purse, History) and not (purse.journal is not None and purse.journal.lifted):
-        # What was lifted and is not yet told was no news to the store when it answered.
-        banned, cooled, _ = _held(purse)
-        if state.banned and state.banned - offset > banned:
-            consequences.ban(purse, state.banned - offset)
-        if state.cooled and state.cooled - offset > cooled:
-            consequences.cool(purse, state.cooled - offset, state.level)
-
-
-def _held(purse: Purse) -> tuple[float, float, int]:
-    """Return until when a principal is banned and cooling, and the cooling's level."""
-    trouble = purse.trouble if isinstance(purse, History) else None
-    return (
-        (trouble.banned_until, trouble.cooled_until, trouble.level) if trouble is not None else (0.0, 0.0, 0)
-    )
-
-
-def _add_had(kept: dict[int, float], told: Sequence[tuple[int, float]]) -> None:
-    """Add what others charged, in the order of time, which is what expires first."""
-    latest = next(reversed(kept.values()), 0.0)
-    for identity, charged in told:
-        kept.setdefault(identity, charged)
-    if told[0][1] < latest:
-        ordered = sorted(kept.items(), key=itemgetter(1))
-        kept.clear()
-        kept.update(ordered)
-
-
-def _worth_telling(purse: Purse, now: float) -> bool:
-    return (
-        purse.tat - now > _TRIFLE
-        or (isinstance(purse, History) and purse.held_until > now)
-        or bool(purse.tats or purse.originals or purse.subjects)
-    )
-
-
-def _charged(
-    had: Mapping[int, float] | None, news: Sequence[int] | None, offset: float, *, everything: bool
-) -> list[tuple[int, float]]:
-    had = had or {}
-    return [(one, had[one] + offset) for one in (had if everything else news or ()) if one in had]

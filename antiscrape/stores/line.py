@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
@@ -87,8 +88,11 @@ async def converse(wire: Wire, commands: Sequence[Command], replies: list[Reply 
 
 def packed(command: Command) -> bytes:
     """Return a command as RESP says it: an array of bulk strings (Valkey's protocol specification)."""
-    parts = command.parts
-    return b"*%d\r\n" % len(parts) + b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in parts])
+    said = [b"*%d\r\n" % len(command.parts)]
+    for size, alike in groupby(command.parts, len):  # the names of records are all of one length
+        begins = b"$%d\r\n" % size
+        said += (begins, (b"\r\n" + begins).join(alike), b"\r\n")
+    return b"".join(said)
 
 
 class Line:

@@ -16,7 +16,7 @@ from collections import deque
 from enum import IntEnum
 from struct import Struct
 from struct import error as StructError  # noqa: N812  it is an exception's class
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from antiscrape.core.habits import VISIT
 from antiscrape.core.journal import DUE, Journal
@@ -40,9 +40,21 @@ if TYPE_CHECKING:
 _TOLD: Final = 16_384
 _ORIGINALS: Final = Budget.ORIGINALS
 #: Seconds for which a journal rests, if there is room for it then, and what share of a limit all workers together may have
-#: at rest.
+#: at rest. Those that are begun within so many seconds rest together.
 REST: Final = 4.0
 AT_REST: Final = 1 / 16
+TOGETHER: Final = 0.1
+
+
+class Bed(NamedTuple):
+    """Records whose journals were begun at one time, and rest; more are laid beside them ``until`` then.
+
+    A record may have been told meanwhile, and have begun another journal.
+    """
+
+    begun: float
+    until: float
+    purses: list[Purse]
 
 
 class Word(IntEnum):
@@ -78,8 +90,8 @@ class SharedStore(MemoryStore):
         self.touched: list[Purse] = []
         #: When the first of them was touched.
         self.since = 0.0
-        #: The others that have one, each with its journal and when that was begun.
-        self.resting: deque[tuple[Purse, Journal, float]] = deque()
+        #: The others that have one.
+        self.resting: deque[Bed] = deque()
         #: What share of a limit's window may rest in one journal here; 0.0 while nobody knows how many workers there are.
         self.rests = 0.0
         #: Called when something is to be told, now or after a rest.
@@ -90,7 +102,8 @@ class SharedStore(MemoryStore):
         self.trapped: Callable[[History, bytes], None] = _unnoted
         #: A worker's share of the limits, while the store is away.
         self.lesser: Lesser | None = None
-        self._brief = _briefest(bounds.get("standings") or {})
+        #: The shortest window of any limit of requests, in seconds: what may rest is a share of it.
+        self.brief = _briefest(bounds.get("standings") or {})
         self._told: Memo[str, tuple[Word, float, bytes]] = Memo(_TOLD)
         self.charge_request = self._charge_request
         self.sharing = self
@@ -103,7 +116,7 @@ class SharedStore(MemoryStore):
     def follow(self, policy: Policy) -> None:
         """Keep records as another policy wants them."""
         super().follow(policy)
-        self._brief = _briefest(policy.standings)
+        self.brief = _briefest(policy.standings)
 
     def find(self, principal: Principal, now: float) -> History:
         """Return the history of ``principal``, a new one if it is not known."""
@@ -142,15 +155,19 @@ class SharedStore(MemoryStore):
     def open(self, purse: Purse, window: float = 0.0) -> Journal:
         """Begin a record's journal, and see to it that it is told: soon, or at once where no share of ``window`` may rest."""
         # Whatever a standing's limit is, one record's requests are in one journal: the briefest window tells what may rest.
-        room = min(window, self._brief) * self.rests
+        room = min(window, self.brief) * self.rests
         # Of whom nothing was told yet, others may know what has to be known here.
         if not room or not purse.name:
             journal = purse.journal = Journal()
             self._due(purse)
             return journal
-        journal = purse.journal = Journal(room)
-        self.resting.append((purse, journal, self._clock()))
-        self.wake()
+        now = self._clock()
+        if not self.resting or not now < self.resting[-1].until:
+            self.resting.append(Bed(now, now + TOGETHER, []))
+            self.wake()
+        bed = self.resting[-1]
+        bed.purses.append(purse)
+        journal = purse.journal = Journal(room, bed.begun)
         return journal
 
     def hasten(self, purse: Purse) -> None:
@@ -177,19 +194,24 @@ class SharedStore(MemoryStore):
         """Return up to ``most`` records whose journals have rested long enough, and when the first of these was begun."""
         found: list[Purse] = []
         resting, since = self.resting, now
-        while resting and len(found) < most and resting[0][2] <= now - REST:
-            purse, journal, begun = resting.popleft()
-            if purse.journal is journal and journal.room != DUE:
-                journal.room = DUE
-                since = min(since, begun)
-                found.append(purse)
+        while resting and len(found) < most and resting[0].begun <= now - REST:
+            begun, _, purses = resting[0]
+            some = len(found) - most
+            for purse in purses[some:]:
+                journal = purse.journal
+                if journal is not None and journal.begun == begun and journal.room != DUE:
+                    journal.room = DUE
+                    found.append(purse)
+                    since = min(since, begun)
+            del purses[some:]
+            if not purses:
+                resting.popleft()
         return found, since
 
     def rouse_all(self) -> None:
         """Have all that rests told with the next exchanges."""
         while self.resting:
-            purse, journal, _ = self.resting.popleft()
-            if purse.journal is journal:
+            for purse in self.resting.popleft().purses:
                 self.hasten(purse)
 
     def charge_bytes(self, history: History, allowance: Allowance, amount: int, now: float) -> None:
@@ -197,7 +219,7 @@ class SharedStore(MemoryStore):
         super().charge_bytes(history, self.held_to(allowance), amount, now)
         for purse, factor in levels_of(history):
             for limit in allowance.bytes:
-                journal = purse.journal or self.open(purse, self._brief)
+                journal = purse.journal or self.open(purse, self.brief)
                 journal.add_rate(limit.of_bytes, amount * limit.interval / factor)
                 if journal.room != DUE and (journal.rates or {})[limit.of_bytes] > limit.window * self.rests:
                     self.hasten(purse)

@@ -140,10 +140,11 @@ def pack_exchange(
     ``telling`` is the key under which its ``number`` is kept: what is told twice under one number counts once. In seconds,
     ``keep`` is how long originals and subjects are kept, ``age`` how long ago the first of what is told was spent.
     """
-    keys = [epoch, telling, *[key for key, _ in lights]]
+    names, seconds = zip(*lights, strict=True) if lights else ((), ())
+    keys = [epoch, telling, *names]
     for news in fulls:
         keys += news.keys
-    deltas = array("d", [delta for _, delta in lights]).tobytes()
+    deltas = array("d", seconds).tobytes()
     header = _HEADER.pack(*keep, age, len(lights), len(fulls))
     return keys, [header, b"%d" % number, deltas, *map(_pack_news, fulls)]
 

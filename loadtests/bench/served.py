@@ -14,6 +14,7 @@ import random
 import statistics
 import subprocess
 import tempfile
+import time
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from loadtests.bench.figures import Spread, cpu_seconds, spread
@@ -135,10 +136,13 @@ def counts_per_client(variant: Variant, environment: Environment, target: str) -
 
 
 def measure(server: Server, generator: Generator, target: str, *, seconds: float) -> Run:
-    """Load one server once."""
+    """Load one server once, until it has done all that follows."""
     connections = _HEAVY_CONNECTIONS if server.variant.heavy else _CONNECTIONS
     before = server.cpu()
-    load = generator.load(server.port, target, seconds=seconds, connections=connections)
+    load = generator.load(
+        server.port, target, seconds=seconds * server.variant.lasts, connections=connections
+    )
+    time.sleep(server.variant.settles)
     spent = server.cpu() - before
     return Run(spent / max(1, load.answers) * 1e6, load.answers / load.seconds, load.failures)
 

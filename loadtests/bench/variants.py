@@ -35,7 +35,8 @@ atexit.register(_HELD.close)
 class Variant(NamedTuple):
     """One contender: how it is built, the module it needs, and the connections that it is measured with.
 
-    ``heavy`` ones take milliseconds a request and get few requests and few rounds.
+    ``heavy`` ones take milliseconds a request and get few requests and few rounds. What one does seconds after a request
+    is its cost, too: its runs are ``lasts`` times as long as others', and end when it has had ``settles`` seconds for that.
     """
 
     name: str
@@ -43,6 +44,8 @@ class Variant(NamedTuple):
     build: Callable[[int], App]
     module: str = ""
     heavy: bool = False
+    lasts: float = 1.0
+    settles: float = 0.0
 
 
 def client_of(scope: Any) -> str:
@@ -206,7 +209,14 @@ VARIANTS = {
     for variant in (
         Variant("bare", "the bare site", _bare),
         Variant("antiscrape", "antiscrape, its whole default policy", _antiscrape),
-        Variant("shared", "antiscrape, counts shared over a Valkey", _shared("shared"), "redis"),
+        Variant(
+            "shared",
+            "antiscrape, counts shared over a Valkey",
+            _shared("shared"),
+            "redis",
+            lasts=4.0,
+            settles=5.0,
+        ),
         Variant("strict", "antiscrape, every request asks the Valkey", _shared("strict"), "redis"),
         Variant("throttled", "throttled-py, GCRA", _throttled, "throttled"),
         Variant("limits_fixed", "limits, fixed window", _limits("FixedWindowRateLimiter"), "limits"),

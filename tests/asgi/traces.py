@@ -347,5 +347,10 @@ async def walk(
         recorder = home.recorder
         seen.append((recorder.plain, recorder.verdicts, recorder.malformed, home.ledger.events, members))
         if store is not None:
-            seen.append(([told(one) for one in store.touched], [told(one) for one, _, _ in store.resting]))
+            seen.append(
+                (
+                    [told(one) for one in store.touched],
+                    [(bed.begun, [told(one) for one in bed.purses]) for bed in store.resting],
+                )
+            )
     return seen, swift_ones

@@ -132,7 +132,7 @@ def test_what_rests_is_told_after_a_while_though_others_are_due_all_the_time() -
     worker.tell()
     worker.store.rests = 1 / 16
     assert worker.ask(CLIENT, "600/5min")
-    assert len(worker.store.resting) == 2
+    assert [len(bed.purses) for bed in worker.store.resting] == [2]
     worker.store.rests = 0.0
     for _ in range(int(REST / 0.5) + 2):
         for client in CROWD:
