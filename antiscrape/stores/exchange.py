@@ -165,7 +165,7 @@ class Exchange:
     def _take(self, purses: Sequence[Purse], rooms: dict[int, int]) -> dict[int, Pairs]:
         """Take the newest journals of records, by shard, as far as there is room; the others wait."""
         shards: dict[int, Pairs] = {}
-        held = []
+        waiting = []
         alone = self.names.shards == 1
         for purse in reversed(purses):
             journal = purse.journal
@@ -181,9 +181,9 @@ class Exchange:
                 purse.journal = None
                 told.append((purse, journal))
             else:
-                held.append(purse)
-        held.reverse()
-        self._store.touched[:0] = held
+                waiting.append(purse)
+        waiting.reverse()
+        self._store.touched[:0] = waiting
         return shards
 
     def _remind(self, now: float) -> None:

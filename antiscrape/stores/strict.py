@@ -170,7 +170,7 @@ class StrictStore(SharedStore):
         )
 
     def _levels(self, history: History) -> list[tuple[tuple[bytes, bytes, bytes], float]]:
-        return [(triple(self.key_of(purse)), factor) for purse, factor in levels_of(history)]
+        return [(triple(purse.name or self.key_of(purse)), factor) for purse, factor in levels_of(history)]
 
     def _keep(self, pending: Pending) -> None:
         """Write into the journals what could not be charged where all are counted."""

@@ -7,6 +7,7 @@ arguments. Times are seconds of the shard's clock (``lua/clock.lua``); 0.0 stand
 from __future__ import annotations
 
 from array import array
+from functools import lru_cache
 from importlib.resources import files
 from itertools import chain
 from struct import Struct
@@ -213,12 +214,15 @@ def pack_spend(charges: Sequence[Charging]) -> tuple[list[bytes], list[bytes]]:
         for level, factor in charge.levels:
             keys += level
             parts.append(_DOUBLE.pack(factor))
-        for rates in (charge.requests, charge.bytes):
-            parts.append(bytes([len(rates)]))
-            parts += [_named(rate.name) + _RATE.pack(*rate[1:]) for rate in rates]
+        parts += (_pack_rates(tuple(charge.requests)), _pack_rates(tuple(charge.bytes)))
         parts += (_pack_asked(charge.subject), _pack_asked(charge.original))
         arguments.append(b"".join(parts))
     return keys, arguments
+
+
+@lru_cache(256)  # as many as a policy has limits
+def _pack_rates(rates: tuple[Rate, ...]) -> bytes:
+    return bytes([len(rates)]) + b"".join([_named(rate.name) + _RATE.pack(*rate[1:]) for rate in rates])
 
 
 def _pack_asked(asked: Asked | None) -> bytes:
