@@ -81,13 +81,13 @@ $(BIN)/python:
 	@echo "Making $(VENV) with $(PYTHON)"
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "Could not make a virtual environment: apt install python3-venv"; exit 1; }
 
-$(VENV)/.demo: locks/demo.txt pyproject.toml hatch_build.py antiscrape/asgi/_swift.c | $(BIN)/python
+$(VENV)/.demo: locks/demo.txt pyproject.toml hatch_build.py $(wildcard antiscrape/asgi/native/*) | $(BIN)/python
 	@echo "Installing $$(grep -c '==' locks/demo.txt) packages into $(VENV); a minute or two the first time"
 	@$(PIP) install --quiet --require-hashes -r locks/demo.txt
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/.dev: locks/dev.txt pyproject.toml hatch_build.py antiscrape/asgi/_swift.c | $(BIN)/python
+$(VENV)/.dev: locks/dev.txt pyproject.toml hatch_build.py $(wildcard antiscrape/asgi/native/*) | $(BIN)/python
 	@echo "Installing $$(grep -c '==' locks/dev.txt) packages into $(VENV); a few minutes the first time"
 	@$(PIP) install --quiet --require-hashes -r locks/dev.txt
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .

@@ -1,4 +1,4 @@
-"""Builds the accelerator (``antiscrape/asgi/_swift.c``) into the wheel, where a C compiler and Python's headers are.
+"""Builds the accelerator (``antiscrape/asgi/native``) into the wheel, where a C compiler and Python's headers are.
 
 Without them the wheel is a pure one, and antiscrape does in Python what the accelerator would do.
 """
@@ -18,7 +18,9 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-SOURCE = Path("antiscrape", "asgi", "_swift.c")
+SOURCE = Path("antiscrape", "asgi", "native")
+#: The module that is made of it, beside it.
+MODULE = "_swift"
 #: Seconds; it takes two.
 _PATIENCE = 120
 
@@ -36,8 +38,10 @@ def compile_accelerator(root: Path, folder: Path) -> tuple[Path | None, str]:
     if not Path(headers, "Python.h").is_file():
         return None, "Python's headers are not here"
     source = root / SOURCE
-    built = folder / f"_swift{sysconfig.get_config_var('EXT_SUFFIX')}"
-    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    built = folder / f"{MODULE}{sysconfig.get_config_var('EXT_SUFFIX')}"
+    digest = hashlib.sha256()
+    for part in sorted(source.glob("*.[ch]")):
+        digest.update(part.read_bytes())
     flags = [
         word for name in ("CFLAGS", "CCSHARED") for word in shlex.split(sysconfig.get_config_var(name) or "")
     ]
@@ -49,8 +53,8 @@ def compile_accelerator(root: Path, folder: Path) -> tuple[Path | None, str]:
             *flags,
             "-O2",
             f"-I{headers}",
-            f'-DSOURCE="{digest}"',
-            str(source),
+            f'-DSOURCE="{digest.hexdigest()}"',
+            str(source / "module.c"),
             "-o",
             str(made),
         ]

@@ -158,7 +158,14 @@ def test_only_asgi_rooms_say_scope_receive_and_send(path: Path) -> None:
             assert not {"scope", "receive"} <= names, f"{name_of(path)}: {node.name}"
 
 
-@of_every([*MODULES, *sorted((ROOT / "tests").rglob("*.py")), *sorted((ROOT / "loadtests").rglob("*.py"))])
+@of_every(
+    [
+        *MODULES,
+        *sorted(PACKAGE.rglob("*.[ch]")),
+        *sorted((ROOT / "tests").rglob("*.py")),
+        *sorted((ROOT / "loadtests").rglob("*.py")),
+    ]
+)
 def test_files_stay_small(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= LONGEST_FILE
 

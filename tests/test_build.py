@@ -77,8 +77,8 @@ def test_a_compiler_that_fails_is_a_reason_and_no_error(
     hook = module_of("hatch_build", ROOT / "hatch_build.py")
     monkeypatch.delenv("ANTISCRAPE_PURE", raising=False)
     source = tmp_path / hook.SOURCE
-    source.parent.mkdir(parents=True)
-    source.write_text("this is not C\n")
+    source.mkdir(parents=True)
+    (source / "module.c").write_text("this is not C\n")
     path, reason = hook.compile_accelerator(tmp_path, tmp_path)
     assert path is None
     assert reason

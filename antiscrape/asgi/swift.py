@@ -1,12 +1,12 @@
 """The swift way: requests of known clean clients in C, where the accelerator was built.
 
-``_swift.c`` does what ``HeadReader.read``, ``Gate.judge`` and ``Responder.send`` do for a request about which
+``native`` does what ``HeadReader.read``, ``Gate.judge`` and ``Responder.send`` do for a request about which
 everything is as usual, on the same objects, and leaves every other request to them as it came. It is built
 where the package is installed from source and a C compiler and Python's headers are there (``hatch_build.py``).
 Without it, and with ``ANTISCRAPE_PURE=1`` in the environment, the Python code does all of it; nothing but the
 cost of a request differs.
 
-An accelerator that was built from another ``_swift.c`` than the one beside it is not used: it could judge by
+An accelerator that was built from another source than the one beside it is not used: it could judge by
 yesterday's rules.
 """
 
@@ -57,7 +57,7 @@ PURE: Final = "ANTISCRAPE_PURE"
 CLASSES: Final = (
     Passage, History, Network, Place, Face, Memo, Limit, Shape, Allowance, Habits, Oddities, Member, Pace, Journal
 )  # fmt: skip
-_SOURCE: Final = Path(__file__).with_name("_swift.c")
+_SOURCE: Final = Path(__file__).with_name("native")
 
 
 class Relay(Protocol):
@@ -106,7 +106,10 @@ def load() -> tuple[Any, str]:
         found: Any = importlib.import_module("antiscrape.asgi._swift")
     except ImportError:
         return None, "not there: no C compiler when this was installed, or no headers of Python"
-    if _SOURCE.exists() and sha256(_SOURCE.read_bytes()).hexdigest() != found.SOURCE:
+    digest = sha256()
+    for part in (parts := sorted(_SOURCE.glob("*.[ch]"))):
+        digest.update(part.read_bytes())
+    if parts and digest.hexdigest() != found.SOURCE:
         return None, "not in use: built from another source; install antiscrape anew"
     found.bind(*CLASSES)
     return found, "in use"
