@@ -294,6 +294,18 @@ def sharing_store(policy: Policy, clock: Clock) -> SharedStore:
     return store
 
 
+def tell(store: SharedStore, now: float) -> list[object]:
+    """Take what is due and what has rested, as an exchange does; return what was told."""
+    rested, since = store.roused(now, 8)
+    due, store.touched = [*store.touched, *rested], []
+    said: list[object] = [since]
+    for purse in due:
+        if purse.journal is not None:
+            said.append((purse.key, noted(purse.journal)))
+            purse.name, purse.journal = b"told", None
+    return said
+
+
 async def walk(
     trace: list[tuple[Step, int]],
     policy: Policy,
@@ -343,6 +355,8 @@ async def walk(
                 )
                 answer = await drive(home.app, scope)
                 seen.append((answer, told_of(scope["state"].get("antiscrape"))))
+            if store is not None:
+                seen.append(("told", tell(store, clock.now)))
         members = {key: (one.images, one.last) for key, one in told_by.members.young.items()}
         recorder = home.recorder
         seen.append((recorder.plain, recorder.verdicts, recorder.malformed, home.ledger.events, members))

@@ -34,55 +34,6 @@ passes(Swift *swift, PyObject *content_type)
     return PASS;
 }
 
-/* Charge bytes where they were charged before (MemoryStore.charge_bytes): 1 where that was done, 0 where it was not. */
-static int
-charge_bytes(Swift *swift, PyObject *passage, double amount)
-{
-    PyObject *history = slot(passage, PASSAGE_history), *allowance = slot(passage, PASSAGE_allowance), *limits, *level;
-    PyObject *tats[1 + MOST_LEVELS];
-    double factors[1 + MOST_LEVELS], now = 0.0;
-    int levels = 0;
-    if (swift->keeps < 0.0 || !swift->spends || !is_a(history, HISTORY) || slot(passage, PASSAGE_habits) != history
-        || slot(passage, PASSAGE_role) != swift->of[NOBODY] || !is_a(allowance, ALLOWANCE)
-        || (limits = slot(allowance, ALLOWANCE_bytes)) == NULL || !PyTuple_CheckExact(limits)) {
-        return 0;
-    }
-    if (!PyTuple_GET_SIZE(limits)) {
-        return 1;
-    }
-    PyObject *time = PyObject_CallNoArgs(swift->of[CLOCK]);
-    int done = time != NULL && number(time, &now);
-    Py_XDECREF(time);
-    factors[levels] = 1.0;
-    tats[levels++] = slot(history, HISTORY_tats);
-    for (level = slot(history, HISTORY_rollup); level != Py_None; level = slot(level, NETWORK_rollup)) {
-        if (levels > MOST_LEVELS || !is_a(level, NETWORK) || !number(slot(level, NETWORK_factor), &factors[levels])) {
-            return 0;
-        }
-        tats[levels++] = slot(level, NETWORK_tats);
-    }
-    /* first whether all of it can be done: what is charged is charged at every level */
-    for (int pass = 0; pass < 2 && done; pass++) {
-        for (int at = 0; at < levels && done; at++) {
-            for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(limits) && done; i++) {
-                PyObject *limit = PyTuple_GET_ITEM(limits, i), *known;
-                double interval, tat;
-                done = is_a(limit, LIMIT) && number(slot(limit, LIMIT_interval), &interval) && tats[at] != NULL
-                       && PyDict_CheckExact(tats[at]) && slot(limit, LIMIT_of_bytes) != NULL
-                       && (known = PyDict_GetItemWithError(tats[at], slot(limit, LIMIT_of_bytes))) != NULL
-                       && number(known, &tat);
-                if (done && pass) {
-                    tat = (tat > now ? tat : now) + amount / factors[at] * interval;
-                    PyObject *moved = PyFloat_FromDouble(tat);
-                    done = moved != NULL && PyDict_SetItem(tats[at], slot(limit, LIMIT_of_bytes), moved) == 0;
-                    Py_XDECREF(moved);
-                }
-            }
-        }
-    }
-    return done;
-}
-
 /* Return a field's whole number, or -1: in digits, and not so many that a double could not hold it. */
 static double
 digits(PyObject *value)

@@ -22,6 +22,7 @@
 #include "charging.h"
 #include "noting.h"
 #include "judging.h"
+#include "weighing.h"
 #include "answering.h"
 #include "swift.h"
 #include "passing.h"
