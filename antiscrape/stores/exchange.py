@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from antiscrape.core.history import History
 from antiscrape.stores.names import triple
-from antiscrape.stores.news import charged, held, take_state, worth_telling
+from antiscrape.stores.news import charged, held, take_state, weighs, worth_telling
 from antiscrape.stores.shared import REST
 from antiscrape.stores.table import held_by
 from antiscrape.stores.wire import LIFTED, News, pack_exchange, unpack_exchange
@@ -202,7 +202,9 @@ class Exchange:
         # Without the store's clock no time can be told: the first exchange asks for it, and tells requests only.
         partly = shard not in self._shards
         fulls: Pairs = [] if partly else [pair for pair in told if not pair[1].light]
-        lights = told if not fulls else [pair for pair in told if pair[1].light]
+        lights: Pairs = told
+        if fulls:
+            lights = [] if len(fulls) == len(told) else [pair for pair in told if pair[1].light]
         self._numbers += 1
         return self._again(Telling(shard, place, self._numbers, since, partly, lights, fulls, [], []), now)
 
@@ -240,6 +242,12 @@ class Exchange:
     def _news(self, purse: Purse, journal: Journal, offset: float, now: float) -> News:
         rates, floor = journal.rates or {}, 0.0
         told = [(name, 0.0, seconds) for name, seconds in rates.items()]
+        originals: Sequence[tuple[int, float]] = ()
+        subjects: Sequence[tuple[int, float]] = ()
+        if journal.all or journal.originals:
+            originals = charged(purse.originals, journal.originals, offset, everything=journal.all)
+        if journal.all or journal.subjects:
+            subjects = charged(purse.subjects, journal.subjects, offset, everything=journal.all)
         if journal.all:
             floor = self._owed(purse.tat, now) + now + offset - journal.requests
             told = [
@@ -248,7 +256,7 @@ class Exchange:
             ]
         banned, cooled, level = held(purse) if journal.told else (0.0, 0.0, 0)
         return News(
-            triple(self.key_of(purse)),
+            triple(purse.name or self.key_of(purse)),
             since=purse.seen,
             floor=floor,
             requests=journal.requests,
@@ -256,8 +264,8 @@ class Exchange:
             cooled=LIFTED if journal.lifted else cooled and cooled + offset,
             level=level,
             rates=told,
-            originals=charged(purse.originals, journal.originals, offset, everything=journal.all),
-            subjects=charged(purse.subjects, journal.subjects, offset, everything=journal.all),
+            originals=originals,
+            subjects=subjects,
         )
 
     def _owed(self, tat: float, now: float) -> float:
@@ -294,9 +302,12 @@ class Exchange:
                 self._store.journal_of(purse).told = True
                 self.urgent = True
         for (purse, _), state in zip(telling.fulls, answer.fulls, strict=True):
-            before = held_by(purse)
-            take_state(purse, state, offset)
-            self._store.regrown(purse, before, now)
+            if weighs(purse, state):
+                before = held_by(purse)
+                take_state(purse, state, offset)
+                self._store.regrown(purse, before, now)
+            else:
+                take_state(purse, state, offset)
             purse.seen = answer.now
 
     def failed(self, tellings: Sequence[Telling]) -> None:

@@ -34,10 +34,15 @@ def take_state(purse: Purse, state: State, offset: float) -> None:
         if purse.tats is None:
             purse.tats = {}
         purse.tats[name] = max(purse.tats.get(name, 0.0), told - offset + later.get(name, 0.0))
-    for budget, entries in ((Budget.ORIGINALS, state.originals), (Budget.SUBJECTS, state.subjects)):
-        if entries:
-            _add_had(kept_of(purse, budget), [(identity, charged - offset) for identity, charged in entries])
-    if isinstance(purse, History) and not (purse.journal is not None and purse.journal.lifted):
+    if state.originals:
+        _add_had(kept_of(purse, Budget.ORIGINALS), state.originals, offset)
+    if state.subjects:
+        _add_had(kept_of(purse, Budget.SUBJECTS), state.subjects, offset)
+    if (
+        (state.banned or state.cooled)
+        and isinstance(purse, History)
+        and not (purse.journal is not None and purse.journal.lifted)
+    ):
         # What was lifted and is not yet told was no news to the store when it answered.
         banned, cooled, _ = held(purse)
         if state.banned and state.banned - offset > banned:
@@ -54,12 +59,17 @@ def held(purse: Purse) -> tuple[float, float, int]:
     )
 
 
-def _add_had(kept: dict[int, float], told: Sequence[tuple[int, float]]) -> None:
+def weighs(purse: Purse, state: State) -> bool:
+    """Tell whether a record may grow by what the store knows of it."""
+    return bool(state.originals or state.subjects) or not state.rates.keys() <= (purse.tats or {}).keys()
+
+
+def _add_had(kept: dict[int, float], told: Sequence[tuple[int, float]], offset: float) -> None:
     """Add what others charged, in the order of time, which is what expires first."""
     latest = next(reversed(kept.values()), 0.0)
     for identity, charged in told:
-        kept.setdefault(identity, charged)
-    if told[0][1] < latest:
+        kept.setdefault(identity, charged - offset)
+    if told[0][1] - offset < latest:
         ordered = sorted(kept.items(), key=itemgetter(1))
         kept.clear()
         kept.update(ordered)

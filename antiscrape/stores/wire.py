@@ -18,7 +18,7 @@ from antiscrape.core.verdict import Budget
 from antiscrape.stores.names import epoch_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 _CLOCK, _EXCHANGE, _SPEND, PRESENT, ONCE = [
     files("antiscrape.stores").joinpath(f"lua/{name}.lua").read_bytes()
@@ -161,7 +161,8 @@ def _pack_news(news: News) -> bytes:
     ]  # fmt: skip
     for name, floor, seconds in rates:
         parts += (_named(name), _PAIR.pack(floor, seconds))
-    parts += [_ENTRY.pack(identity.to_bytes(8, "big"), at) for identity, at in chain(originals, subjects)]
+    if originals or subjects:
+        parts += [_ENTRY.pack(identity.to_bytes(8, "big"), at) for identity, at in chain(originals, subjects)]
     return b"".join(parts)
 
 
@@ -194,15 +195,13 @@ def _unpack_state(blob: bytes, at: int) -> tuple[State, int]:
         at += 1 + size + _DOUBLE.size
     middle = at + _ENTRY.size * originals
     end = middle + _ENTRY.size * subjects
-    state = State(
-        tat, changed, banned, cooled, level, rates, list(_entries(blob[at:middle])), list(_entries(blob[middle:end]))
-    )  # fmt: skip
-    return state, end
+    had = _entries(blob[at:middle]) if originals else []
+    shown = _entries(blob[middle:end]) if subjects else []
+    return State(tat, changed, banned, cooled, level, rates, had, shown), end
 
 
-def _entries(blob: bytes) -> Iterator[tuple[int, float]]:
-    for identity, charged in _ENTRY.iter_unpack(blob):
-        yield int.from_bytes(identity, "big"), charged
+def _entries(blob: bytes) -> list[tuple[int, float]]:
+    return [(int.from_bytes(identity, "big"), charged) for identity, charged in _ENTRY.iter_unpack(blob)]
 
 
 def pack_spend(charges: Sequence[Charging]) -> tuple[list[bytes], list[bytes]]:
