@@ -18,6 +18,7 @@ from __future__ import annotations
 import base64
 import hmac
 import re
+import struct
 import zlib
 from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -41,7 +42,12 @@ _MOST_TOKENS: Final = 64
 #: to stand before its Exif header, and a GIF's before its loop count.
 LOOKED_AT: Final = 4096
 
-_U16, _U32, _LE32 = Struct(">H"), Struct(">I"), Struct("<I")
+_U16, _U32, _LE16, _LE32 = Struct(">H"), Struct(">I"), Struct("<H"), Struct("<I")
+#: An index of several pictures, with the byte order of its numbers, and its tag for where they are (CIPA DC-007, 5.2).
+_INDEX: Final = re.compile(rb"\xff\xe2..MPF\0(MM\0\*|II\*\0)", re.DOTALL)
+_PICTURES: Final = 0xB002
+#: Segments among which it is looked for. Behind Exif come XMP, a profile, a gain map's version, and the index.
+_MOST_SEGMENTS: Final = 16
 #: The identifier of our box, drawn once (RFC 9562, version 4).
 _UUID: Final = bytes.fromhex("5b0c7e1f9a734d0e8c3e62d1f4a81b27")
 _FOURCC: Final = b"ASTR"
@@ -97,15 +103,51 @@ def find_tokens(source: bytes, keys: Sequence[TraceKeys]) -> list[Token]:
 
 
 def _jpeg(head: bytes, text: bytes) -> Spliced:
-    # JFIF's APP0 and Exif's APP1 each want to be the first segment, and stand in this order. Multi-picture offsets (CIPA DC-007) count
-    # from their own segment, further down, so nothing behind it may move against it.
+    # JFIF's APP0 and Exif's APP1 each want to be the first segment, and stand in this order. The places in an index of
+    # several pictures (CIPA DC-007) count from its own segment, further down, so nothing behind it may move against it.
     at = 2
     for marker in (b"\xff\xe0", b"\xff\xe1"):
         if head[at : at + 2] == marker and len(head) >= at + 4:
             end = at + 2 + _U16.unpack_from(head, at + 2)[0]
             at = end if end <= len(head) else at
     comment = b"\xff\xfe" + _U16.pack(2 + len(text)) + text
-    return _inserted(head, at, comment)
+    return _inserted(_remeasured(head, at, len(comment)), at, comment)
+
+
+def _remeasured(head: bytes, start: int, growth: int) -> bytes:
+    """Return ``head`` with its first picture's size raised by ``growth`` in the index of several, behind ``start``.
+
+    Who cuts that picture out by its size would else lose its last rows. Where the index is not all in ``head``, or not
+    as CIPA DC-007, 5.2.3 has it, nothing changes.
+    """
+    found = _index_of(head, start)
+    if found is None:
+        return head
+    index = found.start(1)
+    u16, u32 = (_U16, _U32) if found[1] == b"MM\0*" else (_LE16, _LE32)
+    try:
+        entries = index + u32.unpack_from(head, index + 4)[0]
+        for entry in range(entries + 2, entries + 2 + 12 * min(u16.unpack_from(head, entries)[0], 8), 12):
+            if u16.unpack_from(head, entry)[0] == _PICTURES:
+                size = index + u32.unpack_from(head, entry + 8)[0] + 4
+                length, place = u32.unpack_from(head, size)[0], u32.unpack_from(head, size + 4)[0]
+                if length and not place:  # the first picture's, whose place is told as 0
+                    return head[:size] + u32.pack(length + growth & 0xFFFFFFFF) + head[size + 4 :]
+    except struct.error:
+        pass
+    return head
+
+
+def _index_of(head: bytes, at: int) -> re.Match[bytes] | None:
+    """Return the segment with the index, of the application segments from ``at`` on."""
+    for _ in range(_MOST_SEGMENTS):
+        if at + 4 > len(head) or head[at] != 0xFF or head[at + 1] & 0xF0 != 0xE0:  # noqa: PLR2004 - APP0 to APP15
+            break
+        found = _INDEX.match(head, at)
+        if found is not None:
+            return found
+        at += 2 + _U16.unpack_from(head, at + 2)[0]
+    return None
 
 
 def _png(head: bytes, text: bytes) -> Spliced:
