@@ -10,7 +10,7 @@ that showed half a face and nothing else, and 59 that filled the picture to 80 %
 0.99, 0.94 and 0.72. Of 30 pictures without a face, two had finds.
 
 Most of its weak finds are hands, leaves and folds, and each costs a piece of the scene. So finds in doubt that take
-much of it are looked for again, half as closely once more. Of 33 portraits each in 24 treatments (dark, noisy, masked, half
+much of it are looked for again, half as closely once more, in the parts of the picture where they are. Of 33 portraits each in 24 treatments (dark, noisy, masked, half
 covered, upside down, eyes alone, down to 12 pixels where it looks) no face was lost by that; in group photographs
 45 finds became 10, and 17 became 4.
 
@@ -34,12 +34,15 @@ import onnxruntime
 from PIL import Image
 
 from antiscrape.images.faces.finding import MOST_FACES, Face
+from antiscrape.images.faces.parts import Layout
 from antiscrape.images.faces.weights import centerface_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
+
+    from antiscrape.images.faces.parts import Part
 
     Floats: TypeAlias = NDArray[np.float32]
 
@@ -56,9 +59,14 @@ _LARGE, _SURER = 0.3, 3
 #: A smaller find is in doubt below so many times the score, and looked for again at so many times the look. Where the
 #: look itself is closer than :data:`_CLOSE`, it has been looked at closely.
 _DOUBTED, _CLOSER, _CLOSE = 5, 1.5, 320
-#: Finds of two looks that share more than this of their common area are one.
-_AGAIN = 0.2
-#: A closer look takes twice a look's time, so that it must be worth it: veils over finds in doubt take this share of
+#: It is taken at parts of the picture, which hold so many pixels of the first look around each find in doubt. With 18
+#: of them as many of 130 faces in doubt were found again as by a look at all of it, with 14 one less, with 8 three.
+_AROUND = 18
+#: Finds of two looks that share more than this of their common area are one. The closer look is to be so many times as
+#: sure as the first one had to be: so it was of all of 342 faces in doubt (covered, dark, noisy, upside down, down to 10
+#: pixels where it looks), and of 41 of 48 finds that are none; 1.5 times as sure it was of 339 and 35.
+_AGAIN, _SURE_AGAIN = 0.2, 1.3
+#: A closer look at all of a picture takes twice a look's time, so that it must be worth it: veils over finds in doubt take this share of
 #: the picture from what others leave. A veil is so many times as wide as its find.
 _MATTERS, _VEILED = 0.05, 1.66
 #: Cells of the long side in which that is counted.
@@ -131,15 +139,26 @@ class CenterFace:
         sure = [face for face in faces if not self._doubts(face, max(size))]
         if _taken(doubted, sure, size) < _MATTERS or not 0 < self._closer <= max(size):
             return faces
-        shrunk = [
-            picture.resize(
-                _looked_at(picture.size, self._closer), Image.Resampling.BILINEAR, reducing_gap=2.0
-            )
-            for picture in seen
-        ]
-        again = np.concatenate([self._look(picture) for picture in shrunk])
-        again[:, :4] *= np.tile(np.divide(size, shrunk[0].size), 2)
+        scale = self._closer / max(size)
+        layout = Layout(size[0] * scale, size[1] * scale, _STEP)
+        parts = layout.around(doubted, scale=scale, margin=_AROUND * _CLOSER)
+        again = np.concatenate([self._look_at(picture, part, scale) for picture in seen for part in parts])
+        again = again[again[:, 4] >= _SURE_AGAIN * self._score]
         return [face for face in faces if face not in doubted or _is_among(face, again)]
+
+    def _look_at(self, pixels: Image.Image, part: Part, scale: float) -> Floats:
+        """Return the answers of a look at one part of a picture, which has ``scale`` pixels to one of the picture's."""
+        width, height = (max(1, round(length)) for length in (part.right - part.left, part.bottom - part.top))
+        box = (
+            part.left / scale,
+            part.top / scale,
+            min(part.right / scale, pixels.width),
+            min(part.bottom / scale, pixels.height),
+        )
+        rows = self._look(pixels.resize((width, height), Image.Resampling.BILINEAR, box, reducing_gap=2.0))
+        rows[:, :4] /= scale
+        rows[:, :4] += np.tile(np.array(box[:2], np.float32), 2)
+        return rows
 
     def _doubts(self, face: Face, long_side: int) -> bool:
         return face.score < _DOUBTED * self._score and face.width < _LARGE * long_side

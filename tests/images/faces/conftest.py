@@ -43,6 +43,12 @@ def rocket() -> Image.Image:
     return _carried("rocket.jpg")
 
 
+@pytest.fixture(scope="session")
+def craters() -> Image.Image:
+    """A part of the moon (public domain), 240 x 160, whose shadows are taken for faces."""
+    return _carried("moon.png").crop((0, 60, 240, 220))
+
+
 def _carried(name: str) -> Image.Image:
     found = importlib.util.find_spec("skimage")
     if found is None or found.origin is None:
