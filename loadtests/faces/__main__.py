@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from loadtests.faces.attacks import ATTACKS, Known
 from loadtests.faces.environment import CACHE, ROOT, prepared
-from loadtests.faces.matching import Matcher
+from loadtests.faces.matching import Matcher, summed
 from loadtests.faces.photos import Photo, carried, found_groups, portraits, with_faces
 from loadtests.faces.recognisers import RECOGNISERS, Nets
 from loadtests.faces.renditions import Variant, served, variants
@@ -44,6 +44,9 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
         "--quick", action="store_true", help="fewer attacks, recognisers, scenes and renditions"
     )
     parser.add_argument("--people", type=int, default=99, help="how many people at most")
+    parser.add_argument(
+        "--galleries", type=int, default=1, help="how many galleries, each of another photo of each person"
+    )
     quick = {
         "variants": ([one.name for one in variants()], QUICK_VARIANTS),
         "scenes": (SCENES, QUICK_SCENES),
@@ -100,17 +103,31 @@ def main(given: list[str] | None = None) -> int:
             )
         results.people = len(trial.people)
         results.probes = sum(len(photos) - 1 for photos in trial.people.values())
-        results.cells, results.limits = trial.matcher.cells, trial.matcher.limits
+        results.limits = trial.matcher.limits
         results.likeness, results.placeholders = trial.likeness, trial.placeholders
         chosen = variants(asked.variants)
         results.clear = tuple(variant.name for variant in chosen if variant.clear)
         results.sheets = _sheets(chosen)
+
         # Written as it grows: who stops a run of half an hour has what was done so far.
-        trial.done = lambda: _write(results, asked.out)
-        for variant in chosen:
-            trial.run(variant)
+        def write() -> None:
+            results.cells = summed(trial.matcher.cells)
+            _write(results, asked.out)
+
+        trial.done = write
+        for turn in range(asked.galleries):
+            if turn:
+                trial.people = turned(trial.people)
+                trial.matcher.learn(trial.people)
+            for variant in chosen:
+                trial.run(variant)
     print(text(results))
     return 1 if results.missed() else 0
+
+
+def turned(people: dict[str, list[Photo]]) -> dict[str, list[Photo]]:
+    """Return everybody's photos with the second one first, and the first one last."""
+    return {person: [*photos[1:], *photos[:1]] for person, photos in people.items()}
 
 
 def _write(results: Results, folder: Path) -> None:

@@ -66,6 +66,25 @@ class Faces(NamedTuple):
     seen: Share
 
 
+def summed(cells: Sequence[Cell]) -> list[Cell]:
+    """Return one figure for those of several galleries."""
+    sums: dict[tuple[str, ...], Cell] = {}
+    for cell in cells:
+        key = cell.scene, cell.variant, cell.attack, cell.recogniser
+        before = sums.get(key)
+        sums[key] = (
+            cell
+            if before is None
+            else cell._replace(
+                rank=before.rank.plus(cell.rank),
+                match=before.match.plus(cell.match),
+                apart=before.apart.plus(cell.apart),
+                seen=before.seen.plus(cell.seen),
+            )
+        )
+    return list(sums.values())
+
+
 @dataclass(slots=True)
 class Matcher:
     """The recognisers, what they know of clean photos, and the ``cells`` that came of it."""

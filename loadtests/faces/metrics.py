@@ -40,6 +40,10 @@ class Share(NamedTuple):
         """The share of hits, 0 to 1; 0 where nothing was tried."""
         return self.hits / self.of if self.of else 0.0
 
+    def plus(self, other: Share) -> Share:
+        """Return the share of both together."""
+        return Share(self.hits + other.hits, self.of + other.of)
+
     def interval(self) -> tuple[float, float]:
         """Return the bounds between which the true share lies in 19 of 20 trials (Wilson, 1927)."""
         if not self.of:

@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from antiscrape.core.rules import ImageRules
 from antiscrape.core.verdict import Rendition
@@ -34,13 +34,15 @@ _SIZES = tuple(float(size) for size in np.linspace(1.0, 0.55, COPIES))
 _CUTS = tuple(
     (0.03 * (i % 4), 0.04 * (i % 3), 0.03 * ((i + 2) % 4), 0.04 * ((i + 1) % 3)) for i in range(COPIES)
 )
+_GREY = (128, 128, 128)
 _ACCEPTS = (b"image/avif,image/webp,*/*", b"image/webp,*/*", b"image/png,*/*", b"image/jpeg", b"*/*")
 
 
 class Variant(NamedTuple):
     """A rendition under certain rules.
 
-    ``judged``: no face may be recognised in it; ``clear``: what is not a face is to be seen in it.
+    ``judged``: no face may be recognised in it; ``clear``: what is not a face is to be seen in it. ``blank``: every face
+    is grey before a harvester looks, so that whatever is told is told by what surrounds it.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Variant(NamedTuple):
     rules: ImageRules
     judged: bool
     clear: bool = False
+    blank: bool = False
 
 
 class Sample(NamedTuple):
@@ -73,6 +76,7 @@ def variants(names: Sequence[str] = ()) -> list[Variant]:
     plain = ImageRules()
     detects = "faces" in {field.name for field in fields(ImageRules)}
     found = [Variant("preview", Rendition.PREVIEW, plain, judged=True, clear=detects)]
+    found.append(Variant("preview, no face", Rendition.PREVIEW, plain, judged=False, blank=True))
     if detects:
         off: dict[str, Any] = {"faces": "off"}
         without = replace(plain, **off)
@@ -117,6 +121,21 @@ def served(variant: Variant, photos: Sequence[Photo]) -> list[Served]:
     return rendered(variant, orders)
 
 
+def sampled(variant: Variant, photo: Photo, picture: Image.Image) -> Sample:
+    """Return what a harvester has of ``photo``, of which ``picture`` is the rendition."""
+    if not variant.blank:
+        return Sample(photo, picture)
+    painted = picture.copy()
+    scale = np.array([picture.width / photo.picture.width, picture.height / photo.picture.height] * 2)
+    for subject in photo.subjects:
+        left, top, right, bottom = np.array(subject.box()) * scale
+        # the ellipse that holds all of the box: face, forehead, and an eighth of its width at each ear
+        across, down = (right - left) / 2 * np.sqrt(2), (bottom - top) / 2 * np.sqrt(2)
+        x, y = (left + right) / 2, (top + bottom) / 2
+        ImageDraw.Draw(painted).ellipse((x - across, y - down, x + across, y + down), fill=_GREY)
+    return Sample(photo, painted)
+
+
 def ten_sizes(variant: Variant, photos: Sequence[Photo]) -> list[list[Sample]]:
     """Return what ten clients get who ask for each photo in ten sizes and in different formats."""
     return _each_of_ten(
@@ -139,7 +158,10 @@ def _each_of_ten(variant: Variant, asked: Sequence[Photo]) -> list[list[Sample]]
         (photo.encoded(quality=90 - taker), _wanted(variant, photo, taker))
         for photo, taker in zip(asked, takers, strict=True)
     ]
-    got = [Sample(photo, one.picture) for photo, one in zip(asked, rendered(variant, orders), strict=True)]
+    got = [
+        sampled(variant, photo, one.picture)
+        for photo, one in zip(asked, rendered(variant, orders), strict=True)
+    ]
     return [got[start : start + COPIES] for start in range(0, len(got), COPIES)]
 
 

@@ -20,7 +20,7 @@ from loadtests.faces.attacks import ATTACKS, Known, mark_of, sharpened, working
 from loadtests.faces.matching import Matcher, Side, known_chips
 from loadtests.faces.photos import Photo, composed
 from loadtests.faces.recognisers import chip
-from loadtests.faces.renditions import Sample, averaged, served, sharpest, ten_crops, ten_sizes
+from loadtests.faces.renditions import Sample, averaged, sampled, served, sharpest, ten_crops, ten_sizes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -88,8 +88,9 @@ class Trial:
         if variant.rendition is Rendition.ORIGINAL:
             self._against_clean(variant, "portraits", "as served", got)
             return
-        with_groups = [*got, *self._served(variant, self.groups)]
-        self.likeness[variant.name] = likeness(with_groups, open_finder(_CLOSELY))
+        if not variant.blank and variant.name not in self.likeness:
+            with_groups = [*got, *self._served(variant, self.groups)]
+            self.likeness[variant.name] = likeness(with_groups, open_finder(_CLOSELY))
         mark = mark_of([sample.picture for sample in got])
         for attack in self.attacks:
             look = _LOOK if attack in _BRIEFLY else 0
@@ -231,7 +232,7 @@ class Trial:
         lost = sum(one.placeholder for one in got)
         if lost:
             self.placeholders[variant.name] = self.placeholders.get(variant.name, 0) + lost
-        return [Sample(photo, one.picture) for photo, one in zip(photos, got, strict=True)]
+        return [sampled(variant, photo, one.picture) for photo, one in zip(photos, got, strict=True)]
 
 
 def _attacked(got: Sequence[Sample], attack: str, mark: NDArray[np.bool_] | None) -> list[Sample]:
