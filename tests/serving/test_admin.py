@@ -347,5 +347,5 @@ def test_a_request_costs_no_coroutine_of_its_own() -> None:
 
     given = app({"type": "http"}, nothing, nowhere)
     assert asyncio.iscoroutine(given)
-    assert given.cr_code is Middleware.__call__.__code__  # type: ignore[attr-defined]  # a coroutine's
+    assert given.cr_code is Middleware._serve.__code__  # type: ignore[attr-defined]  # a coroutine's
     given.close()
