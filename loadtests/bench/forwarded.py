@@ -1,8 +1,10 @@
 """What verdicts cost an edge: nginx with the shipped ``config/edge/nginx.conf``, beside the same nginx without.
 
 Two things are told. How many bytes of originals nginx serves in a second while it asks for verdicts and keeps each for
-one, over how many it serves unasked: both by one process, in turns, for visitors that look at one picture each. And how
-many verdicts a second of the verdict process's CPU time is worth, where nginx keeps none of them.
+one, over how many it serves unasked: both by one process, in turns, for visitors that look at one picture each, on
+a connection of their own as browsers do, and on connections that many share, as behind a CDN (which hands the picture on:
+a verdict is kept for the visitor and the connection, so eight times as many are asked for). And how many verdicts a second
+of the verdict process's CPU time is worth, where nginx keeps none of them.
 """
 
 from __future__ import annotations
@@ -30,16 +32,34 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 #: Visitors of the first figure: so few that nginx finds their verdicts kept, as it does for one that looks at a gallery.
-_FEW: Final = 8
+_FEW: Final = 16
+#: Connections that share the visitors, where they do; each is one visitor's, where they do not.
+_CONNECTIONS: Final = 16
 #: Visitors of the second: each is known before anything is measured.
 _MANY: Final = 2000
 #: Bytes of the pictures: a photograph as a camera of twelve megapixels makes it, and one of 1200 pixels.
 _LARGE: Final = 3_000_000
 _SMALL: Final = 300_000
-_CONNECTIONS: Final = 16
 _PATIENCE: Final = 60.0
+_MEMORY: Final = "/dev/shm"  # noqa: S108  files of a folder that is made anew, and nobody else's
 #: The load comes from one address, and says of whom each request is. Both servers read it: it is no part of a verdict.
 _CLIENTS: Final = "set_real_ip_from 127.0.0.1; real_ip_header X-Forwarded-For;"
+
+
+class _Case(NamedTuple):
+    """Pictures of one length; ``apart``: each connection is one visitor's."""
+
+    name: str
+    title: str
+    length: int
+    apart: bool = True
+
+
+_CASES: Final = (
+    _Case("", "", _LARGE),
+    _Case("_small", "", _SMALL),
+    _Case("_shared", " over shared connections", _SMALL, apart=False),
+)
 
 
 class Stand(NamedTuple):
@@ -56,30 +76,32 @@ def forwarded(*, rounds: int, seconds: int) -> list[Cost]:
     for program in ("nginx", "wrk"):
         if shutil.which(program, path=_path()) is None:
             raise FileNotFoundError(f"{program} is not installed")
-    with tempfile.TemporaryDirectory(prefix="antiscrape-bench-") as name:
+    # in memory, as the shipped file has it for verdicts
+    place = _MEMORY if os.path.isdir(_MEMORY) else None  # noqa: PTH112  one word of the system's
+    with tempfile.TemporaryDirectory(prefix="antiscrape-bench-", dir=place) as name:
         folder = Path(name)
         few, many = folder / "few", folder / "many"
         few.write_bytes(b"".join(request(number, IMAGE) for number in range(_FEW)))
         many.write_bytes(b"".join(request(number, IMAGE) for number in range(_MANY)))
         costs = []
-        for size, length in (("", _LARGE), ("_small", _SMALL)):
-            with _stand(folder / f"kept{size}", length, kept=True) as stand:
-                costs += _throughput(stand, few, size, length, rounds=rounds, seconds=seconds)
+        for case in _CASES:
+            with _stand(folder / f"kept{case.name}", case.length, kept=True) as stand:
+                costs += _throughput(stand, few, case, rounds=rounds, seconds=seconds)
         with _stand(folder / "asked", _SMALL, kept=False) as stand:
             return costs + _verdicts(stand, many, rounds=rounds, seconds=seconds)
 
 
-def _throughput(stand: Stand, file: Path, size: str, length: int, *, rounds: int, seconds: int) -> list[Cost]:
-    _load(stand.asking, file, seconds)  # the picture is learned, the clients are known
+def _throughput(stand: Stand, file: Path, case: _Case, *, rounds: int, seconds: int) -> list[Cost]:
+    _load(stand.asking, file, seconds, apart=case.apart)  # the picture is learned, the clients are known
     rates, work = [], []
     for _ in range(rounds):
-        asking, asking_cpu = _loaded(stand, stand.asking, file, seconds)
-        bare, bare_cpu = _loaded(stand, stand.bare, file, seconds)
+        asking, asking_cpu = _loaded(stand, stand.asking, file, seconds, apart=case.apart)
+        bare, bare_cpu = _loaded(stand, stand.bare, file, seconds, apart=case.apart)
         rates.append((asking.bytes / asking.seconds) / (bare.bytes / bare.seconds))
         work.append((bare_cpu / bare.answers) / (asking_cpu / asking.answers))
     return [
-        Cost(f"forwarded{size}_bytes_ratio", f"{length // 1000:,} kB, verdicts kept 1 s, over nginx alone: bytes/s", statistics.median(rates), "x"),
-        Cost(f"forwarded{size}_cpu_ratio", "the same as nginx's CPU time, nginx alone over it", statistics.median(work), "x"),
+        Cost(f"forwarded{case.name}_bytes_ratio", f"{case.length // 1000:,} kB{case.title}, verdicts kept 1 s, over nginx alone: bytes/s", statistics.median(rates), "x"),
+        Cost(f"forwarded{case.name}_cpu_ratio", "the same as nginx's CPU time, nginx alone over it", statistics.median(work), "x"),
     ]  # fmt: skip
 
 
@@ -96,17 +118,23 @@ def _verdicts(stand: Stand, file: Path, *, rounds: int, seconds: int) -> list[Co
     return [Cost("verdicts_per_cpu_second", title, statistics.median(found), "/s")]
 
 
-def _loaded(stand: Stand, port: int, file: Path, seconds: int) -> tuple[Load, float]:
+def _loaded(stand: Stand, port: int, file: Path, seconds: int, *, apart: bool) -> tuple[Load, float]:
     before = cpu_seconds(stand.nginx)
-    load = _load(port, file, seconds)
+    load = _load(port, file, seconds, apart=apart)
     return load, cpu_seconds(stand.nginx) - before
 
 
-def _load(port: int, file: Path, seconds: int) -> Load:
-    """Load a port by wrk; raise ``OSError`` where an answer was not 200."""
-    command = ["wrk", "-t1", f"-c{_CONNECTIONS}", f"-d{seconds}s", "--timeout=30s"]
+def _load(port: int, file: Path, seconds: int, *, apart: bool = False) -> Load:
+    """Load a port by wrk, ``apart`` with a connection for each visitor; raise ``OSError`` where an answer was not 200."""
+    command = [
+        "wrk",
+        f"-t{_CONNECTIONS if apart else 1}",
+        f"-c{_CONNECTIONS}",
+        f"-d{seconds}s",
+        "--timeout=30s",
+    ]
     command += ["-s", str(Path(__file__).with_name("wrk.lua")), f"http://127.0.0.1:{port}/"]
-    environment = os.environ | {"BENCH_REQUESTS": str(file)}
+    environment = os.environ | {"BENCH_REQUESTS": str(file)} | ({"BENCH_APART": "1"} if apart else {})
     done = subprocess.run(
         command, env=environment, capture_output=True, text=True, check=False, timeout=seconds + _PATIENCE
     )
@@ -151,7 +179,8 @@ def shipped(folder: Path, *, asking: int, verdicts: int, origin: int, kept: bool
     text = (ROOT / "config" / "edge" / "nginx.conf").read_text(encoding="utf-8")
     changes = {
         "127.0.0.1:8079": f"127.0.0.1:{verdicts}", "127.0.0.1:8078": f"127.0.0.1:{origin}",
-        "listen 80;": f"listen 127.0.0.1:{asking}; {_CLIENTS}", "/srv/site": f"{folder}/www", "/var/cache/nginx": str(folder),
+        "listen 80;": f"listen 127.0.0.1:{asking}; {_CLIENTS}", "/srv/site": f"{folder}/www",
+        "/run/antiscrape-verdicts": f"{folder}/verdicts",
     }  # fmt: skip
     if not kept:
         changes["        proxy_cache antiscrape;\n"] = ""

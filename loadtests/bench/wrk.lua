@@ -1,7 +1,14 @@
 -- Sends the requests that the file named by BENCH_REQUESTS holds, one after the other, and reports
--- [answers, failures, bytes, seconds] as one line of JSON.
+-- [answers, failures, bytes, seconds] as one line of JSON. With a connection for each thread, each
+-- connection is one visitor's, who asks again and again: thread number n sends the file's request n.
 
 local requests, at = {}, 0
+local threads = 0
+
+function setup(thread)
+  threads = threads + 1
+  thread:set("number", threads)
+end
 
 function init()
   local file = assert(io.open(os.getenv("BENCH_REQUESTS"), "rb"))
@@ -9,6 +16,9 @@ function init()
     requests[#requests + 1] = request
   end
   file:close()
+  if os.getenv("BENCH_APART") then
+    requests = { requests[(number - 1) % #requests + 1] }
+  end
 end
 
 function request()

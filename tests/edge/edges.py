@@ -189,7 +189,7 @@ def _nginx(folder: Path, address: str, verdicts: int, origin: int, spare: str) -
         "listen 80;": f"listen {address};",
         "127.0.0.1:8078": spare,
     }
-    changes |= {"/srv/site": f"{folder}/www", "/var/cache/nginx": str(folder)}
+    changes |= {"/srv/site": f"{folder}/www", "/run/antiscrape-verdicts": f"{folder}/verdicts"}
     return Made(command, "nginx.conf", changes)
 
 
