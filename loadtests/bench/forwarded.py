@@ -41,7 +41,7 @@ _MANY: Final = 2000
 _LARGE: Final = 3_000_000
 _SMALL: Final = 300_000
 _PATIENCE: Final = 60.0
-_MEMORY: Final = "/dev/shm"  # noqa: S108  files of a folder that is made anew, and nobody else's
+_MEMORY: Final = "/dev/shm"
 #: The load comes from one address, and says of whom each request is. Both servers read it: it is no part of a verdict.
 _CLIENTS: Final = "set_real_ip_from 127.0.0.1; real_ip_header X-Forwarded-For;"
 

@@ -19,5 +19,5 @@ def test_only_ports_and_folders_are_changed_and_what_is_kept(tmp_path: Path, *, 
     assert text.count("127.0.0.1:1002") >= 2
     assert ("proxy_cache antiscrape;" in text) is kept
     assert "auth_request /.antiscrape/verdict;" in text
-    for placed in ("/srv/site", "/var/cache", "listen 80;", "127.0.0.1:8079"):
+    for placed in ("/srv/site", "/run/", "listen 80;", "127.0.0.1:8079"):
         assert placed not in text
