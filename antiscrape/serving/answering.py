@@ -6,11 +6,7 @@ may take is looked at by ``warden``, for all connections at once.
 
 from __future__ import annotations
 
-import os
-import socket
-from contextlib import suppress
 from http import HTTPStatus
-from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -18,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from antiscrape.core.rules import ServeRules
 from antiscrape.serving.framing import answer
+from antiscrape.serving.leaving import LINGER_SECONDS, Exit, cut_off, unread_in_kernel, unsent_by_kernel
 from antiscrape.serving.warden import warden_of
 
 if TYPE_CHECKING:
@@ -27,23 +24,9 @@ if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
     from uvicorn.server import ServerState
 
-#: A refused client hears the answer before a reset only if somebody still reads what it sends (RFC 9112 §9.6).
-LINGER_SECONDS, LINGER_BYTES = 2.0, 2**20
-#: socket(7): a close that lingers, for no time, is a reset.
-_RESET: Final = Struct("ii").pack(1, 0)
-
-
-def cut_off(transport: asyncio.Transport) -> None:
-    """End a connection at once, with what the kernel would go on sending.
-
-    Closed without a reset, it would hold that buffer for as long as the client sips (SECURITY C6), which nginx knows as
-    ``reset_timedout_connection``.
-    """
-    sock = transport.get_extra_info("socket")
-    if sock is not None and sock.family != socket.AF_UNIX:
-        with suppress(OSError), socket.socket(fileno=os.dup(sock.fileno())) as same:
-            same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-    transport.abort()
+#: Bytes of answers that wait for a client, beyond which it is waited for: asyncio's 64 KB would be four pieces of a picture
+#: for each client that reads nothing, where there are many (SECURITY L5).
+_HIGH_WATER: Final = 16_384
 
 
 class Flow(FlowControl):
@@ -62,7 +45,7 @@ class Answering(HttpToolsProtocol):
 
     # Beyond thirty attributes in its dictionary CPython gives up the short way to each of them, uvicorn's among them.
     __slots__ = (
-        "_body", "_body_then", "_fresh", "_held", "_last", "_left", "_lingering", "_mark", "_refusal", "_rules",
+        "_body", "_body_then", "_exit", "_fresh", "_held", "_last", "_left", "_lingering", "_mark", "_refusal", "_rules",
         "_running", "_unsent", "_warden", "named",
     )  # fmt: skip
     flow: Flow
@@ -88,6 +71,7 @@ class Answering(HttpToolsProtocol):
         self._body = self._body_then = 0  # what came of it, and what had come when its rate was last taken
         self._refusal: bytes | None = None  # what is answered when the answers before it are complete
         self._lingering = 0  # bytes read and dropped after a refusal, plus one; 0: not refused yet
+        self._exit: Exit | None = None  # what answers are written to
         self._running: RequestResponseCycle | None = None  # what is answered, while others wait behind it
         self._unsent: tuple[float, int] | None = None  # since when so many bytes wait for the client
 
@@ -95,6 +79,7 @@ class Answering(HttpToolsProtocol):
         """Begin to watch."""
         super().connection_made(transport)
         self.flow = Flow(transport)
+        transport.set_write_buffer_limits(high=_HIGH_WATER)
         if self.named is not None:
             self.client, self.server = self.named
         self._warden.watch(self)
@@ -103,7 +88,7 @@ class Answering(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the application, and whoever waits behind it."""
         self._warden.forget(self)
-        self._last, self._held = True, b""
+        self._last, self._held, self._exit = True, b"", None
         if (running := self._running) is not None and not running.response_complete:
             running.disconnected = True
             running.message_event.set()
@@ -118,7 +103,7 @@ class Answering(HttpToolsProtocol):
             self._go_on()
 
     def _go_on(self) -> None:
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._lingering:
             return
         if self.pipeline:
             cycle, app = self.pipeline.pop()
@@ -129,7 +114,7 @@ class Answering(HttpToolsProtocol):
             return
         elif self.cycle.more_body and self.expect_100_continue:
             # RFC 9110 §10.1.1: whether a body or a request comes now, nobody can tell
-            self.transport.close()
+            self._leave()
             return
         self.flow.stopped = False
         if self._held:
@@ -169,8 +154,34 @@ class Answering(HttpToolsProtocol):
 
     def _say(self, refusal: bytes) -> None:
         """Write the last answer of the connection, and wait a little for the client to take it."""
-        self._lingering, self._mark = 1, self._warden.now
         self.transport.write(refusal)
+        self._leave()
+
+    # How it ends
+
+    def end(self) -> None:
+        """End the connection behind an answer: at once, unless the client may still send, or has much to take."""
+        if self.transport.is_closing() or self._lingering:
+            return
+        transport = self.transport
+        sends = (
+            self._left or self._held or self.pipeline or self.flow.read_paused or unread_in_kernel(transport)
+        )
+        if sends or transport.get_write_buffer_size() + unsent_by_kernel(transport) > _HIGH_WATER:
+            self._leave()
+        else:
+            transport.close()
+
+    def _open_exit(self) -> Exit:
+        """Return what the answers of this connection are written to."""
+        self._exit = made = Exit(self)
+        return made
+
+    def _leave(self) -> None:
+        """Close our side, and read no more than to hear the client close its own (RFC 9112 §9.6)."""
+        self._lingering, self._mark = 1, self._warden.now
+        self._last, self._left, self._held = True, 0, b""
+        self.pipeline.clear()
         if self.transport.can_write_eof():
             self.transport.write_eof()
             self.flow.stopped = False
@@ -182,15 +193,15 @@ class Answering(HttpToolsProtocol):
 
     def look(self, now: float) -> None:
         """End what takes too long."""
-        unsent = self.transport.get_write_buffer_size()
+        unsent = self._untaken(now)
         if unsent:
             self._look_at_sending(now, unsent)
             return
         self._unsent = None
         waited, rules = now - self._mark, self._rules
         if self._lingering:
-            if waited > LINGER_SECONDS:
-                cut_off(self.transport)
+            if waited > LINGER_SECONDS:  # it has taken all, and says no word
+                self.transport.abort()
         elif self._left:
             self._look_at_body(now, waited)
         elif self.cycle is not None and not self.cycle.response_complete:
@@ -198,8 +209,23 @@ class Answering(HttpToolsProtocol):
         elif self._held not in {b"", b"\r\n"}:  # old clients end a body with an empty line
             if waited > rules.head:
                 self._refuse(HTTPStatus.REQUEST_TIMEOUT)
-        elif waited > (rules.first_byte if self._fresh and self.cycle is None else rules.keep_alive):
-            self.transport.close()
+        else:
+            self._look_at_idle(waited)
+
+    def _untaken(self, now: float) -> int:
+        """Return how many bytes wait for the client: the kernel's own where we have left, and given it time to take them."""
+        unsent = self.transport.get_write_buffer_size()
+        if unsent or not self._lingering or now - self._mark <= LINGER_SECONDS:
+            return unsent
+        return unsent_by_kernel(self.transport)
+
+    def _look_at_idle(self, waited: float) -> None:
+        """Leave a client that asks nothing; one whose request waits in the kernel is read in the loop's next turn."""
+        silent = self._fresh and self.cycle is None
+        if waited > (self._rules.first_byte if silent else self._rules.keep_alive) and not unread_in_kernel(
+            self.transport
+        ):
+            self.transport.close() if silent else self._leave()
 
     def _look_at_body(self, now: float, waited: float) -> None:
         if self.flow.read_paused:  # it is not the client who keeps us waiting

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import httptools
 
 from antiscrape.asgi.types import TRAILERS
-from antiscrape.serving.answering import LINGER_BYTES, Answering
+from antiscrape.serving.answering import Answering
 from antiscrape.serving.framing import (
     END,
     PLAIN,
@@ -26,6 +26,7 @@ from antiscrape.serving.framing import (
     origin_form,
     without_upgrade,
 )
+from antiscrape.serving.leaving import LINGER_BYTES
 from antiscrape.serving.trailing import Trailing, asks_for_trailers
 
 if TYPE_CHECKING:
@@ -240,6 +241,7 @@ class Protocol(Answering):
                 self.flow.stopped = True
         cycle = self.cycle
         if cycle is not before:
+            cycle.transport = self._exit or self._open_exit()  # type: ignore[assignment]  # all that it does with one
             if self._stripped:
                 cycle.keep_alive = False
             if self._trails:

@@ -22,11 +22,19 @@ if TYPE_CHECKING:
     from antiscrape.upstream.head import Head
     from antiscrape.upstream.pool import Pool
 
-#: Unread bytes of an answer beyond which the site is held back: asyncio's own. What one read of the socket brings (uvloop:
-#: 256 KB) comes on top. Four times as much was no faster: large pictures cost a quarter more CPU time, for what waited
-#: had left the processor's cache, and each client that did not read held twice the memory.
+#: Unread bytes of an answer beyond which the site is held back: asyncio's own. Four times as much was no faster: large
+#: pictures cost a quarter more CPU time, for what waited had left the processor's cache.
 HIGH_WATER: Final = 65_536
+#: The most that waits to be taken, what one read brings included: uvloop's own reads are as long.
+_MOST: Final = 262_144
+#: What all those share whose clients do not take what has come (SECURITY L5): where they are many, the site is read from
+#: in pieces as small as that makes them, though not below ``_LEAST``. A client that takes nothing keeps three: one of which
+#: the kernel has taken a part, one behind it, and one whose turn has not come.
+_SHARED: Final = 4 * 2**20
+_LEAST: Final = 16_384
 _NOTHING: Final = (b"", False)
+#: What sockets are read into, one after the other: what came is copied out before the loop reads again.
+_ROOM: Final = memoryview(bytearray(_MOST))
 
 
 class Lost(Exception):  # noqa: N818  it never leaves this room
@@ -47,7 +55,7 @@ class Question(NamedTuple):
     switching: bool = False
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """A connection of one pool.
 
     ``deadline``: when the wait for the site is over, in the loop's time. ``sound``: whether another
@@ -143,12 +151,14 @@ class Connection(asyncio.Protocol):
         if not pieces:
             if self._error is not None:
                 raise self._error
+            if (
+                self._paused
+            ):  # not before: what was taken first may still wait for a client that does not read
+                self.hold(back=False)
+                self._expect_more()
             return (b"", True) if self.reader.stage == DONE else _NOTHING
         piece = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
-        if self._paused:
-            self.hold(back=False)
-            self._expect_more()
         self._size = 0
         return piece, self.reader.stage == DONE and self._error is None
 
@@ -210,8 +220,10 @@ class Connection(asyncio.Protocol):
             return
         self._paused = back
         if back:
+            self.pool.held[self] = self._loop.time()
             self._transport.pause_reading()
         else:
+            self.pool.held.pop(self, None)
             self._transport.resume_reading()
 
     def end_writing(self) -> None:
@@ -227,6 +239,14 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport."""
         self._transport = cast("asyncio.Transport", transport)
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  the loop's protocol; it knows no better
+        """Return where the next bytes go: less, the more clients there are that do not take theirs."""
+        return _ROOM[: max(_LEAST, min(_MOST - self._size, self._share()))]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take what the site sends."""
+        self.data_received(bytes(_ROOM[:nbytes]))
 
     def data_received(self, data: bytes) -> None:
         """Take what the site sends."""
@@ -244,7 +264,7 @@ class Connection(asyncio.Protocol):
         stage = reader.stage
         if stage == AT_BODY:
             self._size += len(data)
-            if self._size > HIGH_WATER:
+            if self._size > HIGH_WATER or self._size >= self._share():
                 self.hold(back=True)
             self._expect_more()
         elif stage != AT_HEAD:
@@ -264,6 +284,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """Note that it is over, and whether the answer was."""
         reader, self._transport = self.reader, None
+        self.pool.held.pop(self, None)
         self.sound = self._full = False
         if self._taker is not None:
             self._taker(None)
@@ -285,6 +306,10 @@ class Connection(asyncio.Protocol):
         self._full = False
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
+
+    def _share(self) -> int:
+        """Return how many bytes may wait for each client that does not take them, and for one more."""
+        return _SHARED // (len(self.pool.held) + 1)
 
     def _expect_more(self) -> None:
         """Give the site its time for the next word, unless it is our client who takes its own."""

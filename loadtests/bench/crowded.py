@@ -29,7 +29,7 @@ from loadtests.bench.visitors import API, IMAGE, request
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-#: How many people ask at once, how often before the crowd comes, and how many seconds each has for an answer.
+#: How many people ask at once, how often each before the crowd comes, and how many seconds each has for an answer.
 _PEOPLE: Final = 4
 _QUIET: Final = 400
 _LONGEST: Final = 30.0
@@ -65,7 +65,8 @@ def crowded(crowd: Crowd | None = None, **settings: str) -> list[Cost]:
 async def _measure(crowd: Crowd, settings: Mapping[str, str]) -> list[Cost]:
     async with _served(settings) as (port, pid):
         people = People(port)
-        quiet = [await people.ask() for _ in range(_QUIET)]
+        await asyncio.gather(*(people.look(_QUIET) for _ in range(_PEOPLE)))
+        quiet, people.waits = people.waits, []
         base, slow = peak_mb(pid), list[socket.socket]()
         looking = [asyncio.create_task(people.look()) for _ in range(_PEOPLE)]
         try:
@@ -96,9 +97,9 @@ class People:
         self._numbers = count()
         self.waits: list[float] = []
 
-    async def look(self) -> None:
-        """Ask until cancelled."""
-        while True:
+    async def look(self, times: int | None = None) -> None:
+        """Ask so many ``times``, or until cancelled."""
+        for _ in count() if times is None else range(times):
             self.waits.append(await self.ask())
 
     async def ask(self) -> float:
@@ -142,8 +143,13 @@ async def _until_gone(slow: list[socket.socket]) -> int:
     """Wait until the server has let go of all of them; return how many it still keeps when nobody waits any longer."""
     end, kept = time.monotonic() + _PATIENCE, slow
     while kept and time.monotonic() < end:
-        kept = [one for one in kept if not _is_gone(one)]
-        await asyncio.sleep(0.25)
+        still = list[socket.socket]()
+        for first in range(
+            0, len(kept), _AT_ONCE
+        ):  # the people, whose waits are measured, run in this very loop
+            still += [one for one in kept[first : first + _AT_ONCE] if not _is_gone(one)]
+            await asyncio.sleep(0.005)
+        kept = still
     return len(kept)
 
 
