@@ -14,8 +14,9 @@ import pytest
 
 from antiscrape.cli import COMMANDS
 from antiscrape.cli.serve import command as serve
+from antiscrape.cli.verdict import command as verdict
 from tests.conftest import missing
-from tests.deploy.shipped import DEPLOY
+from tests.deploy.shipped import DEPLOY, ROOT
 from tests.deploy.units import environment_of, read_unit
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 FOLDER = DEPLOY / "systemd"
 UNITS = sorted(path for path in FOLDER.iterdir() if path.suffix in {".service", ".socket", ".timer"})
 SERVICES = [path for path in UNITS if path.suffix == ".service"]
+#: What is put beside the service to have it do otherwise.
+DROPINS = sorted(FOLDER.glob("*.conf"))
 #: What systemd-analyze security says of the service, of 10, where less is better.
 EXPOSURE = 1.4
 
@@ -46,7 +49,7 @@ def installed(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("path", [*UNITS, FOLDER / "socket.conf"], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*UNITS, *DROPINS], ids=lambda path: path.name)
 def test_every_directive_is_known_and_said_where_it_goes(path: Path) -> None:
     assert read_unit(path)
     where = path.read_text().splitlines()[0]
@@ -75,7 +78,7 @@ def test_the_service_may_do_little(path: Path, installed: Path) -> None:
     assert (float(found[1]) <= EXPOSURE, done.returncode) == (True, 0), done.stdout
 
 
-@pytest.mark.parametrize("path", [*SERVICES, FOLDER / "socket.conf"], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*SERVICES, *DROPINS], ids=lambda path: path.name)
 def test_what_it_starts_is_there(path: Path) -> None:
     *_, line = read_unit(path)["Service", "ExecStart"]
     program, name, *arguments = shlex.split(line)
@@ -120,3 +123,15 @@ def test_what_takes_the_socket_is_there() -> None:
         pytest.skip("this version takes no sockets from systemd")
     word = import_module("antiscrape.cli.serve").SYSTEMD
     assert read_unit(FOLDER / "socket.conf")["Service", "ExecStart"][1].endswith(f"serve --listen {word}")
+
+
+def test_what_gives_verdicts_in_place_of_the_proxy_is_the_same_service_otherwise() -> None:
+    """What the proxy's service is told by its environment, and how it ends, the other command knows, too."""
+    unit = read_unit(FOLDER / "verdict.conf")
+    assert unit == {("Service", "ExecStart"): ["", "/opt/antiscrape/bin/antiscrape verdict"]}
+    known = {option.name: getattr(option, "envvar", None) for option in verdict.params}
+    for option in serve.params:
+        if option.name in {"config", "listen", "workers", "admin", "drain"}:
+            assert known[option.name] == getattr(option, "envvar", None), option.name
+    page = (ROOT / "docs" / "forward-auth.md").read_text()
+    assert f"`{known['upstream']}`" in page
