@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from antiscrape.asgi.neighbours import KNOWN
+from tests.fuzz import sized
 from tests.house import SPARE
 
 if TYPE_CHECKING:
@@ -197,7 +198,7 @@ def test_a_rolling_restart_loses_no_request_and_no_look_at_its_health(
     server = Running(tmp_path, 2, f"unix:{tmp_path}/a.sock")
     started.append(server)
     made = 20
-    before = {get(server.url, PAGE)[1] for _ in range(made)}
+    seen = {get(server.url, PAGE)[1] for _ in range(made)}
     answers: list[str] = []
     failures: list[Exception] = []
     enough = threading.Event()
@@ -206,17 +207,18 @@ def test_a_rolling_restart_loses_no_request_and_no_look_at_its_health(
     ]
     for client in clients:
         client.start()
-    server.process.send_signal(signal.SIGUSR1)
-    deadline = time.monotonic() + 2 * PATIENCE
     looks: set[tuple[int, str]] = set()
-    seen: set[str] = set()
-    # a connection that is kept stays with its worker, so whoever wants to see both new ones connects anew
-    while len(seen - before) < 2:
-        assert time.monotonic() < deadline
-        enough.wait(0.01)  # what asks without a pause takes the processor that new workers start on
-        looks.add(get(server.admin, "/readyz"))
-        seen.add(get(server.url, PAGE)[1])
-        made += 1
+    for _ in range(sized(1, 20)):
+        server.process.send_signal(signal.SIGUSR1)
+        deadline = time.monotonic() + 2 * PATIENCE
+        before = set(seen)
+        # a connection that is kept stays with its worker, so whoever wants to see both new ones connects anew
+        while len(seen - before) < 2:
+            assert time.monotonic() < deadline
+            enough.wait(0.01)  # what asks without a pause takes the processor that new workers start on
+            looks.add(get(server.admin, "/readyz"))
+            seen.add(get(server.url, PAGE)[1])
+            made += 1
     enough.set()
     for client in clients:
         client.join()
@@ -225,7 +227,12 @@ def test_a_rolling_restart_loses_no_request_and_no_look_at_its_health(
     while judged(server.admin) < made + len(answers):  # those of the workers that went are among them
         assert time.monotonic() < deadline
     server.process.send_signal(signal.SIGTERM)
-    assert server.ended() == (0, "")
+    status, stderr = server.ended()
+    stalls = [line for line in stderr.splitlines() if "the event loop has not turned" in line]
+    assert (status, stderr.splitlines()) == (
+        0,
+        stalls,
+    )  # the machine may be slow, but nobody has anything else to say
     assert not (tmp_path / "a.sock").exists()
 
 
