@@ -242,6 +242,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  the loop's protocol; it knows no better
         """Return where the next bytes go: less, the more clients there are that do not take theirs."""
+        if not self._size and not self.pool.held:
+            return _ROOM
         return _ROOM[: max(_LEAST, min(_MOST - self._size, self._share()))]
 
     def buffer_updated(self, nbytes: int) -> None:
