@@ -1,10 +1,10 @@
 """What verdicts cost an edge: nginx with the shipped ``config/edge/nginx.conf``, beside the same nginx without.
 
 Two things are told. How many bytes of originals nginx serves in a second while it asks for verdicts and keeps each for
-one, over how many it serves unasked: both by one process, in turns, for visitors that look at one picture each, on
-a connection of their own as browsers do, and on connections that many share, as behind a CDN (which hands the picture on:
-a verdict is kept for the visitor and the connection, so eight times as many are asked for). And how many verdicts a second
-of the verdict process's CPU time is worth, where nginx keeps none of them.
+one, over how many it serves unasked: both by one process, which has a core to itself where there are two, in turns.
+Visitors look at one picture each, on a connection of their own as browsers do, or on connections that all share, as behind
+a CDN: a verdict is kept for visitor and connection, so of these eight times as many are asked for. And how many
+verdicts a second of the verdict process's CPU time is worth, where nginx keeps none of them.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from loadtests.bench.costs import Cost
 from loadtests.bench.figures import cpu_seconds
+from loadtests.bench.forwarding import apart
 from loadtests.bench.generator import Load
 from loadtests.bench.peers import ROOT, SECRET
 from loadtests.bench.visitors import IMAGE, request
@@ -32,9 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 #: Visitors of the first figure: so few that nginx finds their verdicts kept, as it does for one that looks at a gallery.
-_FEW: Final = 16
+_FEW: Final = 8
 #: Connections that share the visitors, where they do; each is one visitor's, where they do not.
-_CONNECTIONS: Final = 16
+_CONNECTIONS: Final = 8
 #: Visitors of the second: each is known before anything is measured.
 _MANY: Final = 2000
 #: Bytes of the pictures: a photograph as a camera of twelve megapixels makes it, and one of 1200 pixels.
@@ -76,6 +77,11 @@ def forwarded(*, rounds: int, seconds: int) -> list[Cost]:
     for program in ("nginx", "wrk"):
         if shutil.which(program, path=_path()) is None:
             raise FileNotFoundError(f"{program} is not installed")
+    with apart() as cores:
+        return _forwarded(cores, rounds=rounds, seconds=seconds)
+
+
+def _forwarded(cores: set[int], *, rounds: int, seconds: int) -> list[Cost]:
     # in memory, as the shipped file has it for verdicts
     place = _MEMORY if os.path.isdir(_MEMORY) else None  # noqa: PTH112  one word of the system's
     with tempfile.TemporaryDirectory(prefix="antiscrape-bench-", dir=place) as name:
@@ -85,9 +91,9 @@ def forwarded(*, rounds: int, seconds: int) -> list[Cost]:
         many.write_bytes(b"".join(request(number, IMAGE) for number in range(_MANY)))
         costs = []
         for case in _CASES:
-            with _stand(folder / f"kept{case.name}", case.length, kept=True) as stand:
+            with _stand(folder / f"kept{case.name}", case.length, cores, kept=True) as stand:
                 costs += _throughput(stand, few, case, rounds=rounds, seconds=seconds)
-        with _stand(folder / "asked", _SMALL, kept=False) as stand:
+        with _stand(folder / "asked", _SMALL, cores, kept=False) as stand:
             return costs + _verdicts(stand, many, rounds=rounds, seconds=seconds)
 
 
@@ -148,8 +154,8 @@ def _load(port: int, file: Path, seconds: int, *, apart: bool = False) -> Load:
 
 
 @contextmanager
-def _stand(folder: Path, length: int, *, kept: bool) -> Iterator[Stand]:
-    """Run nginx and what it asks; ``kept``: nginx keeps verdicts, as shipped."""
+def _stand(folder: Path, length: int, cores: set[int], *, kept: bool) -> Iterator[Stand]:
+    """Run nginx, on ``cores`` of its own, and what it asks; ``kept``: nginx keeps verdicts, as shipped."""
     picture = folder / "www" / IMAGE.lstrip("/")
     picture.parent.mkdir(parents=True)
     picture.write_bytes(b"\xff\xd8\xff\xe0" + os.urandom(length - 4))
@@ -171,6 +177,8 @@ def _stand(folder: Path, length: int, *, kept: bool) -> Iterator[Stand]:
         nginx = running.enter_context(
             _process([str(shutil.which("nginx", path=_path())), "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "log")], bare, dict(os.environ))
         )  # fmt: skip
+        if cores:
+            os.sched_setaffinity(nginx, cores)
         yield Stand(asking, bare, asked, nginx)
 
 

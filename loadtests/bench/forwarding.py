@@ -100,7 +100,7 @@ def forward(
 ) -> list[Row]:
     """Measure every proxy that is to be had; a row for each and each target. ``skipped`` learns of the others."""
     with contextlib.ExitStack() as running:
-        cores = running.enter_context(_apart())
+        cores = running.enter_context(apart())
         folder = running.enter_context(tempfile.TemporaryDirectory(prefix="antiscrape-proxies-"))
         site = running.enter_context(_Process([sys.executable, "-m", "loadtests.bench.origin"]))
         servers: dict[str, _Process] = {}
@@ -119,7 +119,7 @@ def forward(
 
 
 @contextlib.contextmanager
-def _apart() -> Iterator[set[int]]:
+def apart() -> Iterator[set[int]]:
     """Keep this process, and with it the site and the load, to all cores but one; give that one, for the proxies."""
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     if len(cores) < 2:
