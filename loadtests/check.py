@@ -1,9 +1,10 @@
 """``make trial-check``: how long after the first paint a real browser is cleared, Chromium and Firefox, fresh each time.
 
 Each visit is a browser with an empty profile that has nothing of the check in its cache. It first rests on another page,
-for what a browser does in its first seconds is no part of a check: a person has had theirs open for a while
-(``--cold``: it comes at once). Prints medians in milliseconds, as the page's own clock has them; on a busy machine all
-of them grow, and nothing is asserted.
+for what a browser does in its first seconds is no part of a check: a person has had theirs open for a while. A Firefox
+with a fresh profile keeps both cores of a small machine busy for five seconds, and takes a tenth of a second then for
+each thing that it asks a server for (``--rest``: for how long; ``--cold``: it comes at once). Prints medians in
+milliseconds, as the page's own clock has them; on a busy machine all of them grow, and nothing is asserted.
 """
 
 from __future__ import annotations
@@ -57,9 +58,9 @@ const timer = setInterval(() => {
   fetch("/told", { method: "POST", body: JSON.stringify(told) });
 }, 20);
 </script></body></html>"""
-#: Where a browser rests before it comes. Its policy keeps the check's script out.
+#: Where a browser rests before it comes, so many milliseconds. Its policy keeps the check's script out.
 _RESTING: Final = b"""<!doctype html><html lang="en"><head><title>Elsewhere</title></head><body><p>Elsewhere</p><script>
-addEventListener("load", () => setTimeout(() => requestIdleCallback(() => location.replace("/")), 1500));
+addEventListener("load", () => setTimeout(() => requestIdleCallback(() => location.replace("/")), %d));
 </script></body></html>"""
 _NOTHING_ELSE: Final = (b"content-security-policy", b"script-src 'unsafe-inline'")
 
@@ -68,6 +69,7 @@ _NOTHING_ELSE: Final = (b"content-security-policy", b"script-src 'unsafe-inline'
 class Site:
     """One page that tells when its script came and when it was challenged, answered and cleared, in ms from its first paint."""
 
+    rest: float = 0.0  # seconds on the other page
     told: list[dict[str, float]] = field(default_factory=list)
     news: threading.Event = field(default_factory=threading.Event)
 
@@ -79,7 +81,7 @@ class Site:
             self.told.append(json.loads((await receive())["body"]))
             self.news.set()
         resting = scope["path"] == "/elsewhere"
-        body = _RESTING if resting else _PAGE
+        body = _RESTING % (1000 * self.rest) if resting else _PAGE
         headers = [(b"content-type", b"text/html"), (b"content-length", b"%d" % len(body))]
         await send(
             {
@@ -132,6 +134,7 @@ def main() -> int:
     """Print a line for each browser that is installed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--visits", type=int, default=11, help="of each browser")
+    parser.add_argument("--rest", type=float, default=6.0, help="seconds on another page beforehand")
     parser.add_argument("--cold", action="store_true", help="with a browser that has only just begun")
     options = parser.parse_args()
     visits, path_of_first = options.visits, "" if options.cold else "elsewhere"
@@ -145,7 +148,7 @@ def main() -> int:
         if path is None:
             print(f"{browser:10} is not installed")
             continue
-        site = Site()
+        site = Site(options.rest)
         with Served(site, policy) as served:
             cleared = sum(visit(browser, path, site, served.url + path_of_first) for _ in range(visits))
         print(f"{browser:10} {cleared} of {visits} cleared; {site.summary()}", flush=True)

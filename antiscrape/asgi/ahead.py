@@ -34,12 +34,14 @@ class Ahead:
     """Feeds a body to ``scan`` from the first byte on, once that may matter, and sends it at once until then.
 
     What the scan returns begins with what was sent: it changes nothing before the end of a protected URL, and
-    the few bytes that the next chunk may make one of are held back.
+    the few bytes that the next chunk may make one of are held back. ``ends``: what the scan awaits until the last chunk
+    may be put there, which has all be read then.
     """
 
-    def __init__(self, urls: Urls, scan: Scan) -> None:
+    def __init__(self, urls: Urls, scan: Scan, *, ends: bool = False) -> None:
         self._urls = urls
         self._scan = scan
+        self._ends = ends
         self._idle = not urls.segments and not scan.awaits
         self._fresh = True
         #: What came and was not read, its length, and the part at its end that was not sent.
@@ -61,7 +63,7 @@ class Ahead:
         if self._idle:
             self._tail = b""
             return tail
-        if self._occurs_in(tail):
+        if self._occurs_in(tail) or (last and self._ends and self._scan.awaits):
             return self._read(chunk, last=last)
         cut = len(tail) if last else self._clear(tail)
         self._unread.append(chunk)

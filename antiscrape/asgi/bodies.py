@@ -35,6 +35,9 @@ _SIGNERS: Final[dict[TextKind, Callable[..., BodyWriter]]] = {
     "css": CssSigner,
     "xml": XmlSigner,
 }
+#: Where a document is shown, and what libraries of scripts send that ask for parts of one, in browsers that tell nothing.
+_SHOWN: Final = frozenset({b"document", b"iframe", b"frame", b"object", b"embed"})
+_OF_SCRIPTS: Final = (b"x-requested-with", b"hx-request", b"turbo-frame")
 # RFC 8288 §3: <target>; parameters. imagesrcset is HTML's (4.2.4.4), and its value is a quoted string.
 _LINKED: Final = re.compile(rb"<([^<>]*+)>|(?<=[;\s])imagesrcset\s*=\s*\"([^\"\\]*+)\"", re.IGNORECASE)
 
@@ -158,14 +161,13 @@ class Rewriters:
         trap, grants = self._trap, self._grants
         insert = b"" if trap is None else trap.snippet(self._holder(passage, trap), self._wall())
         if self._tag is not None and passage.verdict.standing not in _TRUSTED:
-            policies = [value for name, value in headers if name == b"content-security-policy"]
-            language = passage.fields.get(b"accept-language")
-            insert += self._tag.snippet(policies, language, passage.raw_path, passage.query)
+            insert += _check(self._tag, headers, passage)
         return HtmlSigner(
             self._sign_for(passage),
             self._prefixes if "html" in self._kinds else (),
             _host(passage),
             insert=insert,
+            within=self._most if _is_document(headers, passage) else 0,
             ignore_case=self._ignore_case,
             card=None if grants is None else self._sign_in(grants.cards),
         )
@@ -198,6 +200,30 @@ class Rewriters:
         if grants is None or manner is None:
             return _leave
         return lambda url: grants.sign(url, now=wall(), manner=manner)
+
+
+def _check(tag: Tag, headers: Headers, passage: Passage) -> bytes:
+    """Return what a page is given of the check."""
+    policies = [value for name, value in headers if name == b"content-security-policy"]
+    held, fields = passage.holding, passage.fields
+    done = (held is not None and held.home) or not _is_asked_for(passage)
+    visitor = None if done else (passage.principal.key, fields.get(b"user-agent"))
+    return tag.snippet(policies, fields.get(b"accept-language"), passage.raw_path, passage.query, visitor)
+
+
+def _is_asked_for(passage: Passage) -> bool:
+    """Tell whether an answer is to be a document, and no part of one that a script puts into it."""
+    fields = passage.fields
+    shown = fields.get(b"sec-fetch-dest")  # Fetch Metadata, section 2.1
+    return shown in _SHOWN if shown is not None else not any(name in fields for name in _OF_SCRIPTS)
+
+
+def _is_document(headers: Headers, passage: Passage) -> bool:
+    """Tell whether something may stand at an answer's end: not behind the root of XHTML."""
+    essences = {
+        value.partition(b";")[0].strip().lower() for name, value in headers if name == b"content-type"
+    }
+    return essences == {b"text/html"} and _is_asked_for(passage)
 
 
 def _leave(url: str) -> str:

@@ -3,7 +3,7 @@
 ``P`` is the policy's path:
 
 * ``GET P/VERSION/check.js`` and what it loads; under any other version the same, for a tag of the operator's own;
-* ``POST P/challenge``: a challenge, or ``{"seconds": …}`` where nothing has to be earned;
+* ``GET P/challenge``, which a page may ask for ahead of its script, or ``POST``: a challenge, or ``{"seconds": …}`` where nothing has to be earned;
 * ``POST P/answer``: ``{"seconds": …}`` and the cookie, or ``{}``;
 * ``GET`` and ``POST P/step``, ``GET P/done``: the form, and whether its cookie came back.
 
@@ -103,6 +103,10 @@ class Desk:
             return await self._posted(path, passage, receive, send)
         if method not in {"GET", "HEAD"}:
             return await self._plain(send, 405, b"Method not allowed\n", (b"allow", b"GET, HEAD, POST"))
+        if path == "challenge":
+            if not _same_origin(passage):
+                return await self._plain(send, 403, b"Forbidden\n")
+            return await _send_json(send, self._challenge(passage), head=method == "HEAD")
         if path == "step":
             return await self._form(passage, send, _target(passage))
         if path == "done":
@@ -189,6 +193,8 @@ class Desk:
             self.counts["rationed"] += 1
             return None
         self.counts["proven" if level is Level.PROVEN else "browser"] += 1
+        if self.tag is not None:
+            self.tag.cleared((passage.principal.key, passage.value(b"user-agent")))
         token = room.holders.issue(passage, secrets.token_bytes(NAME), level)
         secure = passage.scheme == "https" or passage.value(b"x-forwarded-proto") == b"https"
         kept = int(room.rules.lasts + room.holders.lingers)
@@ -276,9 +282,11 @@ async def _body(receive: Receive) -> bytes | None:
             return body
 
 
-async def _send_json(send: Send, told: dict[str, Any], *fields: tuple[bytes, bytes]) -> int:
+async def _send_json(
+    send: Send, told: dict[str, Any], *fields: tuple[bytes, bytes], head: bool = False
+) -> int:
     headers = [(b"content-type", _JSON), _NO_STORE, _NOSNIFF, *fields]
-    return await _send(send, 200, headers, json.dumps(told).encode())
+    return await _send(send, 200, headers, json.dumps(told).encode(), head=head)
 
 
 async def _send_page(send: Send, passage: Passage, body: bytes, status: int) -> int:

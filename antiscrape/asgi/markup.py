@@ -38,13 +38,13 @@ _BEGUN = re.compile(
     _NAME + rb"(?P<space>" + _S + rb"++)?(?P<equals>=" + _S + rb"*+(?P<quote>[^ \t\n\f\r>])?)?"
 )
 # The elements whose content has no tags, and what ends them.
-_OPAQUE = rb"(?:script|style|textarea|title|xmp|iframe|noembed|noframes)"
+_OPAQUE = rb"(?:script|style|textarea|title|xmp|iframe|noembed|noframes|plaintext)"
 _OPAQUE_NAMES: Final = frozenset(_OPAQUE[3:-1].split(b"|"))
 # The rest of a usual tag, whose values are all in double quotes, read from one "=" to the next: half the time that it
 # takes attribute by attribute. An "=" that follows a blank or a quote begins a name (13.2.5.32), and is not passed here.
 _USUAL = rb"[^>\"'=]*+(?>(?:(?<![ \t\n\f\r/\"'])=\"[^\"]*+\"[^>\"'=]*+)*)>"
 # What begins the name of an element whose content may have tags, and of no "</body".
-_OPEN = rb"(?:[a-hj-mo-ru-wyz]|i(?!frame)|s(?!cript|tyle)|t(?!extarea|itle)|n(?!oembed|oframes)|x(?!mp))"
+_OPEN = rb"(?:[a-hj-moqru-wyz]|p(?!laintext)|i(?!frame)|s(?!cript|tyle)|t(?!extarea|itle)|n(?!oembed|oframes)|x(?!mp))"
 _COMMON = rb"(?:" + _OPEN + rb"|/[ac-zAC-Z])"
 # Whole constructs in which nothing is to be done, as many as there are.
 _PASSED = re.compile(
@@ -77,10 +77,19 @@ _UNTIL = {
     "unquoted": re.compile(rb"[^ \t\n\f\r>]*+"),
 }
 _LONGEST_NAME = 64  # no element or attribute that matters here has a name of half the length
+# What a document begins with and no part of one does (HTML 13.1, 13.1.2.4); "<body>" is among what may be left out.
+_DOCUMENT = re.compile(
+    rb"(?:\xef\xbb\xbf)?(?>(?:[ \t\n\f\r]++|<!--(?>.*?-->)|<\?[^>]*+>)*)<(?:!doctype[ \t\n\f\r]++html|html|head|body)[ \t\n\f\r/>]",
+    re.DOTALL | re.IGNORECASE,
+)
+_OPENING: Final = 2048  # bytes in which it has to begin; licences and conditional comments stand before some
 
 
 class MarkupSigner:
     """Signs the protected URLs in the tags of an HTML body, and puts ``insert`` before ``</body>``, once.
+
+    HTML lets authors leave ``</body>`` out (13.1.2.4). Then it is put to the end of what began as a document, has no
+    more than ``within`` bytes and ended in its text: not in a comment, a tag, a script or a text field.
 
     Signed are the attributes that name a picture (``src``, ``href``, ``srcset``, ``poster``, ``content``,
     ``data-*``, ``style`` and their like), the ``url()`` of style elements, and the strings of scripts
@@ -88,15 +97,19 @@ class MarkupSigner:
     other sites to show of a page (Open Graph, Twitter cards) is signed by ``cards``.
     """
 
-    def __init__(self, urls: Urls, insert: bytes = b"", *, cards: Urls | None = None) -> None:
+    def __init__(
+        self, urls: Urls, insert: bytes = b"", *, within: int = 0, cards: Urls | None = None
+    ) -> None:
         self._urls = urls
         self._cards = cards or urls
         self._insert = insert
+        self._within = within
+        self._opening, self._size = b"", 0
         self._held = self._data = b""
         self._places = Occurrences(self._urls, b"")
         self._out: list[bytes] = []
         self._done = 0
-        self._last = self._waits = False
+        self._last = self._waits = self._torn = False
         self._state: Callable[[int], int] = self._in_text
         # of the tag being read
         self._element = b""
@@ -108,6 +121,9 @@ class MarkupSigner:
     def feed(self, chunk: bytes, *, last: bool) -> bytes:
         """Return what of the body is settled; all of it with the ``last`` chunk."""
         data = self._held + chunk
+        self._size += len(chunk)
+        if len(self._opening) < _OPENING:
+            self._opening += chunk[: _OPENING - len(self._opening)]
         self._data, self._places, self._last = data, Occurrences(self._urls, data), last
         self._out, self._done = [], 0
         at, self._waits = 0, False
@@ -117,7 +133,14 @@ class MarkupSigner:
         self._held = data[at:]
         if last and self._strings:  # of an element that never ended
             self._out.append(self._strings.feed(b"", last=True))
+        if last and self._insert and self._ends_a_document():
+            self._out.append(self._insert)
         return b"".join(self._out)
+
+    def _ends_a_document(self) -> bool:
+        if self._torn or self._state != self._in_text or self._size > self._within:
+            return False
+        return _DOCUMENT.match(self._opening) is not None
 
     @property
     def awaits(self) -> bytes:
@@ -133,7 +156,7 @@ class MarkupSigner:
 
     def _wait(self, at: int) -> int:
         """Read no further than ``at`` until more is there; what never comes passes as it is."""
-        self._waits = not self._last
+        self._waits, self._torn = not self._last, self._last
         return at if self._waits else len(self._data)
 
     def _replace(self, start: int, end: int, new: bytes) -> None:

@@ -60,9 +60,9 @@ def media_kind(content_type: bytes) -> TextKind | None:
 
 
 class HtmlSigner(Ahead):
-    """Signs an HTML body as ``MarkupSigner`` does, and puts ``insert`` before ``</body>``, once.
+    """Signs an HTML body as ``MarkupSigner`` does, and puts ``insert`` before ``</body>``, or where it ends, once.
 
-    ``card`` signs the pictures of cards (``og:image``), as ``sign`` does where it is not given. A document that starts with the byte order mark of UTF-16 stays as it is. The other arguments are those
+    ``within`` is the most bytes that a body may have at whose end it is put, 0 for none. ``card`` signs the pictures of cards (``og:image``), as ``sign`` does where it is not given. A document that starts with the byte order mark of UTF-16 stays as it is. The other arguments are those
     of ``JsonSigner``.
     """
 
@@ -73,12 +73,13 @@ class HtmlSigner(Ahead):
         host: str,
         *,
         insert: bytes = b"",
+        within: int = 0,
         ignore_case: bool = False,
         card: Callable[[str], str] | None = None,
     ) -> None:
         urls = Urls(sign, prefixes, host, fold=ignore_case)
         cards = None if card is None else Urls(card, prefixes, host, fold=ignore_case)
-        super().__init__(urls, MarkupSigner(urls, insert, cards=cards))
+        super().__init__(urls, MarkupSigner(urls, insert, within=within, cards=cards), ends=within > 0)
 
 
 class XmlSigner(Ahead):

@@ -14,8 +14,9 @@ from typing import Final, NamedTuple
 
 #: What the page loads, and what that loads in turn.
 ENTRY: Final = "check.js"
+AHEAD: Final = ("work.js", "botd.js")
 _OURS: Final = (ENTRY, "work.js")
-_NAMES: Final = (*_OURS, "botd.js", "botd.LICENSE")
+_NAMES: Final = (ENTRY, *AHEAD, "botd.LICENSE")
 #: A line of nothing but comment, or what a line begins with: no string and no template of ours goes over lines.
 _UNSAID: Final = re.compile(rb"^[ \t]*(?://[^\n]*\n|\n)|^[ \t]+", re.MULTILINE)
 

@@ -73,7 +73,9 @@ def open_room(
     """Return the room of a site; raise ``ConfigurationError`` where ALTCHA's library is missing."""
     languages, parts = Languages(), Parts()
     pages = Pages(languages, rules.path, wait=rules.wait)
-    tag = Tag(pages, languages, rules.path, parts.version, links=rules.link) if rules.inject else None
+    tag = None
+    if rules.inject:
+        tag = Tag(pages, languages, rules.path, parts.version, links=rules.link, clock=wall)
     return Room(
         rules=rules,
         holders=holders,

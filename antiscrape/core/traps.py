@@ -133,5 +133,5 @@ class TrapLinks:
     def _snippet(self, root: str) -> bytes:
         # Nothing in a root is escaped in HTML: hexadecimal digits, letters, or the operator's path (checked at start).
         link = f'<a href="{root}{ARCHIVE}" rel="nofollow"></a>'
-        picture = f'<img src="{root}{PICTURE}" loading="lazy" alt="">' if self._pictures else ""
+        picture = f'<img src="{root}{PICTURE}" loading="lazy" alt=""/>' if self._pictures else ""
         return f"<template>{link}{picture}</template>".encode()

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.asgi.checked import BASE, challenged, checking, fields, posted, solved
+from tests.asgi.checked import BASE, challenged, checking, cleared, fields, posted, solved
 from tests.house import answers, house, person, photo, tool
 
 if TYPE_CHECKING:
-    from tests.house import Answer
+    from tests.house import Answer, House
 
 PHOTOS = answers(photo())
 PAGE = answers(b"<html><body><p>hello</p></body></html>", b"text/html; charset=utf-8")
@@ -22,7 +23,7 @@ def test_the_script_is_put_into_pages_and_loads_what_it_needs() -> None:
     async def run() -> None:
         async with house(PAGE, checking()) as home:
             page = (await home.ask("/", fields(kind="page"))).body.decode()
-            source = page.partition('<script type="module" async src="')[2].partition('"')[0]
+            source = page.partition('<script type="module" async="" src="')[2].partition('"')[0]
             assert source.startswith(BASE + "/")
             assert "<noscript>" in page
             got: list[Answer] = []
@@ -64,6 +65,78 @@ def test_the_pages_own_policy_is_kept_to(policy: bytes, found: str) -> None:
             assert ("<script" in body) is bool(found)
             assert found in body
             assert "<b>" not in body
+
+    asyncio.run(run())
+
+
+AHEAD = ('<link rel="preload" as="fetch" crossorigin="" href="', '<link rel="modulepreload" href="')
+
+
+def told_ahead(page: str) -> bool:
+    """Tell whether a page names what the script will ask for."""
+    told = {page.count(AHEAD[0]), page.count(AHEAD[1]) // 2}
+    assert len(told) == 1
+    return told == {1}
+
+
+def test_who_has_a_check_to_do_is_told_ahead_what_the_script_will_ask_for() -> None:
+    """Once: who runs no scripts, or keeps no cookies, is not sent for a challenge with every page."""
+
+    async def run() -> None:
+        async with house(PAGE, checking(link=False)) as home:
+
+            async def page(*changes: tuple[bytes, bytes | None], peer: str = "203.0.113.7") -> str:
+                head = fields(*changes, kind="page")
+                return (await home.ask("/", head, peer=peer)).body.decode()
+
+            first = await page()
+            assert told_ahead(first)
+            assert f'href="{BASE}/challenge"' in first
+            for name in ("work.js", "botd.js"):
+                path = first.partition('src="')[2].partition('"')[0].replace("check.js", name)
+                assert f'href="{path}"' in first
+                assert (await home.ask(path, person())).status == 200
+            assert not told_ahead(await page())
+            assert told_ahead(await page(peer="203.0.113.8"))
+            home.clock.tick(301.0)
+            assert told_ahead(await page())
+            cookie = await cleared(home)
+            assert not told_ahead(await page((b"cookie", cookie))), "it has done what it can"
+            assert told_ahead(await page()), "this is another browser of the address"
+            assert told_ahead(await page((b"cookie", cookie), peer="198.51.100.9")), "not at home"
+
+    asyncio.run(run())
+
+
+def test_what_is_asked_for_ahead_is_what_the_pages_policy_lets_load() -> None:
+    async def run() -> None:
+        async def page(home: House, policy: bytes) -> str:
+            home.app.app = answers(b"<html><body></body>", b"text/html", (b"content-security-policy", policy))
+            return (await home.ask("/", fields(kind="page"))).body.decode()
+
+        async with house(PAGE, checking(link=False)) as home:
+            assert not told_ahead(await page(home, b"default-src 'none'"))
+            assert (await page(home, b"script-src 'nonce-r4nd0m'")).count(' nonce="r4nd0m"') == 3
+
+    asyncio.run(run())
+
+
+def test_a_challenge_is_for_pages_of_the_same_origin() -> None:
+    async def run() -> None:
+        async with house(PAGE, checking()) as home:
+
+            async def asked(site: bytes | None, method: str = "GET") -> Answer:
+                head = fields((b"sec-fetch-site", site), (b"origin", None), (b"content-type", None))
+                return await home.ask(f"{BASE}/challenge", head, method=method)
+
+            given = await asked(b"same-origin")
+            assert (given.status, given.get(b"cache-control")) == (200, b"private, no-store")
+            assert (await posted(home, "answer", solved(json.loads(given.body)))).get(b"set-cookie")
+            for site in (b"cross-site", b"same-site", b"none"):
+                assert (await asked(site)).status == 403
+            head = await asked(b"same-origin", "HEAD")
+            assert (head.status, head.body) == (200, b"")
+            assert (await asked(None)).status == 200, "a browser that tells nothing of it"
 
     asyncio.run(run())
 

@@ -124,7 +124,7 @@ function begin() {
   }
 }
 
-function work(worker, parameters) {
+function work(parameters) {
   const here = async () => (await import("./work.js")).solve(parameters, () => new Promise((go) => setTimeout(go)));
   return new Promise((done, failed) => {
     if (!worker) here().then(done, failed);
@@ -137,17 +137,15 @@ function work(worker, parameters) {
 }
 
 async function ask(path, body) {
-  const answer = await fetch(beside(`../${path}`), {
+  const answer = await fetch(beside(`../${path}`), body && {
     method: "POST",
-    credentials: "same-origin",
-    cache: "no-store",
     headers: { "content-type": "application/json" },
     body: JSON.stringify(body),
   });
   return answer.ok ? answer.json() : {};
 }
 
-let running = false;
+let running, worker;
 
 function due() {
   const { until = 0, asked = 0 } = read(), now = Date.now();
@@ -159,24 +157,19 @@ function due() {
 
 async function earn() {
   if (!due()) return; // another tab has, meanwhile
-  let worker = null;
-  try {
-    // All are under way at once, and the probes, which keep the page's own thread busy, begin when the work has.
-    const asking = ask("challenge", {}), botd = import("./botd.js");
-    worker = begin();
-    botd.catch(() => {});
-    let told = await asking;
-    if (told.parameters) {
-      const [solution, probes] = await Promise.all([work(worker, told.parameters), probe(botd)]);
-      told = await ask("answer", { challenge: told, solution, probes });
-    }
-    const left = told.seconds > 0 ? told.seconds * 1000 : 0;
-    // Where none is given it is asked for again later, not at every page.
-    write({ until: left && Date.now() + left, asked: Date.now() });
-    if (left) arrive();
-  } finally {
-    worker?.terminate();
+  // All are under way at once, and the probes, which keep the page's own thread busy, begin when the work has.
+  const asking = ask("challenge"), botd = import("./botd.js");
+  worker ??= begin();
+  botd.catch(() => {});
+  let told = await asking;
+  if (told.parameters) {
+    const [solution, probes] = await Promise.all([work(told.parameters), probe(botd)]);
+    told = await ask("answer", { challenge: told, solution, probes });
   }
+  const left = told.seconds > 0 ? told.seconds * 1000 : 0;
+  // Where none is given it is asked for again later, not at every page.
+  write({ until: left && Date.now() + left, asked: Date.now() });
+  if (left) arrive();
 }
 
 // Of many tabs that come together, as out of a folder of bookmarks, one does the check, and the others have its cookie.
@@ -184,9 +177,12 @@ async function check() {
   if (running || !navigator.cookieEnabled || !due()) return;
   running = true;
   try {
+    // A worker takes a while to come up, and a lock to be given: the page that is looked at has both at once.
+    if (!document.hidden) worker = begin();
     await (navigator.locks ? navigator.locks.request(KEY, earn) : earn());
   } finally {
-    running = false;
+    worker?.terminate();
+    running = worker = null;
   }
 }
 

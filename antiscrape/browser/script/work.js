@@ -15,32 +15,34 @@ for (let n = 2, found = 0; found < 64; n++) {
 
 const W = new Uint32Array(64);
 
-function sha256(data) {
-  const length = data.length, blocks = (length + 72) >> 6;
-  const padded = new Uint8Array(blocks * 64), view = new DataView(padded.buffer);
+// FIPS 180-4 §6.2: one block of 64 bytes.
+function compress(h, view, at) {
+  for (let i = 0; i < 16; i++) W[i] = view.getUint32(at + i * 4);
+  for (let i = 16; i < 64; i++) {
+    const x = W[i - 15], y = W[i - 2];
+    W[i] = W[i - 16] + W[i - 7] + ((x >>> 7 | x << 25) ^ (x >>> 18 | x << 14) ^ x >>> 3)
+      + ((y >>> 17 | y << 15) ^ (y >>> 19 | y << 13) ^ y >>> 10);
+  }
+  let [a, b, c, d, e, f, g, j] = h;
+  for (let i = 0; i < 64; i++) {
+    const t = j + ((e >>> 6 | e << 26) ^ (e >>> 11 | e << 21) ^ (e >>> 25 | e << 7))
+      + (e & f ^ ~e & g) + K[i] + W[i] | 0;
+    const u = ((a >>> 2 | a << 30) ^ (a >>> 13 | a << 19) ^ (a >>> 22 | a << 10)) + (a & b ^ a & c ^ b & c) | 0;
+    j = g; g = f; f = e; e = d + t | 0; d = c; c = b; b = a; a = t + u | 0;
+  }
+  h[0] += a; h[1] += b; h[2] += c; h[3] += d; h[4] += e; h[5] += f; h[6] += g; h[7] += j;
+}
+
+// The hash of a block, after which it stands at "first", and of data.
+function digest(first, data) {
+  const length = data.length, padded = new Uint8Array(length + 72 >> 6 << 6), view = new DataView(padded.buffer);
   padded.set(data);
   padded[length] = 128;
-  view.setUint32(padded.length - 4, length * 8);
-  const h = H.slice();
-  for (let at = 0; at < padded.length; at += 64) {
-    for (let i = 0; i < 16; i++) W[i] = view.getUint32(at + i * 4);
-    for (let i = 16; i < 64; i++) {
-      const x = W[i - 15], y = W[i - 2];
-      W[i] = W[i - 16] + W[i - 7] + ((x >>> 7 | x << 25) ^ (x >>> 18 | x << 14) ^ x >>> 3)
-        + ((y >>> 17 | y << 15) ^ (y >>> 19 | y << 13) ^ y >>> 10);
-    }
-    let [a, b, c, d, e, f, g, j] = h;
-    for (let i = 0; i < 64; i++) {
-      const t = j + ((e >>> 6 | e << 26) ^ (e >>> 11 | e << 21) ^ (e >>> 25 | e << 7))
-        + (e & f ^ ~e & g) + K[i] + W[i] | 0;
-      const u = ((a >>> 2 | a << 30) ^ (a >>> 13 | a << 19) ^ (a >>> 22 | a << 10)) + (a & b ^ a & c ^ b & c) | 0;
-      j = g; g = f; f = e; e = d + t | 0; d = c; c = b; b = a; a = t + u | 0;
-    }
-    h[0] += a; h[1] += b; h[2] += c; h[3] += d; h[4] += e; h[5] += f; h[6] += g; h[7] += j;
-  }
-  const out = new Uint8Array(32);
-  h.forEach((word, i) => new DataView(out.buffer).setUint32(i * 4, word));
-  return out;
+  view.setUint32(padded.length - 4, (length + 64) * 8);
+  const h = first.slice(), out = new DataView(new ArrayBuffer(32));
+  for (let at = 0; at < padded.length; at += 64) compress(h, view, at);
+  h.forEach((word, i) => out.setUint32(i * 4, word));
+  return new Uint8Array(out.buffer);
 }
 
 function joined(...parts) {
@@ -49,20 +51,19 @@ function joined(...parts) {
   return out;
 }
 
-function hmac(key, data) {
-  const pad = (byte) => {
-    const out = new Uint8Array(64).fill(byte);
-    key.forEach((value, i) => { out[i] ^= value; });
-    return out;
-  };
-  return sha256(joined(pad(0x5c), sha256(joined(pad(0x36), data))));
-}
-
-// PBKDF2 (RFC 8018 §5.2) with one iteration, which is all that scrypt asks of it.
+// PBKDF2 (RFC 8018 §5.2) with one iteration, which is all that scrypt asks of it. The first blocks of HMAC's two hashes
+// (RFC 2104 §4) are the password's alone.
 function stretch(password, salt, length) {
+  const [outer, inner] = [0x5c, 0x36].map((byte) => {
+    const pad = new Uint8Array(64).fill(byte), h = H.slice();
+    password.forEach((value, i) => { pad[i] ^= value; });
+    compress(h, new DataView(pad.buffer), 0);
+    return h;
+  });
   const out = new Uint8Array(length);
   for (let i = 1, at = 0; at < length; i++, at += 32) {
-    out.set(hmac(password, joined(salt, [i >>> 24, i >>> 16, i >>> 8, i])).subarray(0, length - at), at);
+    const counted = joined(salt, [i >>> 24, i >>> 16, i >>> 8, i]);
+    out.set(digest(outer, digest(inner, counted)).subarray(0, length - at), at);
   }
   return out;
 }
@@ -216,19 +217,21 @@ function romix(cost, r) {
 }
 
 // The browser's own is quick from the first; ours is most of the work until an engine has come to know it. Over plain http
-// there is none, and Firefox's gives no more than 256 bytes.
-let longest = Infinity;
+// there is none, and Firefox's gives no more than 256 bytes: where it gave out once it is asked no more, for each of its
+// answers comes by way of other threads.
+let own = true;
 
 async function stretched(password, salt, length) {
   try {
-    if (length > longest) return stretch(password, salt, length);
-    const key = await crypto.subtle.importKey("raw", password, "PBKDF2", false, ["deriveBits"]);
-    const told = { name: "PBKDF2", hash: "SHA-256", iterations: 1, salt };
-    return new Uint8Array(await crypto.subtle.deriveBits(told, key, length * 8));
+    if (own) {
+      const key = await crypto.subtle.importKey("raw", password, "PBKDF2", false, ["deriveBits"]);
+      const told = { name: "PBKDF2", hash: "SHA-256", iterations: 1, salt };
+      return new Uint8Array(await crypto.subtle.deriveBits(told, key, length * 8));
+    }
   } catch {
-    longest = length - 1;
-    return stretch(password, salt, length);
+    own = false;
   }
+  return stretch(password, salt, length);
 }
 
 async function scrypt(password, salt, r, length, mixed) {
