@@ -12,6 +12,11 @@ browser's clearance is renewed shows its pictures; the one before that is named 
 HMAC-SHA-256 under a key of this purpose, over the payload and over what is not in it: the site, the host and
 the family of the browser, each preceded by its length. Somebody else's host or browser family makes it noise;
 another network is told apart from that, because a person carries a phone from one to the next (``roaming``).
+
+One version is read, the present one: version 1, without the name of the former, was in no release. Whoever comes with
+a cookie that is read no more is a browser that has proven nothing yet, sees originals within that budget, and earns
+another unseen once a preview comes. It is no wall, but everybody's check at the same hour: a version that follows a
+release has to be read beside that release's, for as long as ``lasts`` may be.
 """
 
 from __future__ import annotations

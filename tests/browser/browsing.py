@@ -248,7 +248,7 @@ def phone() -> dict[str, Any]:
 
 
 @contextmanager
-def firefox(url: str, *arguments: str, display: str = "", **preferences: bool | int | str) -> Iterator[Path]:
+def firefox(url: str, *arguments: str, display: str = "", **preferences: bool | int) -> Iterator[Path]:
     """Start Firefox on ``url``, in a window on ``display``, or without one; yield its profile's folder."""
     path = shutil.which("firefox") or shutil.which("firefox-esr")
     if path is None:

@@ -80,10 +80,9 @@ class Hand:
 
 
 @contextmanager
-def hand(**preferences: bool | int | str) -> Iterator[Hand]:
+def hand(**preferences: bool | int) -> Iterator[Hand]:
     """Start Firefox without a window, and yield a hand on it."""
-    preferences = {"marionette__port": 0, **preferences}
-    with firefox("about:blank", "--marionette", **preferences) as profile:
+    with firefox("about:blank", "--marionette", display="", marionette__port=0, **preferences) as profile:
         told, end = profile / "MarionetteActivePort", time.monotonic() + PATIENCE
         while not (told.exists() and told.read_text().strip()):
             assert time.monotonic() < end, "Firefox does not say where it listens"
