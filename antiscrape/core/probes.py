@@ -12,7 +12,9 @@ graphics card, in private windows, resisting fingerprints) each had something to
 debugger. Without a window neither had anything to point with, WebDriver or not; Chromium under another's User-Agent
 had lost its versions; Playwright and puppeteer were given away by what their first command does to the console.
 What the graphics are drawn by, how large the screen is and whether it has a frame told nothing: a virtual machine,
-a kiosk and a person who resists fingerprints look as automation does. People may have each of the three that tell,
+a kiosk and a person who resists fingerprints look as automation does. (A Firefox without a window that resists
+fingerprints claims a mouse as every other that does; what it lacks, WebGL and scroll bars that hide, others of them
+have switched off as well.) People may have each of the three that tell,
 with a switch for a mouse, a User-Agent switcher or a debugger open; so these keep a browser from being proven, and no
 more.
 """
