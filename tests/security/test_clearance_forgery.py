@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import base64
 import copy
+import hmac
 import json
 import os
 import random
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from antiscrape.browser.steps import Steps
+from antiscrape.browser.steps import Fault, Steps
 from antiscrape.core.clearance import NAME, Clearances, Level
+from antiscrape.core.grants import Grants, GrantState
+from antiscrape.core.rules import GrantRules
 from antiscrape.core.tokens import KeyRing
 from tests.house import SECRET, Clock
 
@@ -183,3 +187,31 @@ def test_no_forged_challenge_is_taken() -> None:
         ):
             taken.append(told)
     assert not taken, f"seed {SEED}: {taken[:3]}"
+
+
+@pytest.mark.security("F9")
+@pytest.mark.parametrize("algorithm", ["none", "None", "", "HS256", "RS256"])
+def test_no_token_says_how_it_is_to_be_verified(algorithm: str) -> None:
+    """A JWT names its own algorithm (RFC 8725 section 2.1), and is no token here, not even under the right secret."""
+
+    def part(value: object) -> str:
+        return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+
+    keys = KeyRing([SECRET.encode()])
+    head = f"{part({'alg': algorithm, 'typ': 'JWT'})}.{part({'level': 2, 'exp': int(NOW) + 3600})}"
+    rules = GrantRules(prefixes=("/photos/",))
+    for secret in (b"", SECRET.encode(), keys.derive_all("challenge")[0]):
+        seal = hmac.digest(secret, head.encode(), "sha256") if secret else b""
+        token = f"{head}.{base64.urlsafe_b64encode(seal).rstrip(b'=').decode()}"
+        found = Clearances(keys, "site").read(token.encode(), now=NOW, host=HOSTS[0], family=FAMILIES[0])
+        assert found is None
+        assert Steps(keys, wait=0.0, wall=lambda: NOW).open(token, "me") is Fault.LATE
+        state = Grants(keys, rules, "site").check(b"/photos/1.jpg", f"as={token}".encode(), now=NOW)
+        assert state is GrantState.FORGED
+
+
+@pytest.mark.security("F9")
+def test_no_library_of_such_tokens_is_asked_for() -> None:
+    asked = Path(__file__).parents[2].joinpath("pyproject.toml").read_text("utf-8").lower()
+    assert "itsdangerous" in asked
+    assert not [name for name in ("pyjwt", "python-jose", "joserfc", "authlib", "jwcrypto") if name in asked]
