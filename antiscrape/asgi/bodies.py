@@ -13,6 +13,7 @@ from antiscrape.asgi.rewriting import CssSigner, HtmlSigner, JsonSigner, XmlSign
 from antiscrape.asgi.spelling import PLAIN, Urls
 from antiscrape.asgi.texts import Bounded, Chain, Plan
 from antiscrape.asgi.traps import SitemapWriter, private_fields
+from antiscrape.browser.tag import visitor_of
 from antiscrape.core.grant_tokens import NOBODY
 from antiscrape.core.verdict import Standing
 
@@ -207,7 +208,7 @@ def _check(tag: Tag, headers: Headers, passage: Passage) -> bytes:
     policies = [value for name, value in headers if name == b"content-security-policy"]
     held, fields = passage.holding, passage.fields
     done = (held is not None and held.home) or not _is_asked_for(passage)
-    visitor = None if done else (passage.principal.key, fields.get(b"user-agent"))
+    visitor = None if done else visitor_of(passage.principal.key, fields.get(b"user-agent"))
     return tag.snippet(policies, fields.get(b"accept-language"), passage.raw_path, passage.query, visitor)
 
 

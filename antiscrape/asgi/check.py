@@ -24,6 +24,7 @@ from urllib.parse import parse_qsl, quote
 from antiscrape.browser.challenge import Outcome
 from antiscrape.browser.page import POLICY_OF_FORM
 from antiscrape.browser.steps import Fault
+from antiscrape.browser.tag import visitor_of
 from antiscrape.core.clearance import NAME, Level, family_of, network_of
 from antiscrape.core.probes import DENIED, judge_probes, read_probes
 from antiscrape.core.returning import safe_path
@@ -194,7 +195,7 @@ class Desk:
             return None
         self.counts["proven" if level is Level.PROVEN else "browser"] += 1
         if self.tag is not None:
-            self.tag.cleared((passage.principal.key, passage.value(b"user-agent")))
+            self.tag.cleared(visitor_of(passage.principal.key, passage.value(b"user-agent")))
         token = room.holders.issue(passage, secrets.token_bytes(NAME), level)
         secure = passage.scheme == "https" or passage.value(b"x-forwarded-proto") == b"https"
         kept = int(room.rules.lasts + room.holders.lingers)

@@ -8,7 +8,7 @@ for after another.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote_from_bytes
 
 from antiscrape.browser.parts import AHEAD, ENTRY
@@ -29,8 +29,6 @@ _LONGEST: Final = 16_384
 #: a challenge no more often, and who runs no scripts is not to be sent for one with every page.
 _REMEMBERED: Final = 16_384
 _AGAIN: Final = 300.0
-#: The address of a visitor's network and his User-Agent: who he is, near enough for this.
-Visitor: TypeAlias = "tuple[str, bytes | None]"
 
 
 class Tag:
@@ -52,13 +50,13 @@ class Tag:
         self._folder = f"{base}/{version}"
         self._links = links
         self._clock = clock
-        self._hurried: Memo[Visitor, float] = Memo(_REMEMBERED)
+        self._hurried: Memo[int, float] = Memo(_REMEMBERED)
 
     def owns(self, raw_path: bytes) -> bool:
         """Tell whether a page is one of the check's own, which carries nothing of it."""
         return raw_path.startswith(self._base.encode() + b"/")
 
-    def cleared(self, visitor: Visitor) -> None:
+    def cleared(self, visitor: int) -> None:
         """Take note that a visitor has done the check: whoever comes next by the same name is another."""
         self._hurried.put(visitor, -_AGAIN)
 
@@ -68,12 +66,12 @@ class Tag:
         accept_language: bytes | None,
         raw_path: bytes,
         query: bytes,
-        visitor: Visitor | None = None,
+        visitor: int | None = None,
     ) -> bytes:
         """Return what a page is given; ``policies`` are the values of its Content-Security-Policy fields.
 
         Where a policy forbids scripts of the site's own the script is left out, and nothing is reported. ``visitor`` is who
-        has a check to do, and is told what the script will ask for; None for who has not.
+        has a check to do (``visitor_of``), and is told what the script will ask for; None for who has not.
         """
         nonce = ""
         parts = []
@@ -97,12 +95,17 @@ class Tag:
             parts.append(self._pages.link(tag, f"{self._base}/step?to={target}"))
         return "".join(parts).encode()
 
-    def _hurries(self, visitor: Visitor) -> bool:
+    def _hurries(self, visitor: int) -> bool:
         now = self._clock()
         if now - (self._hurried.get(visitor) or -_AGAIN) < _AGAIN:
             return False
         self._hurried.put(visitor, now)
         return True
+
+
+def visitor_of(address: str, agent: bytes | None) -> int:
+    """Return a digest of who asks, near enough for this; Python's hash has a key of its own in every process."""
+    return hash((address, agent))
 
 
 def allows(policy: str) -> str | None:
