@@ -1,8 +1,7 @@
 """What is put into a page: the script's element, allowed by the page's own policy, and a link for those without scripts.
 
 Who has a check before him is given word of what the script will ask for as well, so that all of it is on its way at
-once (``rel=preload``, HTML section 4.6.7): a browser that is busy takes a tenth of a second for each thing that it asks
-for after another.
+once (``rel=preload``, HTML section 4.6.7), and a round trip of the network is saved.
 """
 
 from __future__ import annotations
