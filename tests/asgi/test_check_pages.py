@@ -13,7 +13,8 @@ from tests.asgi.checked import BASE, challenged, checking, cleared, fields, post
 from tests.house import answers, house, person, photo, tool
 
 if TYPE_CHECKING:
-    from tests.house import Answer, House
+    from antiscrape.asgi.types import Receive, Scope, Send
+    from tests.house import Answer
 
 PHOTOS = answers(photo())
 PAGE = answers(b"<html><body><p>hello</p></body></html>", b"text/html; charset=utf-8")
@@ -109,14 +110,19 @@ def test_who_has_a_check_to_do_is_told_ahead_what_the_script_will_ask_for() -> N
 
 
 def test_what_is_asked_for_ahead_is_what_the_pages_policy_lets_load() -> None:
-    async def run() -> None:
-        async def page(home: House, policy: bytes) -> str:
-            home.app.app = answers(b"<html><body></body>", b"text/html", (b"content-security-policy", policy))
-            return (await home.ask("/", fields(kind="page"))).body.decode()
+    policies = {b"/bare": b"default-src 'none'", b"/kept": b"script-src 'nonce-r4nd0m'"}
 
-        async with house(PAGE, checking(link=False)) as home:
-            assert not told_ahead(await page(home, b"default-src 'none'"))
-            assert (await page(home, b"script-src 'nonce-r4nd0m'")).count(' nonce="r4nd0m"') == 3
+    async def site(scope: Scope, receive: Receive, send: Send) -> None:
+        told = (b"content-security-policy", policies[scope["raw_path"]])
+        await answers(b"<html><body></body>", b"text/html", told)(scope, receive, send)
+
+    async def run() -> None:
+        async with house(site, checking(link=False)) as home:
+            bare = (await home.ask("/bare", fields(kind="page"))).body.decode()
+            assert not told_ahead(bare)
+            kept = (await home.ask("/kept", fields(kind="page"))).body.decode()
+            assert told_ahead(kept), "nothing was told before"
+            assert kept.count(' nonce="r4nd0m"') == 3
 
     asyncio.run(run())
 
