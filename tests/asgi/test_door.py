@@ -10,66 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from antiscrape.core.verdict import Rendition, Standing
+from antiscrape.core.verdict import Rendition
 from antiscrape.errors import UpstreamError
 from tests.asgi.checked import checking, cleared
+from tests.asgi.doors import OK, ask, plain, plainly, quiet, runner, unheard
 from tests.house import house, person, scope_of
 from tests.swift import put_inside, using
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Generator
+    from collections.abc import Awaitable, Callable, Generator
 
-    from antiscrape.asgi.types import Message, Receive, Scope, Send
-    from antiscrape.core.rules import Policy
+    from antiscrape.asgi.types import Receive, Scope, Send
+    from tests.asgi.doors import Test
     from tests.house import House
-
-OK = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]}
-END = {"type": "http.response.body", "body": b"{}"}
-
-
-async def plain(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer as an API would."""
-    await send(OK)
-    await send(END)
 
 
 @pytest.fixture(params=["Python alone", "the accelerator"])
-def run(request: pytest.FixtureRequest) -> Callable[[Callable[[House], Coroutine[Any, Any, None]]], None]:
+def run(request: pytest.FixtureRequest) -> Callable[[Test], None]:
     """Return what runs a test in a house whose visitor is known, the way that is meant."""
-    module: Any = request.getfixturevalue("accelerator") if request.param == "the accelerator" else None
-
-    def run(test: Callable[[House], Coroutine[Any, Any, None]], policy: Policy | None = None) -> None:
-        async def main() -> None:
-            async with AsyncExitStack() as stack:
-                with using(module):
-                    home = await stack.enter_async_context(house(plain, policy))
-                way: Any = home.app.way
-                assert hasattr(way, "begin") is (module is not None)
-                for _ in range(3):
-                    await home.ask("/api/a")
-                await test(home)
-
-        asyncio.run(main())
-
-    return run
-
-
-async def unheard(message: Message) -> None:
-    """Take what is sent to nobody."""
-
-
-async def quiet() -> Message:
-    """Say nothing, as a client that waits."""
-    return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]  # it never has a result
-
-
-def ask(home: House, send: Send = unheard) -> Any:
-    """Return what serves one request of the known visitor, not yet awaited."""
-    return home.app.way(scope_of("/api/a", person()), quiet, send)
-
-
-def plainly(home: House) -> int:
-    return home.recorder.plain[Standing.BROWSER]
+    return runner(request.getfixturevalue("accelerator") if request.param == "the accelerator" else None)
 
 
 def test_each_request_is_counted_once(run: Any) -> None:

@@ -74,8 +74,8 @@ door_call(PyObject *callable, PyObject *const *arguments, size_t flags, PyObject
     passing->door = Py_NewRef(callable);
     passing->relay = relay;
     passing->scope = Py_NewRef(scope);
-    passing->inner = NULL;
-    passing->excusing = passing->counted = passing->running = 0;
+    passing->inner = passing->excused = NULL;
+    passing->counted = passing->running = 0;
     PyObject_GC_Track(passing);
     PyObject *asked[] = {scope, arguments[1], relay};
     passing->inner = waiter(PyObject_Vectorcall(self->app, asked, 3, NULL));

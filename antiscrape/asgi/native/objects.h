@@ -50,7 +50,7 @@ SLOTS(OFFSET)
 
 #define WORDS(X) \
     X(antiscrape) X(client) X(extensions) X(headers) X(http_version) X(method) X(note_kind) X(query_string) \
-    X(raw_path) X(scheme) X(state) X(status) X(send) X(type) X(lesser) X(open) X(hasten) X(rests) X(brief) X(resting) X(http) X(path) X(throw) X(close) X(__await__)
+    X(raw_path) X(scheme) X(state) X(status) X(send) X(type) X(lesser) X(open) X(hasten) X(rests) X(brief) X(resting) X(http) X(path) X(throw) X(close)
 
 #define WORD(name) static PyObject *word_##name;
 WORDS(WORD)

@@ -13,8 +13,9 @@ typedef struct {
 typedef struct {
     PyObject_HEAD
     PyObject *door, *relay, *scope;
-    PyObject *inner; /* what is awaited: the site, then perhaps the excuse for it; NULL when that is over */
-    int excusing, counted, running;
+    PyObject *inner;   /* what is awaited: the site, then perhaps the excuse for it; NULL when that is over */
+    PyObject *excused; /* what the site broke off with, while that is excused; else NULL */
+    int counted, running;
 } Passing;
 
 static PyTypeObject PassingType;
@@ -48,30 +49,61 @@ note_down(Passing *self)
     return done;
 }
 
-/* The same with an error on its way, which goes on; where counting raises one, that one does. */
-static void
-note_error(Passing *self)
+/* Return the error that is on its way, with its traceback, and take it off. */
+static PyObject *
+taken_error(void)
 {
     PyObject *type, *value, *trace;
     PyErr_Fetch(&type, &value, &trace);
-    if (note_down(self) < 0) {
-        Py_XDECREF(type);
-        Py_XDECREF(value);
-        Py_XDECREF(trace);
+    PyErr_NormalizeException(&type, &value, &trace);
+    if (trace != NULL) {
+        PyException_SetTraceback(value, trace);
     }
-    else {
-        PyErr_Restore(type, value, trace);
-    }
+    Py_XDECREF(type);
+    Py_XDECREF(trace);
+    return value;
 }
 
-/* Return what an awaitable is waited for by. */
+/* The same with an error on its way, which goes on; where counting raises one, that one does, with the first as its context. */
+static void
+note_error(Passing *self)
+{
+    PyObject *error = taken_error(), *former = PyErr_GetHandledException();
+    PyErr_SetHandledException(error);
+    if (note_down(self) == 0) {
+        PyErr_Restore(Py_NewRef(Py_TYPE(error)), Py_NewRef(error), PyException_GetTraceback(error));
+    }
+    PyErr_SetHandledException(former);
+    Py_XDECREF(former);
+    Py_DECREF(error);
+}
+
+/* Tell whether a generator is one of those that are awaited (types.coroutine). */
+static int
+is_awaited(PyObject *generator)
+{
+    PyObject *code = PyObject_GetAttrString(generator, "gi_code");
+    int awaited = code != NULL && PyCode_Check(code) && ((PyCodeObject *)code)->co_flags & CO_ITERABLE_COROUTINE;
+    Py_XDECREF(code);
+    return awaited;
+}
+
+/* Return what an awaitable is waited for by; TypeError, as of an ``await``, where it is none. */
 static PyObject *
 waiter(PyObject *awaitable)
 {
-    if (awaitable == NULL || PyCoro_CheckExact(awaitable) || PyGen_CheckExact(awaitable)) {
+    if (awaitable == NULL || PyCoro_CheckExact(awaitable) || (PyGen_CheckExact(awaitable) && is_awaited(awaitable))) {
         return awaitable;
     }
-    PyObject *found = PyObject_CallMethodNoArgs(awaitable, word___await__);
+    PyAsyncMethods *ways = Py_TYPE(awaitable)->tp_as_async;
+    PyObject *found = NULL;
+    if (ways == NULL || ways->am_await == NULL) {
+        PyErr_Format(PyExc_TypeError, "object %.100s can't be used in 'await' expression", Py_TYPE(awaitable)->tp_name);
+    }
+    else if ((found = ways->am_await(awaitable)) != NULL && (PyCoro_CheckExact(found) || !PyIter_Check(found))) {
+        PyErr_Format(PyExc_TypeError, "__await__() returned no iterator but %.100s", Py_TYPE(found)->tp_name);
+        Py_CLEAR(found);
+    }
     Py_DECREF(awaitable);
     return found;
 }
@@ -82,22 +114,48 @@ excused(Passing *self)
 {
     Door *door = (Door *)self->door;
     Py_CLEAR(self->inner);
-    if (self->excusing || !PyErr_ExceptionMatches(door->broken)) {
+    if (self->excused != NULL || !PyErr_ExceptionMatches(door->broken)) {
         return 0;
     }
-    PyObject *type, *value, *trace;
-    PyErr_Fetch(&type, &value, &trace);
-    PyErr_NormalizeException(&type, &value, &trace);
-    if (trace != NULL) {
-        PyException_SetTraceback(value, trace);
-    }
-    PyObject *asked[] = {value, self->relay, self->scope};
+    PyObject *asked[] = {self->excused = taken_error(), self->relay, self->scope};
     self->inner = waiter(PyObject_Vectorcall(door->excuse, asked, 3, NULL));
-    self->excusing = 1;
-    Py_XDECREF(type);
-    Py_XDECREF(value);
-    Py_XDECREF(trace);
     return self->inner != NULL;
+}
+
+/* Before what is awaited goes on: an excuse is made where its error is handled, as in an ``except``. Return the former one. */
+static PyObject *
+run_on(Passing *self)
+{
+    PyObject *former = self->excused == NULL ? NULL : PyErr_GetHandledException();
+    if (self->excused != NULL) {
+        PyErr_SetHandledException(self->excused);
+    }
+    self->running = 1;
+    return former;
+}
+
+/* After it has. */
+static void
+hold_on(Passing *self, PyObject *former)
+{
+    self->running = 0;
+    if (self->excused != NULL) {
+        PyErr_SetHandledException(former);
+        Py_XDECREF(former);
+    }
+}
+
+/* Tell whether a request can be gone on with, and raise what generators do where it cannot. */
+static int
+waits(Passing *self)
+{
+    if (self->running) {
+        PyErr_SetString(PyExc_ValueError, "a request is on its way already");
+    }
+    else if (self->inner == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "a request is awaited once");
+    }
+    return !self->running && self->inner != NULL;
 }
 
 static PySendResult
@@ -105,14 +163,13 @@ passing_send(PyObject *object, PyObject *value, PyObject **result)
 {
     Passing *self = (Passing *)object;
     *result = NULL;
-    if (self->inner == NULL || self->running) {
-        PyErr_SetString(PyExc_RuntimeError, "a request is awaited once");
+    if (!waits(self)) {
         return PYGEN_ERROR;
     }
     for (;;) {
-        self->running = 1;
+        PyObject *former = run_on(self);
         PySendResult how = PyIter_Send(self->inner, value, result);
-        self->running = 0;
+        hold_on(self, former);
         if (how == PYGEN_NEXT) {
             return how;
         }
@@ -162,20 +219,44 @@ passing_send_method(PyObject *object, PyObject *value)
     return told_of(how, result);
 }
 
+/* Return a method that an iterator may have; NULL, with or without an error, where it has none. */
+static PyObject *
+method_of(PyObject *iterator, PyObject *name)
+{
+    PyObject *method = PyObject_GetAttr(iterator, name);
+    if (method == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        PyErr_Clear();
+    }
+    return method;
+}
+
+/* Raise what throw() is given: an error, or its class, perhaps with a value. */
+static void
+raise_given(PyObject *arguments)
+{
+    PyObject *type, *value = NULL, *trace = NULL;
+    if (PyArg_UnpackTuple(arguments, "throw", 1, 3, &type, &value, &trace)) {
+        int is_error = PyExceptionInstance_Check(type);
+        PyErr_SetObject(is_error ? (PyObject *)Py_TYPE(type) : type, is_error ? type : value);
+    }
+}
+
 /* Raise an error where the request waits: a client that left, a server that ends. */
 static PyObject *
 passing_throw(PyObject *object, PyObject *arguments)
 {
     Passing *self = (Passing *)object;
-    if (self->inner == NULL || self->running) {
-        PyErr_SetString(PyExc_RuntimeError, "a request is awaited once");
+    if (!waits(self)) {
         return NULL;
     }
-    PyObject *throws = PyObject_GetAttr(self->inner, word_throw), *yielded = NULL;
+    PyObject *throws = method_of(self->inner, word_throw), *yielded = NULL;
+    if (throws == NULL && !PyErr_Occurred()) {
+        raise_given(arguments);
+    }
     if (throws != NULL) {
-        self->running = 1;
+        PyObject *former = run_on(self);
         yielded = PyObject_Call(throws, arguments, NULL);
-        self->running = 0;
+        hold_on(self, former);
         Py_DECREF(throws);
     }
     if (yielded != NULL) {
@@ -205,18 +286,36 @@ passing_close(PyObject *object, PyObject *Py_UNUSED(none))
     if (inner == NULL) {
         Py_RETURN_NONE;
     }
+    if (!waits(self)) { /* what runs must not be let go of */
+        return NULL;
+    }
     self->inner = NULL;
-    PyObject *done = PyObject_CallMethodNoArgs(inner, word_close);
+    PyObject *closes = method_of(inner, word_close), *done = closes == NULL ? NULL : PyObject_CallNoArgs(closes);
+    Py_XDECREF(closes);
+    Py_XDECREF(done);
     Py_DECREF(inner);
-    if (done == NULL) {
+    if (PyErr_Occurred()) {
         note_error(self);
         return NULL;
     }
-    Py_DECREF(done);
     if (note_down(self) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
+}
+
+/* Let go of what nobody will go on with, and count it. */
+static void
+passing_finalize(PyObject *object)
+{
+    Passing *self = (Passing *)object;
+    PyObject *type, *value, *trace;
+    PyErr_Fetch(&type, &value, &trace);
+    Py_CLEAR(self->inner);
+    if (note_down(self) < 0) {
+        PyErr_WriteUnraisable(object);
+    }
+    PyErr_Restore(type, value, trace);
 }
 
 static int
@@ -227,6 +326,7 @@ passing_traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(self->relay);
     Py_VISIT(self->scope);
     Py_VISIT(self->inner);
+    Py_VISIT(self->excused);
     return 0;
 }
 
@@ -241,8 +341,12 @@ static void
 passing_dealloc(PyObject *object)
 {
     Passing *self = (Passing *)object;
+    if (self->inner != NULL && PyObject_CallFinalizerFromDealloc(object) < 0) {
+        return;
+    }
     PyObject_GC_UnTrack(object);
     Py_XDECREF(self->inner);
+    Py_XDECREF(self->excused);
     Py_XDECREF(self->relay);
     Py_XDECREF(self->scope);
     Py_XDECREF(self->door);
@@ -269,5 +373,6 @@ static PyTypeObject PassingType = {
     .tp_dealloc = passing_dealloc,
     .tp_traverse = passing_traverse,
     .tp_clear = passing_clear,
+    .tp_finalize = passing_finalize,
     .tp_methods = passing_methods,
 };
