@@ -247,6 +247,20 @@ def test_a_client_whose_counts_are_shared_goes_the_swift_way(accelerator: Any, p
     assert not due
 
 
+def test_both_lay_down_the_same(accelerator: Any) -> None:
+    """Whom others were told of begins a journal that rests, beside those that were begun a moment ago."""
+    ask = Step("/api/photos", person(), "203.0.113.7", "GET", "1.1", "https", 0.0)
+    neighbour = ask._replace(peer="203.0.113.8")
+    trace = [(ask, 6), (neighbour, 6), (ask, 3), (neighbour, 3), (ask._replace(pause=0.2), 1), (neighbour, 1)]
+    (slow, _), (fast, swift_ones) = (
+        asyncio.run(walk(trace, POLICIES["the default"](), module, shared=True))
+        for module in (None, accelerator)
+    )
+    assert fast == slow
+    assert swift_ones >= 12
+    assert any(len(purses) >= 3 for _, _, purses in fast[-1][1]), "both, and the network around them"
+
+
 def test_a_spent_budget_is_the_python_codes_to_refuse(accelerator: Any) -> None:
     step = Step("/api/photos", person(), "203.0.113.7", "GET", "1.1", "https", 0.0)
     seen, swift_ones = asyncio.run(walk([(step, 12)], POLICIES["few requests"](), accelerator))

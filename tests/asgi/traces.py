@@ -15,8 +15,11 @@ from antiscrape.core.resource import Kind, Size
 from antiscrape.core.rules import Route
 from antiscrape.core.spread import Spread
 from antiscrape.core.verdict import Mode
+from antiscrape.stores.exchange import Exchange
 from antiscrape.stores.memory import bounds_of
+from antiscrape.stores.names import Names
 from antiscrape.stores.shared import SharedStore
+from loadtests.paper import PaperStore
 from tests.house import Clock, House, drive, house, person, photo, policy_of, scope_of, tool, visitors
 from tests.swift import using
 
@@ -287,11 +290,18 @@ def spread_of(clock: Clock) -> Spread:
     return Spread(key=b"k" * 32, started=clock.now - 200.0)
 
 
-def sharing_store(policy: Policy, clock: Clock) -> SharedStore:
-    """Return a store whose journals rest, and which nobody carries."""
+def sharing_store(policy: Policy, clock: Clock) -> tuple[SharedStore, Callable[[], None]]:
+    """Return a store whose journals rest, and what tells a server on paper what is due: who was told of has a name, and rests."""
     store = SharedStore(clock=clock.monotonic, origin=b"12345678", **bounds_of(policy))
     store.rests = 1 / 64
-    return store
+    exchange, paper = Exchange(store, Names(b"k" * 32, "site")), PaperStore()
+
+    def tell() -> None:
+        now = clock.monotonic()
+        for one in exchange.collect(now):
+            exchange.apply(one, paper.exchange(one.keys, one.arguments, 1e9 + now), now, now)
+
+    return store, tell
 
 
 def tell(store: SharedStore, now: float) -> list[object]:
@@ -316,7 +326,8 @@ async def walk(
 ) -> tuple[list[Any], int]:
     """Send a trace; return all that came of it, and how many requests went the swift way.
 
-    ``shared``: what is charged is noted for other workers. ``forgetful``: who asked lately is not found at once.
+    ``shared``: what is charged is noted for other workers, and told them before each step; no two requests are at one time.
+    ``forgetful``: who asked lately is not found at once.
     """
     swift_ones = 0
     seen: list[Any] = []
@@ -324,7 +335,8 @@ async def walk(
     with using(module):
         stack = AsyncExitStack()
         told_by = spread_of(clock := Clock())
-        store = sharing_store(policy, clock) if shared else None
+        shares = sharing_store(policy, clock) if shared else None
+        store = None if shares is None else shares[0]
         home: House = await stack.enter_async_context(house(site, policy, clock, spread=told_by, store=store))
     way: Any = home.app.way
     begin: Any = getattr(way, "begin", None)
@@ -339,8 +351,10 @@ async def walk(
         way.begin = watched
     async with stack:
         for step, times in trace:
+            if shares is not None:
+                shares[1]()
             for _ in range(times):
-                home.clock.tick(step.pause)
+                home.clock.tick(step.pause + (2**-10 if shared else 0.0))
                 if forgetful:
                     home.gate.clients.direct.clear()
                     for memo in home.gate.clients.relayed.values():
@@ -363,8 +377,8 @@ async def walk(
         if store is not None:
             seen.append(
                 (
-                    [told(one) for one in store.touched],
-                    [(bed.begun, [told(one) for one in bed.purses]) for bed in store.resting],
+                    sorted([told(one) for one in store.touched], key=repr),
+                    [(*bed[:2], [told(one) for one in bed.purses]) for bed in store.resting],
                 )
             )
     return seen, swift_ones
