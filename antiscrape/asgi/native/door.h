@@ -62,6 +62,10 @@ door_call(PyObject *callable, PyObject *const *arguments, size_t flags, PyObject
         PyErr_SetString(PyExc_TypeError, "an ASGI app takes a scope, a receive and a send");
         return NULL;
     }
+    if (self->begin == NULL || self->app == NULL) {
+        PyErr_SetString(PyExc_AttributeError, "a door without its site");
+        return NULL;
+    }
     PyObject *scope = arguments[0], *relay = begun(self, scope, arguments[2]);
     if (relay == NULL) { /* what raised, raises again there, where it is seen to */
         return usual_error() && self->others != NULL ? PyObject_Vectorcall(self->others, arguments, 3, NULL) : NULL;
