@@ -29,7 +29,7 @@ from loadtests.bench.paths import costs
 from loadtests.bench.served import Row, compare, counts_per_client
 from loadtests.bench.stages import stages
 from loadtests.bench.tracked import CONTENDERS, weigh
-from loadtests.bench.variants import VARIANTS
+from loadtests.bench.variants import OWN, VARIANTS
 from loadtests.bench.visitors import API, IMAGE
 
 if TYPE_CHECKING:
@@ -46,10 +46,14 @@ class Size:
 
     ``heavy`` takes in the contenders that spend milliseconds a request; ``tracked`` clients are weighed all at once,
     and ``flat`` is how many powers of ten of them, from a thousand on, a request is timed with.
+
+    A run begins with what other processes have left in the caches, and in a second each client comes once: peers, which
+    add more than that, run for ``seconds``, and what is measured to the hundredth for ``long`` ones.
     """
 
     rounds: int
     seconds: float
+    long: float
     batches: int
     paths: int
     clients: int
@@ -62,6 +66,7 @@ class Size:
 FULL = Size(
     rounds=5,
     seconds=1.0,
+    long=4.0,
     batches=300,
     paths=30,
     clients=200_000,
@@ -73,6 +78,7 @@ FULL = Size(
 QUICK = Size(
     rounds=2,
     seconds=1.0,
+    long=2.0,
     batches=60,
     paths=8,
     clients=50_000,
@@ -237,6 +243,23 @@ def _say_costs(part: str, measure: Callable[[], list[Cost]], report: Report) -> 
     report.tables[part] = [cost._asdict() for cost in found]
 
 
+def _compared(
+    names: list[str], environment: peers.Environment, generator: Generator, size: Size
+) -> list[Row]:
+    """Return the rows of peers, of antiscrape, and of a picture that antiscrape lets pass."""
+    own, rows = [name for name in names if name in OWN], []
+    for contenders, target, seconds in (
+        ([name for name in names if name not in OWN], API, size.seconds),
+        (own, API, size.long),
+        (own[:1], IMAGE, size.long),
+    ):
+        if contenders:
+            rows += compare(
+                contenders, environment, generator, target, rounds=size.rounds, seconds=seconds, say=_progress
+            )
+    return rows
+
+
 def _served(size: Size, report: Report, *, wrk: str | None) -> None:
     environment = peers.prepare()
     names = []
@@ -257,20 +280,7 @@ def _served(size: Size, report: Report, *, wrk: str | None) -> None:
         print(
             f"\nServed: uvicorn, uvloop, httptools, one worker; load by {'wrk' if generator.wrk else 'our own loop'}"
         )
-        rows = compare(
-            names, environment, generator, API, rounds=size.rounds, seconds=size.seconds, say=_progress
-        )
-        if "antiscrape" in names:
-            own = ["antiscrape"]
-            rows += compare(
-                own,
-                environment,
-                generator,
-                IMAGE,
-                rounds=2 * size.rounds,
-                seconds=size.seconds,
-                say=_progress,
-            )
+        rows = _compared(names, environment, generator, size)
     print(f"{'':56s}{'CPU µs':>11s}{'added':>11s}{'ratio':>9s}  quartiles    req/s  runs  not 200")
     for row in sorted(rows, key=lambda row: (row.target, row.ratio.median)):
         _say_served(row)

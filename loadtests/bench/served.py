@@ -139,9 +139,7 @@ def measure(server: Server, generator: Generator, target: str, *, seconds: float
     """Load one server once, until it has done all that follows."""
     connections = _HEAVY_CONNECTIONS if server.variant.heavy else _CONNECTIONS
     before = server.cpu()
-    load = generator.load(
-        server.port, target, seconds=seconds * server.variant.lasts, connections=connections
-    )
+    load = generator.load(server.port, target, seconds=seconds, connections=connections)
     time.sleep(server.variant.settles)
     spent = server.cpu() - before
     return Run(spent / max(1, load.answers) * 1e6, load.answers / load.seconds, load.failures)

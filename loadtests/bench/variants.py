@@ -36,7 +36,7 @@ class Variant(NamedTuple):
     """One contender: how it is built, the module it needs, and the connections that it is measured with.
 
     ``heavy`` ones take milliseconds a request and get few requests and few rounds. What one does seconds after a request
-    is its cost, too: its runs are ``lasts`` times as long as others', and end when it has had ``settles`` seconds for that.
+    is its cost, too: its runs end when it has had ``settles`` seconds for that.
     """
 
     name: str
@@ -44,7 +44,6 @@ class Variant(NamedTuple):
     build: Callable[[int], App]
     module: str = ""
     heavy: bool = False
-    lasts: float = 1.0
     settles: float = 0.0
 
 
@@ -204,6 +203,8 @@ def _guard(*, detect: bool) -> Callable[[int], App]:
     return build
 
 
+#: Of these, antiscrape as it is.
+OWN = ("antiscrape", "shared", "strict")
 VARIANTS = {
     variant.name: variant
     for variant in (
@@ -214,7 +215,6 @@ VARIANTS = {
             "antiscrape, counts shared over a Valkey",
             _shared("shared"),
             "redis",
-            lasts=4.0,
             settles=5.0,
         ),
         Variant("strict", "antiscrape, every request asks the Valkey", _shared("strict"), "redis"),
