@@ -17,7 +17,6 @@ import asyncio
 import json
 import secrets
 from concurrent.futures import ThreadPoolExecutor
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, quote
 
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
     from antiscrape.gate import Passage
 
 #: Of a header line; a name is found among them without a step of the interpreter.
-_NAME: Final = itemgetter(0)
 #: An answer has some 700 bytes, a form at most a path beside its token.
 _LONGEST: Final = 4096
 _YEAR: Final = b"public, max-age=31536000, immutable"

@@ -68,7 +68,6 @@ class Changing:
     ) -> None:
         #: What requests go to at this moment.
         self.house = house
-        self._way = house.way
         self._keepers = tuple(keepers)
         self._lifetime = lifetime([self._mind])
         self._changed: asyncio.Event | None = None
@@ -78,17 +77,17 @@ class Changing:
         if scope["type"] == "lifespan":
             await self._lifetime(scope, receive, send)
         else:  # pass_on, written out: a call costs as much as the rest
-            await self._way(scope, receive, send)
+            await self.house.way(scope, receive, send)
 
     def pass_on(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Do what a call does, without a coroutine of its own: for a server that is told what it serves."""
         if scope["type"] == "lifespan":
             return self._lifetime(scope, receive, send)
-        return self._way(scope, receive, send)
+        return self.house.way(scope, receive, send)
 
     def _change(self, house: House, keepers: Iterable[Keeper]) -> None:
         """Put ``house`` in the place of the present one, from the next request on."""
-        self.house, self._way, self._keepers = house, house.way, tuple(keepers)
+        self.house, self._keepers = house, tuple(keepers)
         if self._changed is not None:
             self._changed.set()
 

@@ -136,20 +136,12 @@ class Middleware:
         self._respond = partial(responder_of if marker is None else marking_of, self._tools)
         self._answer: Answer = (relay if accounts is None and marker is None else None) or self._respond
         #: What serves one ASGI connection: the shorter way where there is one, for those that it is for.
-        self.way: Way = self._serve if begin is None or not swift else self._door(begin, check)
+        self.way: Way = self._serve if begin is None or not swift else self._door(begin)
 
-    def _door(self, begin: Begin, check: Desk | None) -> Way:
-        """Return what serves the requests that ``begin`` takes, and leaves all others to ``_serve``."""
+    def _door(self, begin: Begin) -> Way:
+        signs = None if self._check is None else self._check.signs
         return door_of(
-            begin,
-            self.app,
-            self._serve,
-            excuse=excuse,
-            broken=UpstreamError,
-            plain=self._plain,
-            standing=_BROWSER,
-            recorder=self._recorder,
-            beside=None if check is None else check.signs,
+            begin, app=self.app, others=self._serve, plain=self._plain, recorder=self._recorder, beside=signs
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -19,6 +19,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
+from antiscrape.asgi.breaking import excuse
 from antiscrape.asgi.caching import CDN_FIELDS, private_value
 from antiscrape.asgi.media import KNOWN, Media
 from antiscrape.asgi.responder import responder_of
@@ -36,6 +37,7 @@ from antiscrape.core.role import NOBODY
 from antiscrape.core.rules import Allowance
 from antiscrape.core.spending import spend_one
 from antiscrape.core.spread import THIRD, Member
+from antiscrape.errors import UpstreamError
 from antiscrape.gate import Passage
 from antiscrape.gate.passage import Place
 from antiscrape.gate.visits import REVIEW
@@ -46,8 +48,7 @@ if TYPE_CHECKING:
     from antiscrape.asgi.head import HeadReader
     from antiscrape.asgi.responder import Responder, Tools
     from antiscrape.asgi.types import ASGIApp, Message, Receive, Scope, Send
-    from antiscrape.core.verdict import Standing, Verdict
-    from antiscrape.errors import UpstreamError
+    from antiscrape.core.verdict import Verdict
     from antiscrape.evidence.recorder import Recorder
     from antiscrape.gate import Gate
 
@@ -174,34 +175,30 @@ def ways_through(reader: HeadReader, gate: Gate, tools: Tools, *, plain: Verdict
 
 def door_of(
     begin: Begin,
+    *,
     app: ASGIApp,
     others: Way,
-    *,
-    excuse: Callable[[UpstreamError, Relay, Scope], Awaitable[None]],
-    broken: type[UpstreamError],
     plain: Verdict,
-    standing: Standing,
     recorder: Recorder,
     beside: tuple[str, bytes] | None,
 ) -> Way:
     """Return what serves the requests that ``begin`` takes by ``app``, and leaves the rest to ``others``.
 
-    Where the site breaks off (``broken``) there is an ``excuse``. What becomes of a request is counted under ``standing`` where
-    its verdict is the ``plain`` one, and recorded where it is not. ``beside`` are where paths begin and what a cookie mentions
-    by which a request has to do with the browser's check: it is one of the others.
+    A request whose verdict is the ``plain`` one is counted, any other is recorded. ``beside`` are where paths begin and what
+    a cookie mentions by which a request has to do with the browser's check: it is one of the others.
     """
-    path, mention = beside or (None, None)
+    below, mention = beside or (None, None)
     door: Way = module.Door(
         begin=begin,
         app=app,
         others=others,
         excuse=excuse,
-        broken=broken,
+        broken=UpstreamError,
         plain=plain,
-        standing=standing,
+        standing=plain.standing,
         allowed=recorder.plain,
         record=recorder.record,
-        below=path,
+        below=below,
         mention=mention,
     )
     return door

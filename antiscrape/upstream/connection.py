@@ -151,9 +151,8 @@ class Connection(asyncio.BufferedProtocol):
         if not pieces:
             if self._error is not None:
                 raise self._error
-            if (
-                self._paused
-            ):  # not before: what was taken first may still wait for a client that does not read
+            # Not before: what was taken first may still wait for a client that does not read.
+            if self._paused:
                 self.hold(back=False)
                 self._expect_more()
             return (b"", True) if self.reader.stage == DONE else _NOTHING

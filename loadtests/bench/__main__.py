@@ -42,7 +42,7 @@ PARTS = ("served", "proxied", "inprocess", "paths", "tracked", "flat", "forwarde
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is measured: a full run takes some eleven minutes, a quick one three, on a quiet machine.
+    """How much is measured: a full run takes a quarter of an hour or more, a quick one some minutes.
 
     ``heavy`` takes in the contenders that spend milliseconds a request; ``tracked`` clients are weighed all at once,
     and ``flat`` is how many powers of ten of them, from a thousand on, a request is timed with.

@@ -290,30 +290,24 @@ def spread_of(clock: Clock) -> Spread:
     return Spread(key=b"k" * 32, started=clock.now - 200.0)
 
 
-def sharing_store(policy: Policy, clock: Clock) -> tuple[SharedStore, Callable[[], None]]:
-    """Return a store whose journals rest, and what tells a server on paper what is due: who was told of has a name, and rests."""
+def sharing_store(policy: Policy, clock: Clock) -> tuple[SharedStore, Callable[[], list[object]]]:
+    """Return a store whose journals rest, and what tells a server on paper what is due, and returns that.
+
+    Who was told of has a name, and rests.
+    """
     store = SharedStore(clock=clock.monotonic, origin=b"12345678", **bounds_of(policy))
     store.rests = 1 / 64
     exchange, paper = Exchange(store, Names(b"k" * 32, "site")), PaperStore()
 
-    def tell() -> None:
+    def tell() -> list[object]:
         now = clock.monotonic()
-        for one in exchange.collect(now):
+        tellings = exchange.collect(now)
+        said = [(purse.key, noted(journal)) for one in tellings for purse, journal in one.lights + one.fulls]
+        for one in tellings:
             exchange.apply(one, paper.exchange(one.keys, one.arguments, 1e9 + now), now, now)
+        return sorted(said, key=repr)
 
     return store, tell
-
-
-def tell(store: SharedStore, now: float) -> list[object]:
-    """Take what is due and what has rested, as an exchange does; return what was told."""
-    rested, since = store.roused(now, 8)
-    due, store.touched = [*store.touched, *rested], []
-    said: list[object] = [since]
-    for purse in due:
-        if purse.journal is not None:
-            said.append((purse.key, noted(purse.journal)))
-            purse.name, purse.journal = b"told", None
-    return said
 
 
 async def walk(
@@ -352,7 +346,7 @@ async def walk(
     async with stack:
         for step, times in trace:
             if shares is not None:
-                shares[1]()
+                seen.append(("told", shares[1]()))
             for _ in range(times):
                 home.clock.tick(step.pause + (2**-10 if shared else 0.0))
                 if forgetful:
@@ -369,8 +363,6 @@ async def walk(
                 )
                 answer = await drive(home.app, scope)
                 seen.append((answer, told_of(scope["state"].get("antiscrape"))))
-            if store is not None:
-                seen.append(("told", tell(store, clock.now)))
         members = {key: (one.images, one.last) for key, one in told_by.members.young.items()}
         recorder = home.recorder
         seen.append((recorder.plain, recorder.verdicts, recorder.malformed, home.ledger.events, members))

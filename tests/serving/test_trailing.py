@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.serving.wire import ask, run, served
+from tests.serving.wire import ask, live, run, served
 
 if TYPE_CHECKING:
     from antiscrape.asgi.types import Message, Receive, Scope, Send
@@ -36,11 +36,8 @@ SAID: dict[bytes, list[Message]] = {
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "lifespan":
-        while True:
-            message = await receive()
-            await send({"type": message["type"] + ".complete"})
-            if message["type"] == "lifespan.shutdown":
-                return
+        await live(receive, send)
+        return
     assert scope["extensions"] == {"http.response.trailers": {}}
     for message in SAID[scope["raw_path"]]:
         await send(dict(message))

@@ -41,6 +41,15 @@ class Judged(NamedTuple):
     complete: bool
 
 
+async def live(receive: Receive, send: Send) -> None:
+    """Do nothing in a lifespan but say so."""
+    while True:
+        message = await receive()
+        await send({"type": message["type"] + ".complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+
+
 @dataclass
 class Echo:
     """Answers every request with what it was, and keeps it; ``hold`` makes answers wait."""
@@ -53,11 +62,7 @@ class Echo:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            while True:
-                message = await receive()
-                await send({"type": message["type"] + ".complete"})
-                if message["type"] == "lifespan.shutdown":
-                    return
+            await live(receive, send)
         elif scope["type"] == "websocket":
             await self._websocket(scope, receive, send)
         else:
