@@ -43,7 +43,7 @@ ENV PATH=/opt/antiscrape/bin:$PATH \
     ANTISCRAPE_LISTEN=0.0.0.0:8080
 
 # An image without the accelerator would serve, and cost more: it is not built.
-RUN antiscrape version && python -c "from antiscrape.asgi import swift; assert swift.module, swift.STATE"
+RUN antiscrape version && python -c "from antiscrape.asgi import accelerator; assert accelerator.module, accelerator.STATE"
 
 # Numeric, so that an orchestrator can see that it is not root without reading /etc/passwd.
 USER 10001:10001

@@ -47,7 +47,7 @@ def test_a_wheel_brings_the_accelerator_and_says_for_which_python(tmp_path: Path
         text = wheel.read(told).decode()
         assert f"Tag: cp{sys.version_info.major}{sys.version_info.minor}-" in text
         wheel.extractall(tmp_path / "installed")
-    say = "from antiscrape.asgi import swift; print(swift.STATE)"
+    say = "from antiscrape.asgi import accelerator; print(accelerator.STATE)"
     for pure, state in (("", "in use"), ("1", "not in use: ANTISCRAPE_PURE is set")):
         env = os.environ | {"PYTHONPATH": str(tmp_path / "installed"), "ANTISCRAPE_PURE": pure}
         done = subprocess.run(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
+    import re
+
     from antiscrape.asgi.spelling import Urls
 
 _WIDE: Final = (b"\xfe\xff", b"\xff\xfe")  # the byte order marks of UTF-16
@@ -16,8 +18,8 @@ class Scan(Protocol):
     """Signs a body, and holds back what it cannot settle yet."""
 
     @property
-    def awaits(self) -> bytes:
-        """Bytes, in lower case, that mean something to it beside protected URLs; ``b""`` for none."""
+    def awaits(self) -> re.Pattern[bytes] | None:
+        """What finds bytes that mean something to it beside protected URLs; None for none."""
         ...
 
     @property
@@ -35,7 +37,7 @@ class Ahead:
 
     What the scan returns begins with what was sent: it changes nothing before the end of a protected URL, and
     the few bytes that the next chunk may make one of are held back. ``ends``: what the scan awaits until the last chunk
-    may be put there, which has all be read then.
+    may be put there; all that comes before has to be read for it, and is, as it comes.
     """
 
     def __init__(self, urls: Urls, scan: Scan, *, ends: bool = False) -> None:
@@ -63,7 +65,8 @@ class Ahead:
         if self._idle:
             self._tail = b""
             return tail
-        if self._occurs_in(tail) or (last and self._ends and self._scan.awaits):
+        awaits = self._scan.awaits
+        if (self._ends and awaits) or self._urls.occur_in(tail) or (awaits and awaits.search(tail)):
             return self._read(chunk, last=last)
         cut = len(tail) if last else self._clear(tail)
         self._unread.append(chunk)
@@ -73,10 +76,6 @@ class Ahead:
         if self._size > _MOST_UNREAD and not last:
             return tail[:cut] + self._read(b"", last=False)
         return tail[:cut]
-
-    def _occurs_in(self, data: bytes) -> bool:
-        awaits = self._scan.awaits
-        return self._urls.occur_in(data) or (awaits != b"" and awaits in data.lower())
 
     def _clear(self, data: bytes) -> int:
         """Return how much of ``data`` can be no part of a protected URL that the next chunk completes."""

@@ -27,6 +27,13 @@ def sign_attribute(urls: Urls, element: bytes, name: bytes, raw: bytes) -> bytes
     An attribute that no browser fetches from comes back as it is, and so does ``base href``, which
     would pass its query on to nothing.
     """
+    if name in _URL_ATTRIBUTES:
+        if element == b"base":
+            return raw
+        bare = raw.strip(b" \t\n\f\r")
+        if len(bare) == len(raw):
+            return urls.sign(raw, HTML)
+        return raw.replace(bare, urls.sign(bare, HTML), 1)
     if name.endswith(b"srcset"):
         return urls.sign_candidates(raw, HTML)
     if name.startswith(b"data-"):
@@ -35,11 +42,6 @@ def sign_attribute(urls: Urls, element: bytes, name: bytes, raw: bytes) -> bytes
         return _embedded(urls, raw)
     if name in {b"style", b"srcdoc"}:
         return _embedded(urls, raw)
-    if name in _URL_ATTRIBUTES and element != b"base":
-        bare = raw.strip(b" \t\n\f\r")
-        if len(bare) == len(raw):
-            return urls.sign(raw, HTML)
-        return raw.replace(bare, urls.sign(bare, HTML), 1)
     return raw
 
 

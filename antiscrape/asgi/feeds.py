@@ -62,9 +62,9 @@ class FeedSigner:
         self._begun = self._in_comment = self._escaped = self._idle = False
 
     @property
-    def awaits(self) -> bytes:
+    def awaits(self) -> re.Pattern[bytes] | None:
         """Return what is waited for: nothing but URLs."""
-        return b""
+        return None
 
     @property
     def pending(self) -> bytes:

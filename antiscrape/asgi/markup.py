@@ -14,60 +14,31 @@ from typing import TYPE_CHECKING, Final
 
 from antiscrape.asgi.attributes import sign_attribute
 from antiscrape.asgi.quoted import LONGEST, CssStrings, JsonStrings, Strings
+from antiscrape.asgi.skimming import ATTRIBUTES, NAME, OPAQUE, SKIMMER, S, Skimmer
 from antiscrape.asgi.spelling import Occurrences, Urls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# HTML 13.2.5, the tokenizer, as far as it tells tags from what is not. `_S` is its white space.
-# Repeated groups are atomic, "(?>(?:x)*)", and not possessive, "(?:x)*+", which means the same: Python 3.11.2
-# loses its place where the last round of a possessive group fails (observed; 3.11.7 does not).
-_S = rb"[ \t\n\f\r]"
-_NAME = rb"[^ \t\n\f\r/>][^ \t\n\f\r/>=]*+"
 _BLANK = re.compile(rb"[ \t\n\f\r/]*+")
-_ATTRIBUTES = (
-    rb"(?>(?:[ \t\n\f\r/]++|" + _NAME + rb"(?:" + _S + rb"*+=" + _S
-    + rb"*+(?:\"[^\"]*+\"|'[^']*+'|[^ \t\n\f\r\"'>][^ \t\n\f\r>]*+|(?=>))|(?!" + _S + rb"*+=)))*)>"
-)  # fmt: skip
 _ATTRIBUTE = re.compile(
-    rb"(?P<name>" + _NAME + rb")(?:" + _S + rb"*+=" + _S
+    rb"(?P<name>" + NAME + rb")(?:" + S + rb"*+=" + S
     + rb"*+(?:\"(?P<dq>[^\"]*+)\"|'(?P<sq>[^']*+)'|(?P<uq>[^ \t\n\f\r\"'>][^ \t\n\f\r>]*+)(?=[ \t\n\f\r>])|(?=>))"
-    + rb"|(?=" + _S + rb"*+[^ \t\n\f\r=]))"
+    + rb"|(?=" + S + rb"*+[^ \t\n\f\r=]))"
 )  # fmt: skip
-_BEGUN = re.compile(
-    _NAME + rb"(?P<space>" + _S + rb"++)?(?P<equals>=" + _S + rb"*+(?P<quote>[^ \t\n\f\r>])?)?"
-)
-# The elements whose content has no tags, and what ends them.
-_OPAQUE = rb"(?:script|style|textarea|title|xmp|iframe|noembed|noframes|plaintext)"
-_OPAQUE_NAMES: Final = frozenset(_OPAQUE[3:-1].split(b"|"))
-# The rest of a usual tag, whose values are all in double quotes, read from one "=" to the next: half the time that it
-# takes attribute by attribute. An "=" that follows a blank or a quote begins a name (13.2.5.32), and is not passed here.
-_USUAL = rb"[^>\"'=]*+(?>(?:(?<![ \t\n\f\r/\"'])=\"[^\"]*+\"[^>\"'=]*+)*)>"
-# What begins the name of an element whose content may have tags, and of no "</body".
-_OPEN = rb"(?:[a-hj-moqru-wyz]|p(?!laintext)|i(?!frame)|s(?!cript|tyle)|t(?!extarea|itle)|n(?!oembed|oframes)|x(?!mp))"
-_COMMON = rb"(?:" + _OPEN + rb"|/[ac-zAC-Z])"
-# Whole constructs in which nothing is to be done, as many as there are.
-_PASSED = re.compile(
-    rb"(?>[^<]*+(?:<(?:" + _COMMON + _USUAL
-    + rb"|(?:(?!(?i:" + _OPAQUE + rb")[ \t\n\f\r/>])|/(?!(?i:body)[ \t\n\f\r/>]))[a-zA-Z][^ \t\n\f\r/>]*+" + _ATTRIBUTES
-    + rb"|(?=[^a-zA-Z/!?])|(?P<o>(?i:" + _OPAQUE + rb"))(?=[ \t\n\f\r/>])" + _ATTRIBUTES
-    + rb"(?<!/>)[^<]*+(?>(?:<(?!/(?i:(?P=o))[ \t\n\f\r/>])[^<]*+)*)</(?i:(?P=o))" + _ATTRIBUTES
-    + rb"|!--(?:-?>|.*?--!?>)|(?:!(?!--)|\?|/(?=[^a-zA-Z>]))[^>]*+>|/>)[^<]*+)*)",
-    re.DOTALL,
-)  # fmt: skip
-# A start tag as most are written: what of it stands between quotes is told by the quotes alone.
-_PLAIN = re.compile(
-    rb"<(" + _OPEN + rb"[a-z0-9]*+)(?>(?:[ \n]++[a-z:-]++(?:=\"[^\"]*+\"|(?=[ \n>])))*)[ \n]*+/?>"
-)
+_BEGUN = re.compile(NAME + rb"(?P<space>" + S + rb"++)?(?P<equals>=" + S + rb"*+(?P<quote>[^ \t\n\f\r>])?)?")
 # Open Graph (ogp.me), Twitter cards, and what search engines read beside them.
 _CARD = re.compile(
     rb"\s(?:property|name|itemprop)\s*+=\s*+[\"']?(?:og:(?:image|video)|twitter:(?:image|player)|thumbnail|image)",
     re.IGNORECASE,
 )
+_TO_ITS_END = re.compile(ATTRIBUTES)
 _PASSED_ATTRIBUTES = re.compile(
     rb"(?>(?:[ \t\n\f\r/]++|" + re.sub(rb"\?P<[a-z]+>", b"?:", _ATTRIBUTE.pattern) + rb")*)"
 )
-_CLOSING = {name: re.compile(rb"</" + name + rb"(?=[ \t\n\f\r/>])", re.IGNORECASE) for name in _OPAQUE_NAMES}
+_CLOSING = {name: re.compile(rb"</" + name + rb"(?=[ \t\n\f\r/>])", re.IGNORECASE) for name in OPAQUE}
+# By a pattern, not by "in data.lower()": it takes half the time.
+_BODY_ENDS = re.compile(rb"</body", re.IGNORECASE)
 _COMMENT_END = re.compile(rb"--!?>")
 _COMMENT_TAIL = re.compile(rb"-(?:-!?)?\Z")
 _UNTIL = {
@@ -98,8 +69,15 @@ class MarkupSigner:
     """
 
     def __init__(
-        self, urls: Urls, insert: bytes = b"", *, within: int = 0, cards: Urls | None = None
+        self,
+        urls: Urls,
+        insert: bytes = b"",
+        *,
+        within: int = 0,
+        cards: Urls | None = None,
+        skimmer: Skimmer = SKIMMER,
     ) -> None:
+        self._skim, self._whole_tag, self._value_at = skimmer
         self._urls = urls
         self._cards = cards or urls
         self._insert = insert
@@ -143,9 +121,9 @@ class MarkupSigner:
         return _DOCUMENT.match(self._opening) is not None
 
     @property
-    def awaits(self) -> bytes:
+    def awaits(self) -> re.Pattern[bytes] | None:
         """What comes before the end of the body, while that is still waited for."""
-        return b"</body" if self._insert else b""
+        return _BODY_ENDS if self._insert else None
 
     @property
     def pending(self) -> bytes:
@@ -164,29 +142,32 @@ class MarkupSigner:
         self._done = end
 
     def _in_text(self, at: int) -> int:
-        place = self._places.after(at)
-        passed = _PASSED.match(self._data, at, place)
-        at = passed.end() if passed else at
-        if at == len(self._data):
+        data, place = self._data, self._places.after(at)
+        at = self._skim(data, at, place)
+        if at == len(data):
             return at
         if at == place:
             return at + 1
-        plain = _PLAIN.match(self._data, at, at + LONGEST)
-        return self._plain_tag(plain, place) if plain else self._markup(at)
+        tag = self._whole_tag(data, at) if place < len(data) else None
+        return self._markup(at) if tag is None else self._sign_tag(place, *tag)
 
-    def _plain_tag(self, tag: re.Match[bytes], place: int) -> int:
-        """Sign what is quoted in a whole tag, from ``place`` on."""
-        data, end = self._data, tag.end()
-        urls = self._cards if tag[1] == b"meta" and _CARD.search(tag[0]) else self._urls
+    def _sign_tag(self, place: int, element: bytes, at: int, end: int) -> int:
+        """Sign what has a value in a whole tag, from ``place`` on; ``at`` is where the element's name ends."""
+        data, self._is_card = self._data, False
+        urls = self._urls
+        if element == b"meta" and _CARD.search(data, at, min(end, at - len(b"<meta") + LONGEST)):
+            urls, self._is_card = self._cards, True
         while place < end:
-            start = data.rfind(b'="', tag.start(), place) + 2
-            stop = data.index(b'"', place)
-            name = data[tag.start() : start - 2].split()[-1]
+            value = self._value_at(data, at, place)
+            if value is None or value[3] - at > LONGEST:
+                self._element, self._state = element, self._in_tag
+                return at
+            name, start, stop, at = value
             raw = data[start:stop]
-            signed = sign_attribute(urls, tag[1], name, raw)
+            signed = sign_attribute(urls, element, name, raw)
             if signed is not raw:
                 self._replace(start, stop, signed)
-            place = self._places.after(stop)
+            place = self._places.after(at)
         return end
 
     def _markup(self, at: int) -> int:
@@ -216,10 +197,10 @@ class MarkupSigner:
             return self._wait(at)
         name = self._data[start:end].lower()
         if name == b"meta":
-            whole = self._data.find(b">", end, at + LONGEST)
-            if whole < 0 and len(self._data) - at < LONGEST and not self._last:
+            whole = _TO_ITS_END.match(self._data, end, at + LONGEST)
+            if whole is None and len(self._data) - at < LONGEST and not self._last:
                 return self._wait(at)
-            self._is_card = _CARD.search(self._data, end, whole if whole >= 0 else at + LONGEST) is not None
+            self._is_card = _CARD.search(self._data, end, whole.end() if whole else at + LONGEST) is not None
         closing = start - at == 2
         if closing and name == b"body" and self._insert:
             self._replace(at, at, self._insert)
@@ -234,7 +215,7 @@ class MarkupSigner:
 
     def _in_tag(self, at: int) -> int:
         data = self._data
-        if self._element not in _OPAQUE_NAMES:
+        if self._element not in OPAQUE:
             passed = _PASSED_ATTRIBUTES.match(data, at, self._places.after(at))
             at = passed.end() if passed else at
         blank = _BLANK.match(data, at)
@@ -324,7 +305,7 @@ class MarkupSigner:
     def _content(self) -> Callable[[int], int]:
         """Return the state that follows the start tag of the element."""
         # "<title/>" closes itself in SVG, where it is common; in HTML it does not, where it is a mistake.
-        if self._element not in _OPAQUE_NAMES or self._closes_itself:
+        if self._element not in OPAQUE or self._closes_itself:
             return self._in_text
         self._strings = None
         if self._is_json:

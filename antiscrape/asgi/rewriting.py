@@ -6,7 +6,8 @@ Most of a site's bytes hold no protected URL, so every body is first searched fo
 its protected URLs contains, at the speed of ``bytes.find``: some GB/s. Where they do not occur, the bytes
 are sent at once, less the few that the next chunk may complete. Only where they do occur does a scan tell
 whether they stand in an attribute, in a JSON string, or in text; for HTML it reads what has passed until
-then after all. That is why no parser is used here: lxml and lexbor build trees and write them anew, in other
+then after all. A page into which something is to be put is read whole: where it ends, its markup alone tells.
+That is why no parser is used here: lxml and lexbor build trees and write them anew, in other
 bytes (SECURITY J2), and read 100 kB in a millisecond whether there is anything to sign or not; lol-html,
 which keeps bytes, has no package for Python.
 """
@@ -20,10 +21,13 @@ from antiscrape.asgi.ahead import Ahead
 from antiscrape.asgi.feeds import FeedSigner
 from antiscrape.asgi.markup import MarkupSigner
 from antiscrape.asgi.quoted import CssSigner, JsonSigner
+from antiscrape.asgi.skimming import SKIMMER
 from antiscrape.asgi.spelling import Urls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from antiscrape.asgi.skimming import Skimmer
 
 __all__ = ("CssSigner", "HtmlSigner", "JsonSigner", "TextKind", "XmlSigner", "media_kind")
 
@@ -62,8 +66,8 @@ def media_kind(content_type: bytes) -> TextKind | None:
 class HtmlSigner(Ahead):
     """Signs an HTML body as ``MarkupSigner`` does, and puts ``insert`` before ``</body>``, or where it ends, once.
 
-    ``within`` is the most bytes that a body may have at whose end it is put, 0 for none. ``card`` signs the pictures of cards (``og:image``), as ``sign`` does where it is not given. A document that starts with the byte order mark of UTF-16 stays as it is. The other arguments are those
-    of ``JsonSigner``.
+    ``within`` is the most bytes that a body may have at whose end it is put, 0 for none. ``card`` signs the pictures of cards (``og:image``), as ``sign`` does where it is not given. ``skimmer`` reads what is plain. A document that starts with the byte order mark of UTF-16
+    stays as it is. The other arguments are those of ``JsonSigner``.
     """
 
     def __init__(
@@ -76,10 +80,12 @@ class HtmlSigner(Ahead):
         within: int = 0,
         ignore_case: bool = False,
         card: Callable[[str], str] | None = None,
+        skimmer: Skimmer = SKIMMER,
     ) -> None:
         urls = Urls(sign, prefixes, host, fold=ignore_case)
         cards = None if card is None else Urls(card, prefixes, host, fold=ignore_case)
-        super().__init__(urls, MarkupSigner(urls, insert, within=within, cards=cards), ends=within > 0)
+        scan = MarkupSigner(urls, insert, within=within, cards=cards, skimmer=skimmer)
+        super().__init__(urls, scan, ends=within > 0)
 
 
 class XmlSigner(Ahead):

@@ -127,13 +127,14 @@ class Urls:
             return raw
         if signed == url:
             return raw
-        ampersand = "\\u0026" if b"\\u0026" in raw else codec.ampersand
         if "#" not in url and signed.startswith(url):  # what is added stands at the end, as nearly always
-            return raw + signed[len(url) :].replace("&", ampersand).encode()
+            added = signed[len(url) :]
+            return raw + (added if "&" not in added else added.replace("&", _ampersand(raw, codec))).encode()
         body, hash_, fragment = url.partition("#")
         cut = _end_of(raw, body, hash_ + fragment, codec) if signed.startswith(body) else -1
         if cut >= 0:
-            added = signed[len(body) : len(signed) - len(hash_ + fragment)].replace("&", ampersand)
+            added = signed[len(body) : len(signed) - len(hash_ + fragment)]
+            added = added.replace("&", _ampersand(raw, codec))
             return raw[:cut] + added.encode() + raw[cut:]
         return codec.encode(signed, raw).encode()
 
@@ -146,6 +147,10 @@ class Urls:
             return before + self.sign(url, codec) + written[len(url) :] + descriptors
 
         return _CANDIDATE.sub(sign, raw)
+
+
+def _ampersand(raw: bytes, codec: Codec) -> str:
+    return "\\u0026" if b"\\u0026" in raw else codec.ampersand
 
 
 def _end_of(raw: bytes, body: str, tail: str, codec: Codec) -> int:

@@ -1,24 +1,15 @@
 """The swift way: requests of known clean clients in C, where the accelerator was built.
 
 ``native`` does what ``HeadReader.read``, ``Gate.judge`` and ``Responder.send`` do for a request about which
-everything is as usual, on the same objects, and leaves every other request to them as it came. It is built
-where the package is installed from source and a C compiler and Python's headers are there (``hatch_build.py``).
-Without it, and with ``ANTISCRAPE_PURE=1`` in the environment, the Python code does all of it; nothing but the
-cost of a request differs.
-
-An accelerator that was built from another source than the one beside it is not used: it could judge by
-yesterday's rules.
+everything is as usual, on the same objects, and leaves every other request to them as it came.
 """
 
 from __future__ import annotations
 
-import importlib
-import os
 from functools import partial
-from hashlib import sha256
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
+from antiscrape.asgi import accelerator
 from antiscrape.asgi.breaking import excuse
 from antiscrape.asgi.caching import CDN_FIELDS, private_value
 from antiscrape.asgi.media import KNOWN, Media
@@ -52,13 +43,10 @@ if TYPE_CHECKING:
     from antiscrape.evidence.recorder import Recorder
     from antiscrape.gate import Gate
 
-#: Set to anything but 0, it keeps the accelerator from being used, and from being built.
-PURE: Final = "ANTISCRAPE_PURE"
 #: In the order in which the accelerator is told of them.
 CLASSES: Final = (
     Passage, History, Network, Place, Face, Memo, Limit, Shape, Allowance, Habits, Oddities, Member, Pace, Journal
 )  # fmt: skip
-_SOURCE: Final = Path(__file__).with_name("native")
 
 
 class Relay(Protocol):
@@ -99,25 +87,10 @@ class Ways(NamedTuple):
     relay: Callable[[Passage, Send], Relay] | None
 
 
-def load() -> tuple[Any, str]:
-    """Return the accelerator's module, or None, and what is to be said of it."""
-    if os.environ.get(PURE, "0") not in {"", "0"}:
-        return None, f"not in use: {PURE} is set"
-    try:
-        found: Any = importlib.import_module("antiscrape.asgi._swift")
-    except ImportError:
-        return None, "not there: no C compiler when this was installed, or no headers of Python"
-    digest = sha256()
-    for part in (parts := sorted(_SOURCE.glob("*.[ch]"))):
-        digest.update(part.read_bytes())
-    if parts and digest.hexdigest() != found.SOURCE:
-        return None, "not in use: built from another source; install antiscrape anew"
-    found.bind(*CLASSES)
-    return found, "in use"
-
-
-#: The accelerator, or None; and what is to be said of it.
-module, STATE = load()
+#: The accelerator, told of the classes; or None.
+module: Any = accelerator.module
+if module is not None:
+    module.bind(*CLASSES)
 
 
 def ways_through(reader: HeadReader, gate: Gate, tools: Tools, *, plain: Verdict) -> Ways:

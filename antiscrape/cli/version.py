@@ -8,7 +8,7 @@ import platform
 
 import click
 
-from antiscrape.asgi import swift
+from antiscrape.asgi import accelerator
 from antiscrape.version import __version__
 
 #: The distributions that a request passes through.
@@ -48,7 +48,7 @@ def versions() -> dict[str, str | None]:
     """Return versions by name, None for what is not installed."""
     found: dict[str, str | None] = {
         "antiscrape": __version__,
-        "accelerator": swift.STATE,
+        "accelerator": accelerator.STATE,
         "python": f"{platform.python_version()} ({platform.python_implementation()})",
         "system": f"{platform.system()} {platform.machine()}",
     }

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from base64 import urlsafe_b64encode
+from binascii import b2a_base64
 from enum import IntEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
@@ -44,6 +44,7 @@ _UNBOUND: Final = 12 + _SIGNATURE
 #: The longest life of a grant, in minutes.
 MOST_MINUTES: Final = 2**18 - 1
 _ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 _VALUES: Final = {letter: value for value, letter in enumerate(_ALPHABET)}
 _FIRST = re.compile(rb"1\.(0|[1-9a-f][0-9a-f]{0,11})\.[A-Za-z0-9_-]{24}")
 _SECOND = re.compile(rb"2[A-Za-z0-9_-]{35}(?:[A-Za-z0-9_-]{4})?")
@@ -128,40 +129,45 @@ class Message(NamedTuple):
 class Key:
     """One key of a ring, which makes tokens."""
 
-    __slots__ = ("_mac", "letter")
+    __slots__ = ("_begun", "_mac", "letter")
 
     def __init__(self, signer: Signer, secret: bytes) -> None:
         # A page may have a hundred URLs to sign. RFC 2104, section 4: what the key alone decides is computed once;
         # a copy that goes on from there takes two thirds of the time of the one-shot.
-        self._mac = hmac.new(signer.derive_key(secret), digestmod="sha256")
+        derived = signer.derive_key(secret)
+        self._mac = hmac.new(derived, digestmod="sha256")
+        self._begun: dict[tuple[bytes, bytes], hmac.HMAC] = {}
         #: Six bits of the key's hash, as a token names it.
-        self.letter = _ALPHABET[self._hash(b"name")[0] & 63]
+        self.letter = _ALPHABET[hmac.digest(derived, b"name", "sha256")[0] & 63]
 
     def token(self, message: Message, terms: Terms, holder: Holder = NOBODY) -> bytes:
         """Return the token of version 2 for a URL and a visitor."""
         head = _head(self.letter, terms)
         named = holder.named(terms.binding).encode("utf-8", "surrogateescape") if terms.binding else b""
-        said = _fields(b"grant 2", message.site, message.path, message.query, head, named)
-        token = head + self._sign(said, _SIGNATURE)
+        said = _fields(message.path, message.query) + _common(head, named)
+        token = head + self._sign(b"grant 2", message.site, said, _SIGNATURE)
         return token + self.seal(message, token) if terms.binding else token
 
     def seal(self, message: Message, token: bytes) -> bytes:
         """Return the end of a bound ``token``, given all that comes before."""
-        said = _fields(b"grant 2 seal", message.site, message.path, message.query, token)
-        return self._sign(said, _SEAL)
+        said = _fields(message.path, message.query, token)
+        return self._sign(b"grant 2 seal", message.site, said, _SEAL)
 
     def first(self, message: Message, start: bytes) -> bytes:
         """Return the token of version 1."""
-        said = _fields(b"grant 1", message.site, message.path, message.query, start)
-        return b"1." + start + b"." + self._sign(said, _SIGNATURE)
+        said = _fields(message.path, message.query, start)
+        return b"1." + start + b"." + self._sign(b"grant 1", message.site, said, _SIGNATURE)
 
-    def _sign(self, said: bytes, letters: int) -> bytes:
-        return urlsafe_b64encode(self._hash(said)[: letters * 3 // 4])
-
-    def _hash(self, said: bytes) -> bytes:
-        mac = self._mac.copy()
+    def _sign(self, kind: bytes, site: bytes, said: bytes, letters: int) -> bytes:
+        """Return so many letters of the HMAC over the fields ``kind`` and ``site`` and what is ``said`` behind them."""
+        begun = self._begun.get((kind, site))
+        if begun is None:
+            begun = self._mac.copy()
+            begun.update(_fields(kind, site))
+            self._begun[kind, site] = begun
+        mac = begun.copy()
         mac.update(said)
-        return mac.digest()
+        return b2a_base64(mac.digest()[: letters * 3 // 4], newline=False).translate(_URL_SAFE)
 
 
 @lru_cache(maxsize=64)
@@ -194,7 +200,17 @@ def same(one: bytes, another: bytes) -> bool:
 
 
 def _fields(*values: bytes) -> bytes:
-    return b"".join([part for value in values for part in (len(value).to_bytes(4, "big"), value)])
+    return b"".join(map(_field, values))
+
+
+def _field(value: bytes) -> bytes:
+    return len(value).to_bytes(4, "big") + value
+
+
+@lru_cache(maxsize=64)
+def _common(head: bytes, named: bytes) -> bytes:
+    """Return the fields that all tokens have in common which are made in one window for one visitor."""
+    return _fields(head, named)
 
 
 def _number(value: int, letters: int) -> bytes:

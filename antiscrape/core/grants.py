@@ -67,6 +67,9 @@ _SHORT: Final = 512
 #: them dual-stack, are five; twice that is nobody's within the half hour that a grant usually lives.
 PASSED: Final = 10
 
+#: Of a binding, by its number: an ``IntEnum`` is slow to write.
+_DIGITS: Final = "0123"
+
 _PARAMETER = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
 
 
@@ -205,7 +208,7 @@ class Grants:
             memo = Memo(_REMEMBERED)
             ring.signed[manner] = (start, memo)
         binding = holder.best(manner.binding) if manner.binding else manner.binding
-        known = url if not binding else f"{binding:d}{holder.named(binding)}\n{url}"
+        known = url if not binding else f"{_DIGITS[binding]}{holder.named(binding)}\n{url}"
         signed = memo.get(known)
         if signed is None:
             minutes = -(-2 * manner.window // 60)
@@ -317,7 +320,7 @@ class Grants:
 
         One that is longer than ``LONGEST_URL`` holds no grant, and comes back as it is.
         """
-        if len(query) > LONGEST_URL or self._ours.search(query) is None:
+        if not query or len(query) > LONGEST_URL or self._ours.search(query) is None:
             return query
         return b"&".join(piece for piece in query.split(b"&") if not self._ours.match(piece))
 

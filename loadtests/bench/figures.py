@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from antiscrape.asgi.swift import STATE
+from antiscrape.asgi.accelerator import STATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""What signing the URLs of a page costs: of a listing, and of pages of 100 kB with and without protected pictures."""
+"""What rewriting a page costs: a listing, and pages of 100 kB with and without protected pictures, and with something put in."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import secrets
 import statistics
 import time
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from itertools import count
+from typing import TYPE_CHECKING, Any
 
 from antiscrape import clock
 from antiscrape.asgi.rewriting import HtmlSigner
+from antiscrape.asgi.skimming import PATTERNS, SKIMMER
+from antiscrape.core.grant_tokens import Holder
 from antiscrape.core.grants import Grants
 from antiscrape.core.rules import GrantRules
 from antiscrape.core.tokens import KeyRing
@@ -21,8 +24,15 @@ from loadtests.bench.visitors import HOST
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from antiscrape.asgi.skimming import Skimmer
+
 _CHUNK = 1 << 16
 _PAGE = 100_000
+#: As much as a page is given of the check and of the traps.
+_PUT = (
+    b'<script type="module" async src="/_antiscrape/check.js" data-visitor="0123456789abcdef"></script>'
+    b'<template><img src="/people/0123456789abcdef.jpg" alt=""><a href="/people/archive-0123456789abcdef" rel="nofollow">all</a></template>'
+)
 _WORDS = [
     "people",
     "show",
@@ -66,28 +76,63 @@ def texts(rounds: int) -> list[Cost]:
     page, bare, hundred = gallery(400), listing(0), listing(100)
     cost = statistics.median(_signing(page, rounds))
     hashes = [_cpu_ms(lambda: blake2b(page).digest()) for _ in range(rounds)]
-    without, within = (statistics.median(_signing(text, 4 * rounds)) for text in (bare, hundred))
+
+    def speed(text: bytes, **how: Any) -> float:
+        return len(text) / statistics.median(_signing(text, 4 * rounds, **how)) / 1000
+
     return [
         Cost("html_mb_per_s", "signing the pictures of an HTML listing", len(page) / cost / 1000, "MB/s"),
         Cost("html_us_per_url", "  per URL signed", cost * 1000 / (page.count(b"/media/")), "µs"),
         Cost("html_blake2b_ratio", "  over hashing the page", cost / statistics.median(hashes), "x"),
-        Cost("html_bare_mb_per_s", "  a page of 100 kB with no such URL", len(bare) / without / 1000, "MB/s"),
+        Cost("html_bare_mb_per_s", "  a page of 100 kB with no such URL", speed(bare), "MB/s"),
         Cost(
-            "html_100_mb_per_s", "  a page of 100 kB with 100 of them", len(hundred) / within / 1000, "MB/s"
+            "html_put_mb_per_s",
+            "  with the check's script and a trap put into it",
+            speed(bare, put=_PUT),
+            "MB/s",
+        ),
+        Cost("html_100_mb_per_s", "  a page of 100 kB with 100 of them", speed(hundred), "MB/s"),
+        Cost("html_100_put_mb_per_s", "  with script and trap", speed(hundred, put=_PUT), "MB/s"),
+        Cost(
+            "html_100_first_mb_per_s",
+            "  with URLs that are this visitor's alone",
+            speed(hundred, alone=True),
+            "MB/s",
+        ),
+        Cost(
+            "html_put_patterns_mb_per_s",
+            "  without the accelerator: with script and trap",
+            speed(bare, put=_PUT, skimmer=PATTERNS),
+            "MB/s",
+        ),
+        Cost(
+            "html_100_patterns_mb_per_s", "  and with 100 of them", speed(hundred, skimmer=PATTERNS), "MB/s"
         ),
     ]
 
 
-def _signing(page: bytes, rounds: int) -> list[float]:
-    rules = GrantRules(prefixes=("/media/",))
+def _signing(
+    page: bytes, rounds: int, *, put: bytes = b"", alone: bool = False, skimmer: Skimmer = SKIMMER
+) -> list[float]:
+    """Return the CPU ms that it takes to sign ``page``, so many times; ``alone``: each for a visitor with URLs of their own."""
+    rules = GrantRules(prefixes=("/media/",), binding="clearance" if alone else "none")
     grants = Grants(KeyRing((secrets.token_bytes(40),)), rules, "bench")
+    chunks = range(0, len(page), _CHUNK)
+    visitors = count()
 
     def sign() -> int:
-        signer = HtmlSigner(lambda url: grants.sign(url, now=clock.wall()), rules.prefixes, HOST)
-        chunks = range(0, len(page), _CHUNK)
+        holder = Holder("203.0.113.0/24", clearance=f"{next(visitors):024}")
+        signer = HtmlSigner(
+            lambda url: grants.sign(url, now=clock.wall(), holder=holder),
+            rules.prefixes,
+            HOST,
+            insert=put,
+            within=1 << 20,
+            skimmer=skimmer,
+        )
         return sum(len(signer.feed(page[at : at + _CHUNK], last=at + _CHUNK >= len(page))) for at in chunks)
 
-    if (sign() > len(page)) is not (b"/media/" in page):
+    if (sign() > len(page) + len(put)) is not (b"/media/" in page):
         raise RuntimeError("what was to be signed was not, or the other way round")
     return [_cpu_ms(sign) for _ in range(rounds)]
 

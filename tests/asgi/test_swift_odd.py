@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from antiscrape.asgi import swift
+from antiscrape.asgi.accelerator import PURE, load
 from antiscrape.asgi.head import HeadReader
 from antiscrape.asgi.responder import Tools, responder_of
 from antiscrape.core.judge import PLAIN
@@ -279,18 +280,18 @@ def test_it_is_told_where_slots_are_and_takes_no_others(accelerator: Any) -> Non
 
 
 def test_the_environment_keeps_it_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(swift.PURE, "1")
-    assert swift.load() == (None, "not in use: ANTISCRAPE_PURE is set")
+    monkeypatch.setenv(PURE, "1")
+    assert load() == (None, "not in use: ANTISCRAPE_PURE is set")
 
 
 def test_one_of_another_source_is_not_used(accelerator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     class Old:
         SOURCE = "0" * 64
 
-    monkeypatch.delenv(swift.PURE, raising=False)
+    monkeypatch.delenv(PURE, raising=False)
     monkeypatch.setitem(sys.modules, "antiscrape.asgi._swift", Old)
-    module, state = swift.load()
+    module, state = load()
     assert module is None
     assert "another source" in state
     monkeypatch.setitem(sys.modules, "antiscrape.asgi._swift", accelerator)
-    assert swift.load() == (accelerator, "in use")
+    assert load() == (accelerator, "in use")

@@ -51,7 +51,7 @@ def test_every_target_of_the_bench_is_one_that_it_measures() -> None:
     targets, others = read_budgets("bench")
     measured = {
         "proxied_small_ratio", "proxied_large_ratio", "served_ratio", "served_shared_ratio", "served_strict_ratio", "served_image_ratio", "in_process_hmac", "in_process_cycles", "preview_cached_ratio",
-        "preview_cold_ratio", "preview_cold_faces_ratio", "worker_resident_mb", "html_mb_per_s", "html_us_per_url", "html_bare_mb_per_s", "html_100_mb_per_s", "first_sight_ratio", "start_ratio",
+        "preview_cold_ratio", "preview_cold_faces_ratio", "worker_resident_mb", "html_mb_per_s", "html_us_per_url", "html_bare_mb_per_s", "html_put_mb_per_s", "html_100_mb_per_s", "html_100_put_mb_per_s", "first_sight_ratio", "start_ratio",
         "bytes_per_client", "bytes_per_viewer", "bytes_per_idle_client", "resident_million_mb", "flat_10000_ratio",
         "flat_100000_ratio", "flat_1000000_ratio", "forwarded_bytes_ratio", "forwarded_small_bytes_ratio", "verdicts_per_cpu_second",
         "crowded_served", "crowded_left", "crowded_mb",

@@ -17,4 +17,4 @@ def test_a_listing_has_its_size_and_its_pictures(pictures: int) -> None:
 def test_each_figure_is_measured_by_signing() -> None:
     figures = {cost.name: cost.value for cost in texts(1)}
     assert all(value > 0 for value in figures.values())
-    assert figures.keys() >= {"html_mb_per_s", "html_bare_mb_per_s", "html_100_mb_per_s"}
+    assert figures.keys() >= {"html_mb_per_s", "html_bare_mb_per_s", "html_put_mb_per_s", "html_100_mb_per_s"}

@@ -1,4 +1,5 @@
-/* A known clean client's request in C: read, judged, and its answer let through.
+/* A known clean client's request in C: read, judged, and its answer let through. And, apart from that, what of a page needs
+ * no reading (skim.h), which is about bytes only.
  *
  * Everything here is a shorter way to what HeadReader.read, Gate.judge and Responder.send do, on the same
  * objects: nothing is kept here but references to them, and the names of fields in orders that came lately.
@@ -27,6 +28,7 @@
 #include "swift.h"
 #include "passing.h"
 #include "door.h"
+#include "skim.h"
 
 /* Find where a class keeps a slot; TypeError where it keeps none of this name. */
 static int
@@ -71,13 +73,16 @@ bind(PyObject *Py_UNUSED(module), PyObject *args)
 
 static PyMethodDef functions[] = {
     {"bind", bind, METH_VARARGS, NULL},
+    {"skim", (PyCFunction)(void (*)(void))skim, METH_FASTCALL, NULL},
+    {"value_at", (PyCFunction)(void (*)(void))value_at, METH_FASTCALL, NULL},
+    {"whole_tag", (PyCFunction)(void (*)(void))whole_tag, METH_FASTCALL, NULL},
     {NULL},
 };
 
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "antiscrape.asgi._swift",
-    .m_doc = "A known clean client's request in C; see antiscrape.asgi.swift.",
+    .m_doc = "A known clean client's request in C, and the skimming of pages; see antiscrape.asgi.swift, antiscrape.asgi.skimming.",
     .m_size = -1,
     .m_methods = functions,
 };
