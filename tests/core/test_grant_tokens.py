@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hmac
+from base64 import urlsafe_b64encode
 from threading import Event, Thread
 
 import pytest
@@ -49,6 +51,24 @@ def grants(*secrets: bytes) -> Grants:
 def sent(url: str) -> tuple[bytes, bytes]:
     path, _, query = url.partition("?")
     return path.encode(), query.encode()
+
+
+def fields(*values: bytes) -> bytes:
+    return b"".join(len(value).to_bytes(4, "big") + value for value in values)
+
+
+@given(terms, st.sampled_from([b"", b"w=1", b"x" * 300]), st.sampled_from([ANN, BOB]))
+def test_a_token_ends_in_the_hmac_of_all_its_fields(said: Terms, query: bytes, holder: Holder) -> None:
+    """Each behind its length (SECURITY F4), whatever was signed before."""
+    key = KeyRing([SECRET]).signer("grant").derive_key(SECRET)
+    token = KEY.token(MESSAGE._replace(query=query), said, holder)
+    located, whom = (b"site", b"/photos/1", query), holder.named(said.binding).encode()
+    made = hmac.digest(key, fields(b"grant 2", *located, token[:12], whom), "sha256")
+    assert token[12:36] == urlsafe_b64encode(made[:18])
+    sealed = hmac.digest(key, fields(b"grant 2 seal", *located, token[:36]), "sha256")
+    assert token[36:] == (urlsafe_b64encode(sealed[:3]) if said.binding else b"")
+    first = hmac.digest(key, fields(b"grant 1", *located, b"1a"), "sha256")
+    assert KEY.first(MESSAGE._replace(query=query), b"1a") == b"1.1a." + urlsafe_b64encode(first[:18])
 
 
 @given(terms)
