@@ -8,10 +8,10 @@ import statistics
 import time
 from hashlib import blake2b
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from antiscrape import clock
-from antiscrape.asgi.rewriting import HtmlSigner
+from antiscrape.asgi.rewriting import HtmlSigner, XmlSigner
 from antiscrape.asgi.skimming import PATTERNS, SKIMMER
 from antiscrape.core.grant_tokens import Holder
 from antiscrape.core.grants import Grants
@@ -25,9 +25,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from antiscrape.asgi.skimming import Skimmer
+    from antiscrape.asgi.texts import BodyWriter
+
+    Make = Callable[[Callable[[str], str]], BodyWriter]
 
 _CHUNK = 1 << 16
 _PAGE = 100_000
+_PREFIXES = ("/media/",)
 #: As much as a page is given of the check and of the traps.
 _PUT = (
     b'<script type="module" async src="/_antiscrape/check.js" data-visitor="0123456789abcdef"></script>'
@@ -71,68 +75,69 @@ def listing(pictures: int, size: int = _PAGE) -> bytes:
     return f'<!doctype html><html lang="en"><head><title>Days</title></head><body>{"".join(cards)}</body></html>'.encode()
 
 
+def feed(pictures: int, size: int = _PAGE) -> bytes:
+    """Return an RSS feed of ``size`` bytes, give or take an entry, each with a picture."""
+    dice = random.Random(pictures)
+    words = " ".join(dice.choices(_WORDS, k=size // pictures))[: size // pictures - 210]
+    items = "".join(
+        f"<item><title>{dice.choice(_WORDS)}</title><link>https://{HOST}/people/{number}</link>"
+        f"<description>&lt;p class=&quot;day&quot;&gt;{words}&lt;/p&gt;</description>"
+        f'<enclosure url="https://{HOST}/media/{number}.jpg" length="1" type="image/jpeg"/></item>\n'
+        for number in range(pictures)
+    )
+    return f'<?xml version="1.0"?><rss version="2.0"><channel>{items}</channel></rss>'.encode()
+
+
 def texts(rounds: int) -> list[Cost]:
     """Measure signing pages as they stream by, the first against hashing the same bytes."""
     page, bare, hundred = gallery(400), listing(0), listing(100)
-    cost = statistics.median(_signing(page, rounds))
+    cost = statistics.median(_signing(page, rounds, _page()))
     hashes = [_cpu_ms(lambda: blake2b(page).digest()) for _ in range(rounds)]
 
-    def speed(text: bytes, **how: Any) -> float:
-        return len(text) / statistics.median(_signing(text, 4 * rounds, **how)) / 1000
+    def speed(name: str, title: str, text: bytes, make: Make, *, alone: bool = False) -> Cost:
+        taken = statistics.median(_signing(text, 10 * rounds, make, alone=alone))
+        return Cost(f"{name}_mb_per_s", title, len(text) / taken / 1000, "MB/s")
 
+    put, slow = _page(put=_PUT), "  without the accelerator"
     return [
         Cost("html_mb_per_s", "signing the pictures of an HTML listing", len(page) / cost / 1000, "MB/s"),
         Cost("html_us_per_url", "  per URL signed", cost * 1000 / (page.count(b"/media/")), "µs"),
         Cost("html_blake2b_ratio", "  over hashing the page", cost / statistics.median(hashes), "x"),
-        Cost("html_bare_mb_per_s", "  a page of 100 kB with no such URL", speed(bare), "MB/s"),
-        Cost(
-            "html_put_mb_per_s",
-            "  with the check's script and a trap put into it",
-            speed(bare, put=_PUT),
-            "MB/s",
-        ),
-        Cost("html_100_mb_per_s", "  a page of 100 kB with 100 of them", speed(hundred), "MB/s"),
-        Cost("html_100_put_mb_per_s", "  with script and trap", speed(hundred, put=_PUT), "MB/s"),
-        Cost(
-            "html_100_first_mb_per_s",
-            "  with URLs that are this visitor's alone",
-            speed(hundred, alone=True),
-            "MB/s",
-        ),
-        Cost(
-            "html_put_patterns_mb_per_s",
-            "  without the accelerator: with script and trap",
-            speed(bare, put=_PUT, skimmer=PATTERNS),
-            "MB/s",
-        ),
-        Cost(
-            "html_100_patterns_mb_per_s", "  and with 100 of them", speed(hundred, skimmer=PATTERNS), "MB/s"
-        ),
+        speed("html_bare", "  a page of 100 kB with no such URL", bare, _page()),
+        speed("html_put", "  with the check's script and a trap put into it", bare, put),
+        speed("html_put_patterns", slow, bare, _page(put=_PUT, skimmer=PATTERNS)),
+        speed("html_100", "  a page of 100 kB with 100 of them", hundred, _page()),
+        speed("html_100_patterns", slow, hundred, _page(skimmer=PATTERNS)),
+        speed("html_100_put", "  with script and trap put into it", hundred, put),
+        speed("html_100_alone", "  with URLs of one visitor alone", hundred, _page(), alone=True),
+        speed("feed_100", "  a feed of 100 kB with 100 of them", feed(100), _feed),
     ]
 
 
-def _signing(
-    page: bytes, rounds: int, *, put: bytes = b"", alone: bool = False, skimmer: Skimmer = SKIMMER
-) -> list[float]:
-    """Return the CPU ms that it takes to sign ``page``, so many times; ``alone``: each for a visitor with URLs of their own."""
-    rules = GrantRules(prefixes=("/media/",), binding="clearance" if alone else "none")
+def _page(*, put: bytes = b"", skimmer: Skimmer = SKIMMER) -> Make:
+    def make(sign: Callable[[str], str]) -> BodyWriter:
+        return HtmlSigner(sign, _PREFIXES, HOST, insert=put, within=1 << 20, skimmer=skimmer)
+
+    return make
+
+
+def _feed(sign: Callable[[str], str]) -> BodyWriter:
+    return XmlSigner(sign, _PREFIXES, HOST)
+
+
+def _signing(body: bytes, rounds: int, make: Make, *, alone: bool = False) -> list[float]:
+    """Return the CPU ms that it takes to sign ``body``, so many times; ``alone``: each for a visitor with URLs of their own."""
+    rules = GrantRules(prefixes=_PREFIXES, binding="clearance" if alone else "none")
     grants = Grants(KeyRing((secrets.token_bytes(40),)), rules, "bench")
-    chunks = range(0, len(page), _CHUNK)
+    chunks = range(0, len(body), _CHUNK)
     visitors = count()
 
-    def sign() -> int:
+    def sign() -> list[bytes]:
         holder = Holder("203.0.113.0/24", clearance=f"{next(visitors):024}")
-        signer = HtmlSigner(
-            lambda url: grants.sign(url, now=clock.wall(), holder=holder),
-            rules.prefixes,
-            HOST,
-            insert=put,
-            within=1 << 20,
-            skimmer=skimmer,
-        )
-        return sum(len(signer.feed(page[at : at + _CHUNK], last=at + _CHUNK >= len(page))) for at in chunks)
+        writer = make(lambda url: grants.sign(url, now=clock.wall(), holder=holder))
+        return [writer.feed(body[at : at + _CHUNK], last=at + _CHUNK >= len(body)) for at in chunks]
 
-    if (sign() > len(page) + len(put)) is not (b"/media/" in page):
+    if (b"?as=" in b"".join(sign())) is not (b"/media/" in body):
         raise RuntimeError("what was to be signed was not, or the other way round")
     return [_cpu_ms(sign) for _ in range(rounds)]
 

@@ -107,9 +107,27 @@ def test_whatever_the_feed_is_only_grants_are_added(body: bytes, cuts: list[int]
     assert whole == body
 
 
+@pytest.mark.security("J2")
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<a src='x<loc>/photos/1</loc>",
+        b"<media:thumbnail a='b' src=\"/photos/1\">x",
+        b"&lt;img src='/photos/1'/&gt;<a src='/photos/2?x'/>",
+        b"<!-- &lt; --><a href='/photos/1?x'/>&lt;a href='/photos/2?x'&gt;<url><![CDATA[/photos/3?x]]></url> src='/photos/4?x'",
+    ],
+)
+def test_what_is_cut_anywhere_in_a_long_feed_is_read_the_same(body: bytes) -> None:
+    """Behind more than a token's length, which the first chunk waits for."""
+    body = b" " * (2 * _LONGEST_TOKEN) + body + b" " * (2 * _LONGEST_TOKEN)
+    whole = run(body)
+    for cut in range(len(body)):
+        assert run(body, [cut]) == whole, cut
+
+
 @pytest.mark.security("D6")
 @pytest.mark.parametrize(
-    "pattern", [b"<", b"<loc>", b"src='", b"<!--", b"/photos/", b"<loc /photos/", b"a:b:src=", b"&lt;", b"<loc>/photos/ "]
+    "pattern", [b"<", b"<loc>", b"src='", b"<!--", b"/photos/", b"<loc /photos/", b"a:b:src=", b"&lt;", b"<loc>/photos/ ", b"='", b"src='x'&lt;"]
 )  # fmt: skip
 def test_the_cost_grows_with_the_length(pattern: bytes) -> None:
     body = b"<loc>/photos/1</loc>" + pattern * (400_000 // len(pattern))

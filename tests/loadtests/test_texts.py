@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from loadtests.bench.texts import listing, texts
+from loadtests.bench.texts import feed, listing, texts
 
 
 @pytest.mark.parametrize("pictures", [0, 1, 100])
@@ -12,6 +12,12 @@ def test_a_listing_has_its_size_and_its_pictures(pictures: int) -> None:
     page = listing(pictures)
     assert 100_000 < len(page) < 101_000
     assert page.count(b"/media/") == pictures
+
+
+def test_a_feed_has_its_size_and_its_pictures() -> None:
+    page = feed(100)
+    assert 95_000 < len(page) < 105_000
+    assert page.count(b"/media/") == 100
 
 
 def test_each_figure_is_measured_by_signing() -> None:
