@@ -186,20 +186,26 @@ def _spellings(prefix: str) -> set[str]:
 
 
 class Occurrences:
-    """The places in one buffer at which the first segment of a prefix follows a slash; each is searched for once."""
+    """The places in one buffer at which the first segment of a prefix follows a slash; each is searched for once.
 
-    __slots__ = ("_end", "_hay", "_next", "_only")
+    They are asked for in their order.
+    """
+
+    __slots__ = ("_end", "_hay", "_next", "_only", "_place")
 
     def __init__(self, urls: Urls, data: bytes) -> None:
         self._hay = urls.hay(data)
         self._next = dict.fromkeys(urls.segments, -1)
         self._only = urls.segments[0] if len(urls.segments) == 1 else b""
+        self._place = -1
         self._end = len(data)
 
     def after(self, start: int) -> int:
         """Return the first at or after ``start``, or the buffer's length."""
         if self._only:
-            return self._find(self._only, start)
+            if self._place < start:
+                self._place = self._find(self._only, start)
+            return self._place
         for segment, place in self._next.items():
             if place < start:
                 self._next[segment] = self._find(segment, start)

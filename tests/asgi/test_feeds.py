@@ -111,17 +111,18 @@ def test_whatever_the_feed_is_only_grants_are_added(body: bytes, cuts: list[int]
 @pytest.mark.parametrize(
     "body",
     [
-        b"<a src='x<loc>/photos/1</loc>",
+        b"<a src='" + b"x" * (_LONGEST_TOKEN + 9) + b"<loc>/photos/1</loc>",
         b"<media:thumbnail a='b' src=\"/photos/1\">x",
         b"&lt;img src='/photos/1'/&gt;<a src='/photos/2?x'/>",
         b"<!-- &lt; --><a href='/photos/1?x'/>&lt;a href='/photos/2?x'&gt;<url><![CDATA[/photos/3?x]]></url> src='/photos/4?x'",
     ],
 )
 def test_what_is_cut_anywhere_in_a_long_feed_is_read_the_same(body: bytes) -> None:
-    """Behind more than a token's length, which the first chunk waits for."""
-    body = b" " * (2 * _LONGEST_TOKEN) + body + b" " * (2 * _LONGEST_TOKEN)
+    """Behind more than a token's length, which the first chunk waits for, and a URL, from which on a feed is read."""
+    begun = b"<loc>/photos/0</loc>" + b" " * (2 * _LONGEST_TOKEN)
+    body = begun + body + b" " * (2 * _LONGEST_TOKEN)
     whole = run(body)
-    for cut in range(len(body)):
+    for cut in range(len(begun), len(body) - _LONGEST_TOKEN):
         assert run(body, [cut]) == whole, cut
 
 

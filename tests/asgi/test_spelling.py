@@ -1,4 +1,4 @@
-"""The candidates of a srcset are found where the HTML standard finds them, in linear time."""
+"""Protected URLs are found in a buffer, and the candidates of a srcset where the HTML standard finds them, in linear time."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from antiscrape.asgi.quoted import LONGEST
-from antiscrape.asgi.spelling import HTML, Urls
-from tests.costs import ends
+from antiscrape.asgi.spelling import HTML, Occurrences, Urls
+from tests.costs import calls_of, ends
 
 URLS = Urls(lambda url: url + "?!", ("/p/",), "photos.example", fold=False)
 SPACE = b" \t\n\f\r"
@@ -69,3 +69,19 @@ def test_the_longest_srcset_ends(unit: bytes) -> None:
     raw = unit * (LONGEST // len(unit))
     with ends():
         assert len(URLS.sign_candidates(raw, HTML)) >= len(raw)
+
+
+@pytest.mark.security("D6")
+@pytest.mark.parametrize(("prefixes", "calls"), [(("/p/",), 1), (("/p/", "/q/"), 4), (("/",), 4)])
+def test_a_place_that_is_far_off_is_searched_for_once(prefixes: tuple[str, ...], calls: int) -> None:
+    """However often it is asked for; one that is passed is followed by the next."""
+    data = b"x" * 1000 + b"/p/" + b"x" * 1000 + b"/p/"
+    places = Occurrences(Urls(lambda url: url, prefixes, "", fold=False), data)
+    assert [places.after(start) for start in (0, 999, 1000)] == [1000] * 3
+
+    def ask(times: int) -> int:
+        places = Occurrences(Urls(lambda url: url, prefixes, "", fold=False), data)
+        return calls_of(lambda: [places.after(start) for start in range(times)])
+
+    assert ask(900) - ask(100) <= calls * 800
+    assert [places.after(start) for start in (1003, 2003, 2006)] == [2003, 2003, 2006]
