@@ -158,7 +158,7 @@ class MarkupSigner:
         if element == b"meta" and _CARD.search(data, at, min(end, at - len(b"<meta") + LONGEST)):
             urls, self._is_card = self._cards, True
         while place < end:
-            value = self._value_at(data, at, place)
+            value = self._value_at(data, at, place) if place >= at else None  # it may stand in the name
             if value is None or value[3] - at > LONGEST:
                 self._element, self._state = element, self._in_tag
                 return at

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from antiscrape.asgi.markup import MarkupSigner
@@ -170,6 +170,9 @@ def test_patterns_and_c_read_the_same(accelerator: Any, body: bytes, at: int, pl
 @pytest.mark.security("J2")
 @settings(max_examples=times(300), deadline=None)
 @given(body=BODIES, cuts=st.lists(st.integers(0, 200), max_size=4), step=st.integers(1, 9))
+@example(b"<a&#x2F;photos/ b='/photos/1' href='/photos/1'>", [3], 5)
+@example(b"<a b&#x2F;photos/='' href='/photos/1'>", [3], 5)
+@example(b"<a /photos/ href='/photos/1' /photos>", [3], 5)
 def test_however_a_page_is_skimmed_and_comes_it_is_signed_the_same(
     accelerator: Any, body: bytes, cuts: list[int], step: int
 ) -> None:
