@@ -62,7 +62,7 @@ class Binding(IntEnum):
 
 
 class Holder(NamedTuple):
-    """Who asks, in each of the ways in which a grant may be bound; ``""`` where that is not known."""
+    """Who asks, in each of the ways in which a grant may be bound, in the order of these; ``""`` where that is not known."""
 
     network: str = ""
     account: str = ""
@@ -77,13 +77,13 @@ class Holder(NamedTuple):
 
     def best(self, binding: Binding) -> Binding:
         """Return ``binding``, or the network's where that is all that is known, or none."""
-        if binding is Binding.NONE or self.named(binding):
+        if not binding or self[binding - 1]:
             return binding
         return Binding.NETWORK if self.network else Binding.NONE
 
     def named(self, binding: Binding) -> str:
         """Return who it is by ``binding``."""
-        return ("", self.network, self.account, self.clearance)[binding]
+        return self[binding - 1] if binding else ""
 
     def renewed(self, binding: Binding) -> Holder | None:
         """Return who it was by ``binding`` before its clearance was renewed, None where it was nobody else."""

@@ -207,8 +207,9 @@ class Grants:
         if window != start or memo is None:
             memo = Memo(_REMEMBERED)
             ring.signed[manner] = (start, memo)
-        binding = holder.best(manner.binding) if manner.binding else manner.binding
-        known = url if not binding else f"{_DIGITS[binding]}{holder.named(binding)}\n{url}"
+        binding, known = manner.binding, url
+        if binding and (binding := holder.best(binding)):
+            known = f"{_DIGITS[binding]}{holder.named(binding)}\n{url}"
         signed = memo.get(known)
         if signed is None:
             minutes = -(-2 * manner.window // 60)
@@ -226,10 +227,12 @@ class Grants:
         rest = self.strip(query.encode())
         encoded = as_sent(rest)
         token = ring.keys[0].token(Message(self._site, self._fold(decoded), encoded), terms, holder)
-        if len(encoded) + len(b"&" + self._lead + token) > LONGEST_URL:
+        if len(encoded) + len(b"&") + len(self._lead) + len(token) > LONGEST_URL:
             msg = f"a query that is signed has at most {LONGEST_URL} bytes, encoded and with its grant"
             raise ValueError(msg)
-        granted = (rest + b"&" if rest else b"") + self._lead + token
+        granted = self._lead + token
+        if rest:
+            granted = rest + b"&" + granted
         if ring.opaque is not None:
             path = ring.opaque.seal(decoded).decode()
         return f"{origin}{path}?{granted.decode()}{fragment}"

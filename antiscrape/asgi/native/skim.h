@@ -1,11 +1,11 @@
 /* Skimming: what of a page needs no reading, and where in a tag the URL stands that does (skimming.py).
  *
  * The patterns of that module are the rule; here the same is read a byte at a time, by memchr where nothing but one byte
- * ends what stands there. Each byte of a construct is looked at twice at most (SECURITY D6), and nothing at or behind
+ * ends what stands there. No byte is looked at more than a fixed number of times (SECURITY D6), and none at or behind
  * ``end`` ever is. What cannot be told before ``end`` is NULL: the state machine reads it, as it reads whatever is not plain.
  */
 
-typedef const unsigned char *Place;
+typedef const unsigned char *Spot;
 
 /* What ends a name: HTML 13.2.5.8, 13.2.5.33. */
 enum { BLANK = 1, STROKE = 2, CLOSE = 4, EQUALS = 8 };
@@ -20,7 +20,7 @@ static const struct { const char *name; Py_ssize_t size; } opaque[] = {
 
 /* An attribute: its name, its value (NULL where it has none), and what follows it. */
 typedef struct {
-    Place name, named, start, stop, after;
+    Spot name, named, start, stop, after;
 } Attribute;
 
 static inline int
@@ -29,15 +29,15 @@ is_letter(unsigned char byte)
     return (unsigned)(byte | 32) - 'a' < 26;
 }
 
-static inline Place
-byte_at(Place at, Place end, int byte)
+static inline Spot
+byte_at(Spot at, Spot end, int byte)
 {
     return at < end ? memchr(at, byte, (size_t)(end - at)) : NULL;
 }
 
-/* Return where the first byte of these kinds stands, or the first of no others. */
-static inline Place
-until(Place at, Place end, int kind)
+/* Return where the first byte of these kinds stands. */
+static inline Spot
+until(Spot at, Spot end, int kind)
 {
     while (at < end && !(kinds[*at] & kind)) {
         at++;
@@ -45,8 +45,9 @@ until(Place at, Place end, int kind)
     return at;
 }
 
-static inline Place
-beyond(Place at, Place end, int kind)
+/* Return where the first byte stands that is of none of them. */
+static inline Spot
+beyond(Spot at, Spot end, int kind)
 {
     while (at < end && kinds[*at] & kind) {
         at++;
@@ -56,7 +57,7 @@ beyond(Place at, Place end, int kind)
 
 /* Tell whether these bytes are a name, which is in lower case, in whatever case. */
 static int
-is_named(Place at, Place end, const char *name, Py_ssize_t size)
+is_named(Spot at, Spot end, const char *name, Py_ssize_t size)
 {
     if (end - at != size) {
         return 0;
@@ -70,7 +71,7 @@ is_named(Place at, Place end, const char *name, Py_ssize_t size)
 }
 
 static int
-is_opaque(Place at, Place end)
+is_opaque(Spot at, Spot end)
 {
     for (size_t i = 0; i < sizeof opaque / sizeof *opaque; i++) {
         if ((*at | 32) == opaque[i].name[0] && is_named(at, end, opaque[i].name, opaque[i].size)) {
@@ -82,7 +83,7 @@ is_opaque(Place at, Place end)
 
 /* Read the attribute that begins at ``at`` (HTML 13.2.5.32 to 13.2.5.39); tell whether it ended. */
 static int
-read_attribute(Place at, Place end, Attribute *found)
+read_attribute(Spot at, Spot end, Attribute *found)
 {
     found->name = at;
     found->named = found->after = at = until(at + 1, end, BLANK | STROKE | CLOSE | EQUALS); /* "=" may be the first */
@@ -108,8 +109,8 @@ read_attribute(Place at, Place end, Attribute *found)
 }
 
 /* Return what follows a tag of which ``at`` follows the name or an attribute. */
-static Place
-after_tag(Place at, Place end)
+static Spot
+after_tag(Spot at, Spot end)
 {
     Attribute attribute;
     for (;;) {
@@ -128,11 +129,11 @@ after_tag(Place at, Place end)
 }
 
 /* Return what follows an element whose content has no tags. "<title/>" closes itself in SVG only: that is not told here. */
-static Place
-after_opaque(Place name, Place named, Place end)
+static Spot
+after_opaque(Spot name, Spot named, Spot end)
 {
     Py_ssize_t size = named - name;
-    Place at = after_tag(named, end);
+    Spot at = after_tag(named, end);
     if (at == NULL || at[-2] == '/') {
         return NULL;
     }
@@ -152,10 +153,10 @@ after_opaque(Place name, Place named, Place end)
 }
 
 /* Return what follows a comment, of which "<!--" was read (HTML 13.2.5.43 to 13.2.5.52). */
-static Place
-after_comment(Place begun, Place end)
+static Spot
+after_comment(Spot begun, Spot end)
 {
-    for (Place at = begun; (at = byte_at(at, end, '>')) != NULL; at++) {
+    for (Spot at = begun; (at = byte_at(at, end, '>')) != NULL; at++) {
         Py_ssize_t size = at - begun;
         if (size == 0 || (size == 1 && *begun == '-') || (size >= 2 && at[-1] == '-' && at[-2] == '-')
             || (size >= 3 && at[-1] == '!' && at[-2] == '-' && at[-3] == '-')) {
@@ -166,22 +167,22 @@ after_comment(Place begun, Place end)
 }
 
 /* Return what follows whatever a "<" begins, ``at`` being behind it; NULL too for the end of the body, which is no element's. */
-static Place
-after_markup(Place at, Place end)
+static Spot
+after_markup(Spot at, Spot end)
 {
     if (at == end) {
         return NULL;
     }
     if (is_letter(*at)) {
-        Place named = until(at, end, BLANK | STROKE | CLOSE);
+        Spot named = until(at, end, BLANK | STROKE | CLOSE);
         return is_opaque(at, named) ? after_opaque(at, named, end) : after_tag(named, end);
     }
     if (*at != '/' && *at != '!' && *at != '?') {
         return at;
     }
-    Place next = at + 1, bogus;
+    Spot next = at + 1, bogus;
     if (*at == '/' && next < end && is_letter(*next)) {
-        Place named = until(next, end, BLANK | STROKE | CLOSE);
+        Spot named = until(next, end, BLANK | STROKE | CLOSE);
         return is_named(next, named, "body", 4) ? NULL : after_tag(named, end);
     }
     if (*at == '!' && end - next >= 2 && next[0] == '-' && next[1] == '-') {
@@ -193,14 +194,14 @@ after_markup(Place at, Place end)
 
 /* Take the bytes of a body, and one or two places in it, in this order. */
 static int
-take(PyObject *const *arguments, Py_ssize_t count, Py_ssize_t places, Place *data, Py_ssize_t *at, Py_ssize_t *place)
+take(PyObject *const *arguments, Py_ssize_t count, Py_ssize_t places, Spot *data, Py_ssize_t *at, Py_ssize_t *place)
 {
     if (count != places + 1 || !PyBytes_CheckExact(arguments[0])) {
         PyErr_Format(PyExc_TypeError, "bytes and %zd places are expected", places);
         return 0;
     }
     Py_ssize_t size = PyBytes_GET_SIZE(arguments[0]);
-    *data = (Place)PyBytes_AS_STRING(arguments[0]);
+    *data = (Spot)PyBytes_AS_STRING(arguments[0]);
     *at = PyLong_AsSsize_t(arguments[1]);
     *place = PyErr_Occurred() || places < 2 ? size : PyLong_AsSsize_t(arguments[2]);
     if (PyErr_Occurred()) {
@@ -217,12 +218,12 @@ take(PyObject *const *arguments, Py_ssize_t count, Py_ssize_t places, Place *dat
 static PyObject *
 skim(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
 {
-    Place data, next;
+    Spot data, next;
     Py_ssize_t at, place;
     if (!take(arguments, count, 2, &data, &at, &place)) {
         return NULL;
     }
-    Place here = data + at, end = data + place;
+    Spot here = data + at, end = data + place;
     while ((next = byte_at(here, end, '<')) != NULL) {
         here = next;
         if ((next = after_markup(here + 1, end)) == NULL) {
@@ -235,7 +236,7 @@ skim(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
 
 /* Return a name in lower case. */
 static PyObject *
-lowered(Place at, Place end)
+lowered(Spot at, Spot end)
 {
     PyObject *made = PyBytes_FromStringAndSize(NULL, end - at);
     for (Py_ssize_t i = 0; made != NULL && i < end - at; i++) {
@@ -248,16 +249,16 @@ lowered(Place at, Place end)
 static PyObject *
 whole_tag(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
 {
-    Place data, after;
+    Spot data, after;
     Py_ssize_t at, size;
     if (!take(arguments, count, 1, &data, &at, &size)) {
         return NULL;
     }
-    Place name = data + at + 1, end = data + size;
+    Spot name = data + at + 1, end = data + size;
     if (size - at < 2 || data[at] != '<' || !is_letter(*name)) {
         Py_RETURN_NONE;
     }
-    Place named = until(name, end, BLANK | STROKE | CLOSE);
+    Spot named = until(name, end, BLANK | STROKE | CLOSE);
     if (is_opaque(name, named) || (after = after_tag(named, end)) == NULL) {
         Py_RETURN_NONE;
     }
@@ -269,12 +270,12 @@ whole_tag(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t co
 static PyObject *
 value_at(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
 {
-    Place data;
+    Spot data;
     Py_ssize_t at, place;
     if (!take(arguments, count, 2, &data, &at, &place)) {
         return NULL;
     }
-    Place here = data + at, sought = data + place, end = data + PyBytes_GET_SIZE(arguments[0]);
+    Spot here = data + at, sought = data + place, end = data + PyBytes_GET_SIZE(arguments[0]);
     Attribute found;
     for (;;) {
         here = beyond(here, end, BLANK | STROKE);
