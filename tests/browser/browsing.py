@@ -8,15 +8,17 @@ import json
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
+from PIL import Image
 
 from antiscrape.core.clearance import ClearanceRules
 from antiscrape.core.resource import Kind, Size
@@ -77,6 +79,8 @@ class Site:
     desk: Desk | None = None
     standings: dict[str, str] = field(default_factory=dict)
     files: dict[str, tuple[str, str]] = field(default_factory=dict)
+    policies: dict[str, str] = field(default_factory=dict)  # Content-Security-Policy, by path
+    page: str = _PAGE
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -84,7 +88,7 @@ class Site:
         path = scope["path"]
         query = scope["query_string"].decode()
         self.asked.append(f"{scope['method']} {path}{'?' if query else ''}{query}")
-        kind, body = "text/html; charset=utf-8", _PAGE.encode()
+        kind, body = "text/html; charset=utf-8", self.page.encode()
         if path.startswith("/media/"):
             kind, body = "image/jpeg", photo(WIDTH, 700, seed=int(path[7]))
         elif path.startswith("/small/"):
@@ -102,6 +106,8 @@ class Site:
         fields = [(b"content-type", kind.encode()), (b"content-length", b"%d" % len(body))]
         if path.startswith("/media/"):
             fields.append((b"cache-control", b"max-age=600"))
+        if path in self.policies:
+            fields.append((b"content-security-policy", self.policies[path].encode()))
         await send({"type": "http.response.start", "status": 200, "headers": fields})
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
@@ -247,9 +253,16 @@ def phone() -> dict[str, Any]:
     }
 
 
+class Firefox(NamedTuple):
+    """A Firefox that runs: the folder of its profile, and the group that its processes are of."""
+
+    profile: Path
+    group: int
+
+
 @contextmanager
-def firefox(url: str, *arguments: str, display: str = "", **preferences: bool | int) -> Iterator[Path]:
-    """Start Firefox on ``url``, in a window on ``display``, or without one; yield its profile's folder."""
+def firefox(url: str, *arguments: str, display: str = "", **preferences: bool | int) -> Iterator[Firefox]:
+    """Start Firefox on ``url``, in a window on ``display``, or without one."""
     path = shutil.which("firefox") or shutil.which("firefox-esr")
     if path is None:
         pytest.skip("no Firefox is installed")
@@ -262,8 +275,8 @@ def firefox(url: str, *arguments: str, display: str = "", **preferences: bool | 
         lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});\n" for name, value in quiet.items()]
         Path(folder, "user.js").write_text("".join(lines))
         command = [path, "--no-remote", "--profile", folder, *arguments, url]
-        with running(command, display):
-            yield Path(folder)
+        with running(command, display) as group:
+            yield Firefox(Path(folder), group)
 
 
 @contextmanager
@@ -280,8 +293,8 @@ def plain_chromium(url: str, *arguments: str, display: str = "") -> Iterator[Non
 
 
 @contextmanager
-def running(command: list[str], display: str = "") -> Iterator[None]:
-    """Run a browser, without a window where there is no ``display``, and all that it starts."""
+def running(command: list[str], display: str = "") -> Iterator[int]:
+    """Run a browser, without a window where there is no ``display``, and all that it starts; yield their group."""
     where = {"DISPLAY": display, "MOZ_ENABLE_WAYLAND": "0"} if display else {}
     if not display:
         command = [command[0], "--headless", *command[1:]]
@@ -293,7 +306,7 @@ def running(command: list[str], display: str = "") -> Iterator[None]:
         start_new_session=True,
     )
     try:
-        yield
+        yield process.pid
     finally:
         process.terminate()
         try:
@@ -303,16 +316,45 @@ def running(command: list[str], display: str = "") -> Iterator[None]:
             process.wait(PATIENCE)
 
 
+class Screen(NamedTuple):
+    """A display that nobody looks at: its ``name``, and the file in which its server keeps what it shows."""
+
+    name: str
+    frame: Path
+
+    def picture(self, path: Path) -> None:
+        """Keep what is shown: XWD's header of 32-bit words, its colours of twelve bytes, then the pixels (X11/XWDFile.h)."""
+        dump = self.frame.read_bytes()
+        size, _, _, _, width, height = struct.unpack_from(">6I", dump)
+        (line,), (colours,) = struct.unpack_from(">I", dump, 48), struct.unpack_from(">I", dump, 76)
+        begin = size + 12 * colours
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shown = dump[begin : begin + line * height]
+        Image.frombytes("RGB", (width, height), shown, "raw", "BGRX", line, 1).save(path)
+
+
 @contextmanager
-def screen() -> Iterator[str]:
-    """Start a display that nobody looks at, and yield its name."""
+def screen() -> Iterator[Screen]:
+    """Start a display that nobody looks at."""
     path = shutil.which("Xvfb") or ""
     if not path:
         missing("xvfb", "Xvfb is not installed: there is no display for a window")
-    command = [path, "-displayfd", "1", "-screen", "0", "1366x900x24", "-nolisten", "tcp"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-        try:
-            assert process.stdout is not None
-            yield f":{process.stdout.readline().decode().strip()}"
-        finally:
-            process.terminate()
+    with tempfile.TemporaryDirectory(prefix="antiscrape-screen-") as folder:
+        command = [
+            path,
+            "-displayfd",
+            "1",
+            "-screen",
+            "0",
+            "1366x900x24",
+            "-nolisten",
+            "tcp",
+            "-fbdir",
+            folder,
+        ]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+            try:
+                assert process.stdout is not None
+                yield Screen(f":{process.stdout.readline().decode().strip()}", Path(folder, "Xvfb_screen0"))
+            finally:
+                process.terminate()

@@ -82,8 +82,8 @@ class Hand:
 @contextmanager
 def hand(**preferences: bool | int) -> Iterator[Hand]:
     """Start Firefox without a window, and yield a hand on it."""
-    with firefox("about:blank", "--marionette", display="", marionette__port=0, **preferences) as profile:
-        told, end = profile / "MarionetteActivePort", time.monotonic() + PATIENCE
+    with firefox("about:blank", "--marionette", display="", marionette__port=0, **preferences) as started:
+        told, end = started.profile / "MarionetteActivePort", time.monotonic() + PATIENCE
         while not (told.exists() and told.read_text().strip()):
             assert time.monotonic() < end, "Firefox does not say where it listens"
             time.sleep(0.02)

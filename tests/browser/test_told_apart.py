@@ -29,8 +29,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def display() -> Iterator[str]:
-    with screen() as name:
-        yield name
+    with screen() as shown:
+        yield shown.name
 
 
 def is_proven(served: Site) -> None:

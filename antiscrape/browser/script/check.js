@@ -43,29 +43,35 @@ const early = (url) => lesser.get(bare(url)) < cleared;
 
 // A document shows what it has of a URL, no-store or not (HTML §4.8.4.3, the list of available images). So the originals
 // are loaded in an empty document of their own, as pictures, and what is shown changes once they are in the cache.
+// Firefox has one list for all tabs of a site, and takes an answer out of its cache of bytes for word that the picture in
+// the list is still right, whichever it is: after a preview in one tab and the original in another, both would stay as they
+// are. What a document loads that was reloaded by force comes past both, and Firefox still knows that word (true).
+// A page under a service worker has a list to itself, in which a picture of another mode of CORS is another.
 function swap() {
   const wanted = [...document.images].filter(({ currentSrc }) => early(currentSrc));
   if (!wanted.length) return;
   const frame = document.createElement("iframe");
-  frame.style.display = "none";
-  frame.title = "";
-  document.body.append(frame);
-  const loads = wanted.map((image) => new Promise((done) => {
+  const load = () => Promise.all(wanted.map(async (image) => {
     const url = image.currentSrc, fresh = new frame.contentWindow.Image();
-    lesser.delete(bare(url));
     fresh.crossOrigin = image.crossOrigin;
-    fresh.onerror = done;
-    fresh.onload = () => {
-      if (image.currentSrc === url) {
-        // Set to what it is, an attribute has the browser choose and load anew (§4.8.4.2.2); Firefox only by src.
-        const name = image.hasAttribute("src") ? "src" : "srcset";
-        image.setAttribute(name, image.getAttribute(name));
-      }
-      done();
-    };
     fresh.src = url;
-  }));
-  Promise.all(loads).then(() => frame.remove());
+    await new Promise((done) => { fresh.onload = fresh.onerror = done; });
+    if (!fresh.naturalWidth || image.currentSrc !== url) return;
+    if (navigator.serviceWorker?.controller) image.crossOrigin = image.crossOrigin ? null : "";
+    // Set to what it is, an attribute has the browser choose and load anew (§4.8.4.2.2); Firefox only by src.
+    const name = image.hasAttribute("src") ? "src" : "srcset";
+    image.setAttribute(name, image.getAttribute(name));
+  })).then(() => frame.remove());
+  for (const { currentSrc } of wanted) lesser.delete(bare(currentSrc));
+  frame.style.display = "none";
+  if (engine() === "gecko") {
+    frame.onload = () => {
+      frame.onload = load;
+      frame.contentWindow.location.reload(true);
+    };
+  }
+  document.body.append(frame);
+  if (!frame.onload) load();
 }
 
 function engine() {
@@ -98,7 +104,8 @@ async function named() {
 
 async function probe(botd) {
   try {
-    const { load } = await botd; // its monitoring would tell its makers of every visit
+    // Its monitoring would tell its makers of every visit.
+    const { load } = await botd;
     const found = (await load({ monitoring: false })).detect();
     return {
       bot: found.bot ? found.botKind : "",
@@ -130,7 +137,8 @@ function work(parameters) {
     if (!worker) here().then(done, failed);
     else {
       worker.onmessage = ({ data }) => done(data);
-      worker.onerror = () => here().then(done, failed); // a policy of the page may keep workers out
+      // A policy of the page may keep workers out.
+      worker.onerror = () => here().then(done, failed);
       worker.postMessage(parameters);
     }
   });
@@ -156,7 +164,8 @@ function due() {
 }
 
 async function earn() {
-  if (!due()) return; // another tab has, meanwhile
+  // Another tab has, meanwhile.
+  if (!due()) return;
   // All are under way at once, and the probes, which keep the page's own thread busy, begin when the work has.
   const asking = ask("challenge"), botd = import("./botd.js");
   worker ??= begin();
