@@ -31,15 +31,27 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PHOTOS = 3
-POLICY = """
+#: Originals that a clearance has a day, and how many times that its network has.
+RATION, FACTOR = 8, 3
+#: Clearances that one address mints, and pictures that it asks for with each.
+COOKIES, TRIED = 6, 10
+POLICY = f"""
 [identity]
 trusted_proxies = ["127.0.0.1"]
+rollup_factor = {FACTOR}
+[standing.proven]
+originals = "{RATION}/day"
+[standing.browser]
+originals = "2/day"
 [clearance]
 enabled = true
 wait = "1s"
 [grants]
 prefixes = ["/media/"]
 binding = "clearance"
+[store]
+mode = "strict"
+timeout = "5s"
 [images]
 faces = "off"
 [record]
@@ -114,8 +126,8 @@ class Front(NamedTuple):
     def clear(self, probes: object = PROBES, *, peer: str = HOME) -> str:
         return self.post("answer", self.solve(probes, peer=peer), peer=peer).cookie
 
-    def shown(self, *, peer: str = HOME, cookie: str = "") -> list[str]:
-        page = self.ask("/", PAGE, peer=peer, cookie=cookie)
+    def shown(self, path: str = "/", *, peer: str = HOME, cookie: str = "") -> list[str]:
+        page = self.ask(path, PAGE, peer=peer, cookie=cookie)
         return [url.decode() for url in re.findall(rb'src="(/media/[^"]+)"', page.body)]
 
     def number(self, path: str, *, peer: str = HOME, cookie: str = "") -> int:
@@ -141,8 +153,11 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
         body = photo(seed=number)
         (folder / "site" / "media" / f"{number}.jpg").write_bytes(body)
         originals[body] = number
-    images = "".join(f'<img src="/media/{number}.jpg">' for number in range(1, PHOTOS + 1))
-    (folder / "site" / "index.html").write_text(f"<html><body>{images}</body></html>")
+    for number in range(PHOTOS + 1, PHOTOS + COOKIES * TRIED + 1):
+        (folder / "site" / "media" / f"{number}.jpg").write_bytes(photo(seed=1))
+    for name, first, last in (("index", 1, PHOTOS), ("album", PHOTOS + 1, PHOTOS + COOKIES * TRIED)):
+        images = "".join(f'<img src="/media/{number}.jpg">' for number in range(first, last + 1))
+        (folder / "site" / f"{name}.html").write_text(f"<html><body>{images}</body></html>")
     (folder / "policy.toml").write_text(POLICY)
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Files, directory=folder / "site")) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
@@ -268,6 +283,19 @@ def test_a_cookie_that_many_share_is_revoked_in_both_workers(front: Front) -> No
         if refused == 24:  # by whichever worker took them
             break
         assert time.monotonic() < end
+
+
+@pytest.mark.security("G7")
+def test_whoever_mints_clearances_has_no_more_than_a_network_over_both_workers(front: Front) -> None:
+    """With each cookie it asks for pictures that it has not had; a strict store, which no worker overshoots, counts them."""
+    peer, got = somebody(), []
+    cookies = [front.clear(peer=peer) for _ in range(COOKIES)]
+    assert all(cookies)
+    for number, cookie in enumerate(cookies):
+        urls = front.shown("/album.html", peer=peer, cookie=cookie)[number * TRIED :][:TRIED]
+        got.append(sum(front.number(url, peer=peer, cookie=cookie) > 0 for url in urls))
+    assert max(got) <= RATION, got
+    assert RATION < sum(got) <= RATION * FACTOR, got
 
 
 @pytest.mark.security("G1")
