@@ -159,6 +159,7 @@ _SLICE = 0.02
 _PREFERENCES: dict[str, bool | int] = {
     "dom__disable_open_during_load": False,  # the home page opens tabs without anybody's click
     "network__dns__disableIPv6": True,  # *.localhost is 127.0.0.1 alone, as an address is one visitor
+    "browser__sessionhistory__max_total_viewers": 4,  # the back/forward cache, which is none on a small machine
 }
 
 
