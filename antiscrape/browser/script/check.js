@@ -57,7 +57,8 @@ function swap() {
     fresh.src = url;
     await new Promise((done) => { fresh.onload = fresh.onerror = done; });
     if (!fresh.naturalWidth || image.currentSrc !== url) return;
-    if (navigator.serviceWorker?.controller) image.crossOrigin = image.crossOrigin ? null : "";
+    // Another site's answer may not allow it.
+    if (navigator.serviceWorker?.controller && url.startsWith(origin + "/")) image.crossOrigin = image.crossOrigin ? null : "";
     // Set to what it is, an attribute has the browser choose and load anew (§4.8.4.2.2); Firefox only by src.
     const name = image.hasAttribute("src") ? "src" : "srcset";
     image.setAttribute(name, image.getAttribute(name));
