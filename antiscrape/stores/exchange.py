@@ -16,6 +16,7 @@ runs in the simulator, which has no network.
 from __future__ import annotations
 
 import secrets
+from itertools import compress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from antiscrape.core.history import History
@@ -26,15 +27,13 @@ from antiscrape.stores.table import held_by
 from antiscrape.stores.wire import LIFTED, News, pack_exchange, unpack_exchange
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from antiscrape.core.journal import Journal
     from antiscrape.core.purse import Purse
     from antiscrape.stores.names import Names
     from antiscrape.stores.shared import SharedStore
     from antiscrape.stores.wire import Answer
-
-    Pairs = list[tuple[Purse, Journal]]
 
 #: Records of one script call: a server that runs it answers nobody else meanwhile (some 10 µs a record).
 _TOGETHER: Final = 128
@@ -49,6 +48,30 @@ _LATE: Final = REST + 1.0
 _OVERDUE: Final = 1.0
 
 
+class Batch:
+    """Records and, in the same order, the journals that are told of them: two lists, for a tuple each is one more for the GC."""
+
+    __slots__ = ("journals", "purses")
+
+    def __init__(self, purses: list[Purse], journals: list[Journal]) -> None:
+        self.purses = purses
+        self.journals = journals
+
+    def __len__(self) -> int:
+        return len(self.purses)
+
+    def __iter__(self) -> Iterator[tuple[Purse, Journal]]:
+        return zip(self.purses, self.journals, strict=True)
+
+    def part(self, start: int, stop: int) -> Batch:
+        """Return those from ``start`` to before ``stop``."""
+        return Batch(self.purses[start:stop], self.journals[start:stop])
+
+    def only(self, wanted: list[bool]) -> Batch:
+        """Return those that are wanted."""
+        return Batch(list(compress(self.purses, wanted)), list(compress(self.journals, wanted)))
+
+
 class Telling(NamedTuple):
     """One script call of an exchange: the records that it speaks of, with what each tells.
 
@@ -61,8 +84,8 @@ class Telling(NamedTuple):
     number: int
     since: float
     partly: bool
-    lights: Pairs
-    fulls: Pairs
+    lights: Batch
+    fulls: Batch
     keys: list[bytes]
     arguments: list[bytes]
 
@@ -137,7 +160,7 @@ class Exchange:
             for shard, told in self._take(purses, rooms).items():
                 for at in range(0, len(told), _TOGETHER):
                     place = places[shard] = places.get(shard, -1) + 1
-                    tellings.append(self._telling(shard, place, told[at : at + _TOGETHER], since, now))
+                    tellings.append(self._telling(shard, place, told.part(at, at + _TOGETHER), since, now))
         return tellings
 
     def _measure(self) -> None:
@@ -162,26 +185,32 @@ class Exchange:
                     self._unsure.setdefault(shard, []).append(one)
         return again
 
-    def _take(self, purses: Sequence[Purse], rooms: dict[int, int]) -> dict[int, Pairs]:
+    def _take(self, purses: Sequence[Purse], rooms: dict[int, int]) -> dict[int, Batch]:
         """Take the newest journals of records, by shard, as far as there is room; the others wait."""
-        shards: dict[int, Pairs] = {}
+        shards: dict[int, Batch] = {}
         waiting = []
         alone = self.names.shards == 1
+        told, room = Batch([], []), 0
+        at = None
         for purse in reversed(purses):
             journal = purse.journal
             if journal is None:
                 continue
             shard = 0 if alone else self.names.shard(purse)
-            told = shards.get(shard)
-            if told is None:
-                told = shards[shard] = []
-                rooms.setdefault(shard, self._most.get(shard, _MOST))
-            if rooms[shard] > 0:
-                rooms[shard] -= 1
+            if shard != at:
+                if at is not None:
+                    rooms[at] = room
+                at, told = shard, shards.setdefault(shard, Batch([], []))
+                room = rooms.setdefault(shard, self._most.get(shard, _MOST))
+            if room > 0:
+                room -= 1
                 purse.journal = None
-                told.append((purse, journal))
+                told.purses.append(purse)
+                told.journals.append(journal)
             else:
                 waiting.append(purse)
+        if at is not None:
+            rooms[at] = room
         waiting.reverse()
         self._store.touched[:0] = waiting
         return shards
@@ -198,13 +227,16 @@ class Exchange:
             if not lost:
                 del self._lost[shard]
 
-    def _telling(self, shard: int, place: int, told: Pairs, since: float, now: float) -> Telling:
+    def _telling(self, shard: int, place: int, told: Batch, since: float, now: float) -> Telling:
         # Without the store's clock no time can be told: the first exchange asks for it, and tells requests only.
         partly = shard not in self._shards
-        fulls: Pairs = [] if partly else [pair for pair in told if not pair[1].light]
-        lights: Pairs = told
-        if fulls:
-            lights = [] if len(fulls) == len(told) else [pair for pair in told if pair[1].light]
+        lights, fulls = told, Batch([], [])
+        if not partly:
+            light = [  # Journal.light, written out
+                one.rates is None and not (one.told or one.originals or one.subjects) for one in told.journals
+            ]
+            if not all(light):
+                lights, fulls = told.only(light), told.only([not one for one in light])
         self._numbers += 1
         return self._again(Telling(shard, place, self._numbers, since, partly, lights, fulls, [], []), now)
 
@@ -214,7 +246,7 @@ class Exchange:
         if age > _LATE:
             # What was spent in an hour without the store is mostly earned back: what is still owed, is told.
             age = 0.0
-            for purse, journal in telling.lights + telling.fulls:
+            for purse, journal in (*telling.lights, *telling.fulls):
                 self._forgive(purse, journal, now)
         self._worker = self._worker or secrets.token_bytes(8)
         offset = 0.0 if telling.partly else self._shards[shard].offset
@@ -224,7 +256,8 @@ class Exchange:
             telling.number,
             self._store.keep,
             age,
-            [(purse.name or self.key_of(purse), journal.requests) for purse, journal in telling.lights],
+            [purse.name or self.key_of(purse) for purse in telling.lights.purses],
+            [journal.requests for journal in telling.lights.journals],
             [self._news(purse, journal, offset, now) for purse, journal in telling.fulls],
         )
         return telling._replace(keys=keys, arguments=arguments)
@@ -288,17 +321,18 @@ class Exchange:
         answer = unpack_exchange(blob, len(telling.lights), len(telling.fulls))
         self._went.setdefault(telling.shard, True)
         offset = self._set_clock(telling.shard, answer, sent, now)
-        partly = telling.partly
-        for (purse, journal), (tat, changed) in zip(telling.lights, answer.lights, strict=True):
-            owed, later = tat - offset, purse.journal
+        partly, upto = telling.partly, answer.now
+        for (purse, journal), tat, changed in zip(telling.lights, answer.tats, answer.changed, strict=True):
+            owed, later, seen = tat - offset, purse.journal, purse.seen
             if later is not None:
                 owed += later.requests  # spent while the exchange was under way
-            purse.tat = max(purse.tat, owed)
+            if owed > purse.tat:  # noqa: PLR1730  a call of max() costs as much as the rest
+                purse.tat = owed
             if partly and not journal.light:
                 journal.requests = 0.0  # told; the rest goes with the next
                 self._return(purse, journal)
                 self.urgent = True
-            elif changed > purse.seen or purse.seen > answer.now:
+            elif changed > seen or seen > upto:
                 self._store.journal_of(purse).told = True
                 self.urgent = True
         for (purse, _), state in zip(telling.fulls, answer.fulls, strict=True):
@@ -308,7 +342,7 @@ class Exchange:
                 self._store.regrown(purse, before, now)
             else:
                 take_state(purse, state, offset)
-            purse.seen = answer.now
+            purse.seen = upto
 
     def failed(self, tellings: Sequence[Telling]) -> None:
         """Take back what could not be told, or of which nobody knows whether it was."""

@@ -196,13 +196,14 @@ class SharedStore(MemoryStore):
         resting, since = self.resting, now
         while resting and len(found) < most and resting[0].begun <= now - REST:
             begun, _, purses = resting[0]
-            some = len(found) - most
+            some, had = len(found) - most, len(found)
             for purse in purses[some:]:
                 journal = purse.journal
                 if journal is not None and journal.begun == begun and journal.room != DUE:
                     journal.room = DUE
                     found.append(purse)
-                    since = min(since, begun)
+            if len(found) > had:
+                since = min(since, begun)
             del purses[some:]
             if not purses:
                 resting.popleft()

@@ -10,7 +10,7 @@ from array import array
 from functools import lru_cache
 from importlib.resources import files
 from itertools import chain
-from struct import Struct
+from struct import Struct, unpack_from
 from struct import error as StructError  # noqa: N812  it is an exception's class
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -79,11 +79,12 @@ class State(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What the store answers: its clock, its epoch, of each light record the TAT and when it last changed, the full ones."""
+    """What the store answers: its clock, its epoch, the TATs of the light records and when these last ``changed``, the full ones."""
 
     now: float
     epoch: float
-    lights: list[tuple[float, float]]
+    tats: tuple[float, ...]
+    changed: tuple[float, ...]
     fulls: list[State]
 
 
@@ -133,20 +134,20 @@ def pack_exchange(
     number: int,
     keep: tuple[float, float],
     age: float,
-    lights: Sequence[tuple[bytes, float]],
+    names: Sequence[bytes],
+    seconds: Sequence[float],
     fulls: Sequence[News],
 ) -> tuple[list[bytes], list[bytes]]:
-    """Return the keys and arguments of an exchange.
+    """Return the keys and arguments of an exchange: of light records the ``names`` and the ``seconds`` spent, and the full ones.
 
     ``telling`` is the key under which its ``number`` is kept: what is told twice under one number counts once. In seconds,
     ``keep`` is how long originals and subjects are kept, ``age`` how long ago the first of what is told was spent.
     """
-    names, seconds = zip(*lights, strict=True) if lights else ((), ())
     keys = [epoch, telling, *names]
     for news in fulls:
         keys += news.keys
     deltas = array("d", seconds).tobytes()
-    header = _HEADER.pack(*keep, age, len(lights), len(fulls))
+    header = _HEADER.pack(*keep, age, len(names), len(fulls))
     return keys, [header, b"%d" % number, deltas, *map(_pack_news, fulls)]
 
 
@@ -171,7 +172,7 @@ def unpack_exchange(blob: bytes, lights: int, fulls: int) -> Answer:
     try:
         now, epoch = _BEGINNING.unpack_from(blob)
         at = _BEGINNING.size
-        told = list(_PAIR.iter_unpack(blob[at : at + _PAIR.size * lights]))
+        told = unpack_from(f"<{2 * lights}d", blob, at)
         at += _PAIR.size * lights
         states = []
         for _ in range(fulls):
@@ -179,9 +180,9 @@ def unpack_exchange(blob: bytes, lights: int, fulls: int) -> Answer:
             states.append(state)
     except (LookupError, StructError) as error:
         raise ValueError("the store's answer is cut short") from error
-    if len(told) != lights or at != len(blob):
+    if at != len(blob):
         raise ValueError("the store's answer has another length than was asked for")
-    return Answer(now, epoch, told, states)
+    return Answer(now, epoch, told[::2], told[1::2], states)
 
 
 def _unpack_state(blob: bytes, at: int) -> tuple[State, int]:

@@ -65,7 +65,10 @@ class Server:
     def tell(self, lights: list[tuple[bytes, float]], fulls: list[News]) -> None:
         """Make one call."""
         self._number += 1
-        keys, arguments = pack_exchange(b"{0}:epoch", b"{0}:told", self._number, _KEEP, 0.1, lights, fulls)
+        names, seconds = [name for name, _ in lights], [spent for _, spent in lights]
+        keys, arguments = pack_exchange(
+            b"{0}:epoch", b"{0}:told", self._number, _KEEP, 0.1, names, seconds, fulls
+        )
         blob = self._client.evalsha(self._sha, len(keys), *keys, *arguments)
         self._now = unpack_exchange(blob, len(lights), len(fulls)).now
 

@@ -302,7 +302,9 @@ def sharing_store(policy: Policy, clock: Clock) -> tuple[SharedStore, Callable[[
     def tell() -> list[object]:
         now = clock.monotonic()
         tellings = exchange.collect(now)
-        said = [(purse.key, noted(journal)) for one in tellings for purse, journal in one.lights + one.fulls]
+        said = [
+            (purse.key, noted(journal)) for one in tellings for purse, journal in (*one.lights, *one.fulls)
+        ]
         for one in tellings:
             exchange.apply(one, paper.exchange(one.keys, one.arguments, 1e9 + now), now, now)
         return sorted(said, key=repr)

@@ -77,7 +77,10 @@ class Pair:
         lights: list[tuple[bytes, float]],
         fulls: list[News],
     ) -> None:
-        keys, arguments = pack_exchange(EPOCH, b"{0}:told:%d" % worker, number, keep, age, lights, fulls)
+        names, seconds = [name for name, _ in lights], [spent for _, spent in lights]
+        keys, arguments = pack_exchange(
+            EPOCH, b"{0}:told:%d" % worker, number, keep, age, names, seconds, fulls
+        )
         answers = [
             unpack_exchange(blob, len(lights), len(fulls))
             for blob in (
