@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 #: Raised whenever a recipe changes what it makes, so that no browser keeps a picture of the former one.
-RECIPES_VERSION = 6
+RECIPES_VERSION = 7
 
 #: Sources from this size on are digested in a thread: a megabyte takes SHA-256 about a millisecond.
 DIGEST_IN_THREAD = 2**20

@@ -26,7 +26,7 @@ _JPEG, _PNG, _GIF, _WEBP, _AVIF = Format.JPEG, Format.PNG, Format.GIF, Format.WE
 _OPAQUE = 250
 #: Colours up to which a picture is a drawing: PNG and GIF hold them exactly, in little.
 _FEW_COLOURS = 256
-#: Below this quality a transparent PNG has a palette, too: a soft preview takes a sixth of the bytes, and who
+#: Below this quality time goes before bytes. A transparent PNG has a palette, too: a soft preview takes a sixth of the bytes, and who
 #: would see its bands are programs, for every browser takes WebP.
 _FINE = 80
 #: What is tried in turn where a file comes out larger than a reply may be: parts of the quality asked for.
@@ -154,7 +154,8 @@ def _encoded(pixels: Image.Image, kind: Format, quality: int, notice: Notice) ->
 def _save(pixels: Image.Image, kind: Format, quality: int, out: io.BytesIO, told: dict[str, Any]) -> None:
     if kind is _JPEG:
         # Transparent pixels have a colour, too, and often a wild one: a page's is white.
-        _on_white(pixels).save(out, "JPEG", quality=quality, optimize=True)
+        # Huffman tables of its own save a soft preview one byte of thirty, and take as long as all the rest of writing it.
+        _on_white(pixels).save(out, "JPEG", quality=quality, optimize=quality >= _FINE)
     elif kind is _WEBP:
         pixels.save(out, "WEBP", quality=quality, method=2, **told)
     elif kind is _AVIF:

@@ -44,9 +44,15 @@ def rocket() -> Image.Image:
 
 
 @pytest.fixture(scope="session")
-def craters() -> Image.Image:
-    """A part of the moon (public domain), 240 x 160, whose shadows are taken for faces."""
-    return _carried("moon.png").crop((0, 60, 240, 220))
+def moon() -> Image.Image:
+    """A piece of the moon (public domain), 512 x 512."""
+    return _carried("moon.png")
+
+
+@pytest.fixture(scope="session")
+def craters(moon: Image.Image) -> Image.Image:
+    """A part of it, 240 x 160, whose shadows are taken for faces."""
+    return moon.crop((0, 60, 240, 220))
 
 
 def _carried(name: str) -> Image.Image:

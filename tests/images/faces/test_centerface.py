@@ -142,14 +142,26 @@ def test_a_find_in_doubt_is_worth_a_closer_look_by_what_its_veil_would_take(find
 
 @pytest.mark.security("I3")
 def test_a_face_that_is_in_doubt_is_found_again(
-    finder: FaceFinder, craters: Image.Image, astronaut: Image.Image, monkeypatch: pytest.MonkeyPatch
+    finder: FaceFinder,
+    craters: Image.Image,
+    astronaut: Image.Image,
+    parts_of: Callable[[Image.Image], list[Part]],
 ) -> None:
     """Among the shadows is a face of which the lower half is covered, so that the first look is not sure."""
     moon = craters.resize((1024, 683))
     face = astronaut.crop((170, 40, 290, 190))
     face.paste((90, 110, 140), (0, 93, 120, 150))
     moon.paste(face.resize((140, 175)), (60, 40))
-    looked_at = []
+    found = finder.find(moon)
+    assert len(found) == 1
+    assert covers(found, (75, 75, 150, 150))
+    assert 0 < sum(part.cost(32) for part in parts_of(moon)) < 288 * 192 * 0.8
+
+
+@pytest.fixture
+def parts_of(finder: FaceFinder, monkeypatch: pytest.MonkeyPatch) -> Callable[[Image.Image], list[Part]]:
+    """Return what tells which parts of a picture are looked at again."""
+    looked_at: list[Part] = []
     look = type(finder)._look_at  # type: ignore[attr-defined]  # CenterFace has it
 
     def seen(self: object, pixels: Image.Image, part: Part, scale: float) -> Any:
@@ -157,11 +169,43 @@ def test_a_face_that_is_in_doubt_is_found_again(
         return look(self, pixels, part, scale)
 
     monkeypatch.setattr(type(finder), "_look_at", seen)
-    found = finder.find(moon)
-    assert len(found) == 1
-    assert covers(found, (75, 75, 150, 150))
-    assert looked_at
-    assert sum(part.cost(32) for part in looked_at) < 288 * 192 * 0.8
+
+    def parts(picture: Image.Image) -> list[Part]:
+        looked_at.clear()
+        finder.find(picture)
+        return looked_at.copy()
+
+    return parts
+
+
+#: What the network takes least of, and a look's own cost: a ninth of a closer look at 288 x 192 pixels.
+_LITTLE = 64 * 64 + 3500
+
+
+def test_a_broad_find_in_doubt_is_looked_for_from_further_away(
+    finder: FaceFinder, moon: Image.Image, parts_of: Callable[[Image.Image], list[Part]]
+) -> None:
+    """Hills as wide as a fifth of the picture are taken for a face, and are none at six tenths of their size."""
+    hills = moon.crop((291, 433, 381, 493))
+    hills = hills.resize((480, 320), Image.Resampling.BICUBIC)
+    assert not finder.find(hills)
+    assert 0 < sum(part.cost(32) for part in parts_of(hills)) <= _LITTLE
+
+
+@pytest.mark.security("I3")
+@pytest.mark.parametrize("hard", ["aslant", "upside down and soft"])
+def test_a_broad_face_in_doubt_is_found_from_further_away(
+    hard: str, finder: FaceFinder, astronaut: Image.Image, parts_of: Callable[[Image.Image], list[Part]]
+) -> None:
+    head = astronaut.crop((130, 10, 320, 220))
+    if hard == "aslant":
+        head = head.rotate(135, fillcolor=(140, 150, 160))
+    else:
+        head = head.reduce(9).resize(head.size).rotate(180)
+    scene = Image.new("RGB", (512, 384), (140, 150, 160))
+    scene.paste(head.resize((225, 249)), (60, 20))
+    assert covers(finder.find(scene), (150, 110, 200, 170))
+    assert 0 < sum(part.cost(32) for part in parts_of(scene)) <= _LITTLE
 
 
 def test_who_looks_closely_looks_once(finder: FaceFinder, astronaut: Image.Image) -> None:
