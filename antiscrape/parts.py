@@ -40,7 +40,7 @@ from antiscrape.gate import Gate
 from antiscrape.gate.holders import Holders, lingering
 from antiscrape.images.dimensions import long_side
 from antiscrape.images.renderer import PillowRenderer
-from antiscrape.images.splice import LOOKED_AT, mark
+from antiscrape.images.splice import mark, reach
 from antiscrape.lookups.networks import NetworkBook, keep_fresh
 from antiscrape.lookups.roles import crawler_tokens, open_roles
 from antiscrape.operate.doctor.tokens import PATH as DOCTOR
@@ -251,7 +251,7 @@ def marker_of(policy: Policy, keys: KeyRing, takers: Takers | None) -> Marker | 
     """Return what marks originals, where the policy wants that; in shadow nothing is changed."""
     if takers is None or not policy.trace.originals or policy.mode is not Mode.ENFORCE:
         return None
-    return Marker(takers, partial(mark, trace_keys(keys)[0]), reach=LOOKED_AT)
+    return Marker(takers, partial(mark, trace_keys(keys)[0]), reach=reach)
 
 
 def recorder_of(policy: Policy, keys: KeyRing, sink: EventSink) -> Recorder:

@@ -51,14 +51,16 @@ _LONGEST_FIELD: Final = 4096
 class Marker:
     """What all responders that mark originals share.
 
-    ``splice`` puts what says a payload into the beginning of a file, and looks at ``reach`` bytes of it. ``counts``
+    ``splice`` puts what says a payload into the beginning of a file, and looks at as many bytes as ``reach`` says of it. ``counts``
     tells how many originals passed ``marked``, and how many as they were: ``unfit`` (of no format that has a place for
     it, or broken), ``encoded`` (by a Content-Encoding), or a ``part``.
     """
 
     __slots__ = ("_reach", "_splice", "_takers", "counts")
 
-    def __init__(self, takers: Takers, splice: Callable[[bytes, int], Spliced | None], *, reach: int) -> None:
+    def __init__(
+        self, takers: Takers, splice: Callable[[bytes, int], Spliced | None], *, reach: Callable[[bytes], int]
+    ) -> None:
         self.counts: Counter[str] = Counter()
         self._takers = takers
         self._splice = splice
@@ -90,17 +92,18 @@ class Marker:
 
     def spliced(self, held: bytes, payload: int) -> tuple[bytes, bytes, int] | None:
         """Return a body's beginning with the payload in it, what comes after its end, and the growth; None where there is no place."""
-        made = self._splice(held[: self._reach], payload)
+        reach = self._reach(held)
+        made = self._splice(held[:reach], payload)
         if made is None:
             self.counts["unfit"] += 1
             return None
         self.counts["marked"] += 1
-        rest = memoryview(held)[self._reach :]
+        rest = memoryview(held)[reach:]
         return b"".join((made.head, rest)), made.tail, made.growth
 
     def awaits(self, held: bytes) -> bool:
         """Tell whether more of a body has to be seen."""
-        return len(held) < self._reach
+        return len(held) < self._reach(held)
 
 
 class MarkingResponder(Responder):

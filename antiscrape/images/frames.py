@@ -28,8 +28,9 @@ ORDER = Struct("!B16sQ")
 
 #: Bytes of an order's seed.
 SEED_BYTES = 16
-#: Bytes of a source that a decoy is made from: what stands behind a JPEG's usual metadata is its size.
-DECOY_HEAD = 65_536
+#: Bytes of a source that a decoy is made from: a JPEG's size stands behind its metadata, of which Exif and XMP may have
+#: a segment's 64 kB each.
+DECOY_HEAD = 0x24000
 
 
 class Task(IntEnum):

@@ -28,7 +28,7 @@ from antiscrape.images.formats import Format, sniff
 from antiscrape.ports import Spliced
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 #: Bytes of the signature: nobody finds 72 bits by asking, for nobody answers.
 _SIGNED: Final = 9
@@ -38,9 +38,12 @@ _TOKEN: Final = re.compile(_NAME + rb"([A-Za-z0-9_-]{22})")
 #: Tokens that are checked in one file: somebody may have filled it with them.
 _MOST_TOKENS: Final = 64
 
-#: Bytes from a file's beginning that hold all that :func:`splice` looks at. With fewer, a JPEG's comment may come
-#: to stand before its Exif header, and a GIF's before its loop count.
+#: Bytes from a file's beginning that hold all that :func:`splice` looks at, but of some JPEGs: see :func:`reach`. With
+#: fewer, a GIF's comment may come to stand before its loop count.
 LOOKED_AT: Final = 4096
+#: Bytes that it looks at most: an Exif header and XMP, each as long as a segment may be, and what else comes before
+#: an index of several pictures.
+LOOKED_AT_MOST: Final = 0x24000
 
 _U16, _U32, _LE16, _LE32 = Struct(">H"), Struct(">I"), Struct("<H"), Struct("<I")
 #: An index of several pictures, with the byte order of its numbers, and its tag for where they are (CIPA DC-007, 5.2).
@@ -74,6 +77,26 @@ def splice(head: bytes, text: bytes) -> Spliced | None:
         return _SPLICERS[kind](head, text)
     except (IndexError, ValueError):  # the head ends where its format does not
         return None
+
+
+def reach(head: bytes) -> int:
+    """Return how many bytes of a file's beginning :func:`splice` looks at, as far as the bytes at hand tell.
+
+    Of a JPEG: to the end of its application segments, or of the index of several pictures among them. Who has fewer
+    asks again with more. With fewer, the comment may come to stand before an Exif header, and the first picture's size
+    in the index is not told anew.
+    """
+    if head[:2] != b"\xff\xd8":
+        return LOOKED_AT
+    end = 2
+    for at, index in _segments(head, 2):
+        if at + 4 > len(head):
+            end = at + 4
+            break
+        end = at + 2 + _U16.unpack_from(head, at + 2)[0]
+        if index is not None:
+            break
+    return min(max(end, LOOKED_AT), LOOKED_AT_MOST)
 
 
 def mark(keys: TraceKeys, head: bytes, payload: int) -> Spliced | None:
@@ -140,14 +163,19 @@ def _remeasured(head: bytes, start: int, growth: int) -> bytes:
 
 def _index_of(head: bytes, at: int) -> re.Match[bytes] | None:
     """Return the segment with the index, of the application segments from ``at`` on."""
+    return next((index for _, index in _segments(head, at) if index is not None), None)
+
+
+def _segments(head: bytes, at: int) -> Iterator[tuple[int, re.Match[bytes] | None]]:
+    """Yield where each application segment from ``at`` on begins, the last perhaps beyond ``head``; and the index in it."""
     for _ in range(_MOST_SEGMENTS):
-        if at + 4 > len(head) or head[at] != 0xFF or head[at + 1] & 0xF0 != 0xE0:  # noqa: PLR2004 - APP0 to APP15
-            break
-        found = _INDEX.match(head, at)
-        if found is not None:
-            return found
+        if at + 4 > len(head):
+            yield at, None
+            return
+        if head[at] != 0xFF or head[at + 1] & 0xF0 != 0xE0:  # noqa: PLR2004 - APP0 to APP15
+            return
+        yield at, _INDEX.match(head, at)
         at += 2 + _U16.unpack_from(head, at + 2)[0]
-    return None
 
 
 def _png(head: bytes, text: bytes) -> Spliced:

@@ -43,6 +43,7 @@ from tests.house import (
     scope_of,
     tool,
 )
+from tests.images.carriers import carriers
 from tests.swift import using
 
 if TYPE_CHECKING:
@@ -123,6 +124,25 @@ def test_what_streams_goes_on_streaming() -> None:
     assert len(held) > LOOKED_AT // 500 + 5
     assert max(held) < LOOKED_AT
     assert all(each < 0 for each in held[LOOKED_AT // 500 + 1 :])
+
+
+@pytest.mark.parametrize("chunk", [500, 2**20])
+def test_the_index_of_a_picture_of_two_is_awaited_behind_a_long_exif(chunk: int) -> None:
+    """As phones write it: with fewer bytes the first picture's size in the index would stay what it was."""
+    source = carriers()["JPEG, a long Exif and two pictures"]
+    site = Site(source, b"image/jpeg", chunk)
+
+    async def visits(protected: House) -> None:
+        answer = await protected.ask("/media/1.jpg")
+        assert len(find_tokens(answer.body, [KEYS])) == 1
+        at = answer.body.index(b"MPF\0") + 54
+        size, before = (int.from_bytes(each[at + shift : at + shift + 4], "big") for each, shift in (
+            (answer.body, 4), (source, 4 + len(source) - len(answer.body)),
+        ))  # fmt: skip
+        assert size == before + len(answer.body) - len(source)
+        assert answer.body[size - 2 : size] == b"\xff\xd9"
+
+    visit(site, visits)
 
 
 def test_a_picture_of_one_s_own_is_not_sent_twice() -> None:

@@ -222,6 +222,10 @@ def carriers() -> dict[str, bytes]:
         "JPEG, two pictures": _of_two(),
         "JPEG, two pictures, little-endian": _of_two(order="<"),
         "JPEG, Exif and two pictures": _of_two(_segment(0xE1, b"Exif\0\0", tiff(inner))),
+        "JPEG, a long Exif and two pictures": _of_two(
+            _segment(0xE1, b"Exif\0\0", tiff(inner + bytes(50_000))),
+            _segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0", b" " * 60_000),
+        ),
         "JPEG, gain map": _hdr(),
         "JPEG, Photoshop's thumbnail": _photoshop(),
         "JPEG, JFIF's thumbnail": _uncompressed(),

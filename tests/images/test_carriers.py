@@ -16,7 +16,7 @@ from antiscrape.core.trace import trace_keys
 from antiscrape.images.dimensions import size
 from antiscrape.images.frames import Order, Task
 from antiscrape.images.recipes import recipes
-from antiscrape.images.splice import LOOKED_AT, find_tokens, splice, token
+from antiscrape.images.splice import LOOKED_AT, LOOKED_AT_MOST, find_tokens, reach, splice, token
 from antiscrape.images.stamping import stamps
 from tests.images.carriers import SECRET, SIZE, carriers, parts, second
 
@@ -86,13 +86,13 @@ def test_no_rendition_has_more_than_one_picture(name: str, faces: str) -> None:
             assert task is Task.DECOY or blue > red + 40
 
 
-@pytest.mark.parametrize("reach", [LOOKED_AT, 2**20])
+@pytest.mark.parametrize("seen", [LOOKED_AT, 2**20])
 @pytest.mark.parametrize("name", CARRIERS)
-def test_an_original_with_a_comment_keeps_its_second_picture(name: str, reach: int) -> None:
+def test_an_original_with_a_comment_keeps_its_second_picture(name: str, seen: int) -> None:
     source = CARRIERS[name]
-    spliced = splice(source[:reach], token(KEYS[0], 7))
+    spliced = splice(source[:seen], token(KEYS[0], 7))
     assert spliced is not None
-    whole = spliced.head + source[reach:] + spliced.tail
+    whole = spliced.head + source[seen:] + spliced.tail
     assert len(find_tokens(whole, KEYS)) == 1
     assert whole.count(SECRET) == source.count(SECRET)
     with Image.open(io.BytesIO(source)) as before, Image.open(io.BytesIO(whole)) as after:
@@ -107,13 +107,41 @@ def test_an_original_with_a_comment_keeps_its_second_picture(name: str, reach: i
 def test_an_index_of_two_pictures_tells_their_true_places_beside_a_comment(name: str) -> None:
     """Who cuts a picture out by its size and place gets it to its last byte."""
     source = CARRIERS[name]
-    spliced = splice(source[:LOOKED_AT], token(KEYS[0], 7))
+    seen = asked(source, 1000)
+    spliced = splice(source[:seen], token(KEYS[0], 7))
     assert spliced is not None
-    for body in source, spliced.head + source[LOOKED_AT:] + spliced.tail:
+    for body in source, spliced.head + source[seen:] + spliced.tail:
         first, begins, other, at = mpf(body)
         assert begins == 0
         assert (body[first - 2 : first], body[at:]) == (b"\xff\xd9", second())
         assert (first + other, at) == (len(body), first)
+
+
+def asked(source: bytes, chunk: int) -> int:
+    """Return how many bytes of a file that comes in chunks are looked at."""
+    held = chunk
+    while held < min(reach(source[:held]), len(source)):
+        held += chunk
+    return reach(source[:held])
+
+
+@pytest.mark.parametrize("chunk", [1, 700, 2**20])
+@pytest.mark.parametrize("name", CARRIERS)
+def test_as_much_is_looked_at_as_there_is_to_see_however_it_comes(name: str, chunk: int) -> None:
+    """Of a JPEG up to the end of the index, or of the last application segment; of others always as much."""
+    source = CARRIERS[name]
+    end = source.index(b"MPF\0") + 86 if b"MPF\0" in source else 0
+    seen = asked(source, chunk)
+    assert seen == max(LOOKED_AT, end) or (not end and source[seen : seen + 2] in {b"\xff\xdb", b"\xff\xfe"})
+
+
+def test_of_segments_without_end_no_more_is_looked_at_than_is_held() -> None:
+    endless = b"\xff\xd8" + (b"\xff\xe5\xff\xff" + bytes(0xFFFD)) * 40
+    assert asked(endless, 5000) == LOOKED_AT_MOST
+    spliced = splice(endless[:LOOKED_AT_MOST], token(KEYS[0], 7))
+    assert spliced is not None
+    assert len(spliced.head) == LOOKED_AT_MOST + spliced.growth
+    assert reach(b"\xff\xd8" + b"\xff\xe5\0\2" * 5000) == LOOKED_AT  # a chain that leads nowhere
 
 
 @pytest.mark.parametrize("cut", range(20, 130, 3))
