@@ -29,6 +29,11 @@ _PRELOADED = (MpoImagePlugin, TiffImagePlugin)
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 
 _ORIENTATION = 0x0112  # Exif 3.0, 4.6.5.1
+#: Pixels from which on a picture is converted in bands, each reduced at once: beside the decoder's copy of 24 million,
+#: 96 MB, a second one would be more than a worker has.
+_MANY = 2**22
+#: Pixels of a band.
+_BAND = 2**20
 _COLOURED = frozenset({"RGB", "RGBA", "P", "PA"})  # a profile of RGB says nothing of the other modes
 
 
@@ -40,7 +45,7 @@ class Picture(NamedTuple):
     """Pixels on their way through a recipe, with what the file said of them.
 
     ``width`` and ``height`` are the original's, in pixels as stored; ``pixels`` may already be
-    smaller, by a JPEG decoder's own reduction. ``orientation`` is Exif's, 1 to 8; ``kind`` is the
+    smaller, by a JPEG decoder's own reduction or for want of memory. ``orientation`` is Exif's, 1 to 8; ``kind`` is the
     file's format.
     """
 
@@ -67,7 +72,8 @@ def decode(source: bytes, *, max_pixels: int, enough: int) -> Picture:
 
     ``enough`` is the long side in pixels that the caller has use for; a JPEG is decoded to an
     eighth, a quarter or a half of its size when that leaves as much (ISO/IEC 10918-1 allows it: the
-    DC coefficient of a block is the mean of its 64 pixels). Raise :class:`Refused`, ``MemoryError``,
+    DC coefficient of a block is the mean of its 64 pixels). Of other large pictures areas are averaged
+    until at least twice as much is left. Raise :class:`Refused`, ``MemoryError``,
     or whatever else a decoder raises at nonsense.
     """
     kind = sniff(source[:SNIFFED])
@@ -86,7 +92,7 @@ def decode(source: bytes, *, max_pixels: int, enough: int) -> Picture:
         _check(*opened.size, max_pixels)
         orientation = _orientation(opened)
         profile = _profile(opened)
-        return Picture(to_srgb(_plain(opened), profile), width, height, orientation, kind)
+        return Picture(to_srgb(_reduced(opened, 2 * enough), profile), width, height, orientation, kind)
 
 
 def frames(source: bytes, *, max_pixels: int, most: int) -> Iterator[tuple[Picture, int]]:
@@ -138,6 +144,22 @@ def _check(width: int, height: int, max_pixels: int) -> None:
 def _fitted(width: int, height: int, long_side: int) -> tuple[int, int]:
     longest = max(width, height)
     return max(1, width * long_side // longest), max(1, height * long_side // longest)
+
+
+def _reduced(opened: Image.Image, enough: int) -> Image.Image:
+    """Return what :func:`_plain` makes of a picture; of a large one, means of areas, ``enough`` of them on the long side."""
+    width, height = opened.size
+    times = max(width, height) // enough
+    if width * height < _MANY or times < 2:  # noqa: PLR2004 - nothing can be left out
+        return _plain(opened)
+    rows = times * max(1, _BAND // (width * times))
+    reduced = None
+    for top in range(0, height, rows):
+        band = _plain(opened.crop((0, top, width, min(top + rows, height)))).reduce(times)
+        if reduced is None:
+            reduced = Image.new(band.mode, (band.width, -(-height // times)))
+        reduced.paste(band, (0, top // times))
+    return reduced or _plain(opened)
 
 
 def _plain(opened: Image.Image) -> Image.Image:

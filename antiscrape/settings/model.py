@@ -174,7 +174,8 @@ class Images(Table):
         default=50_000_000,
         ge=1_000_000,
         le=1_000_000_000,
-        description="Larger pictures are not decoded: a placeholder.",
+        description="Larger pictures are not decoded: a placeholder. So is what takes more than worker_memory: of WebP, "
+        "of which four copies are made at once, and of AVIF pictures from some 20 million pixels on.",
     )
     max_bytes: Annotated[Bytes, sized("64KiB", "1GiB")] = Field(
         default=2**25, description="Longer files are not read: a placeholder."

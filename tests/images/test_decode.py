@@ -9,7 +9,7 @@ import zlib
 from typing import TYPE_CHECKING
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops
 
 from antiscrape.images.decode import Refused, decode, frames, limit_pixels
 from antiscrape.images.formats import Format
@@ -151,6 +151,34 @@ def test_transparency_of_every_kind_becomes_alpha(
     picture = decode(source, max_pixels=_MOST, enough=32)
     assert picture.pixels.mode == "RGBA"
     assert picture.pixels.getchannel("A").getextrema() == (0, 0)
+
+
+def _large(mode: str) -> Image.Image:
+    """Return a picture of five megapixels that darkens from left to right and from top to bottom."""
+    shades = Image.linear_gradient("L").resize((2500, 2001))
+    across = Image.linear_gradient("L").rotate(90).resize((2500, 2001))
+    if mode == "I;16":
+        return shades.convert("I").point(lambda value: value * 257).convert("I;16")
+    if mode == "P":
+        return Image.merge("RGB", (shades, across, shades)).quantize(200)
+    if mode == "RGBA":
+        return Image.merge("RGBA", (shades, across, Image.new("L", shades.size, 60), across))
+    return Image.merge("RGB", (shades, across, Image.new("L", shades.size, 60))).convert(mode)
+
+
+@pytest.mark.security("E2")
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "I;16"])
+def test_a_large_picture_is_converted_in_bands_and_reduced(mode: str, encode: Encode) -> None:
+    """As means of areas to the last row and column, and as all of it at once would have been."""
+    source = encode(_large(mode), "PNG", compress_level=1)
+    picture = decode(source, max_pixels=_MOST, enough=300)
+    assert (picture.width, picture.height) == (2500, 2001)
+    assert picture.pixels.size == (625, 501)
+    whole = decode(source, max_pixels=_MOST, enough=2000).pixels
+    assert whole.size == (2500, 2001)
+    assert picture.pixels.mode == whole.mode
+    difference = ImageChops.difference(picture.pixels, whole.reduce(4))
+    assert max(high for _, high in difference.getextrema()) <= 1  # type: ignore[misc]  # of several channels
 
 
 @pytest.mark.parametrize("value", [0, 9, 65_535])
