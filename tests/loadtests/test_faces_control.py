@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from loadtests.faces import renditions
 from loadtests.faces.__main__ import turned
 from loadtests.faces.matching import Cell, summed
@@ -36,6 +38,23 @@ def test_without_a_face_the_control_tells_by_its_surroundings() -> None:
     assert got.crop((200, 0, 240, 160)).tobytes() == photo.picture.crop((200, 0, 240, 160)).tobytes()
     plain = renditions.variants(["preview"])[0]
     assert renditions.sampled(plain, photo, photo.picture).picture is photo.picture
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_the_forehead_is_where_it_is_whichever_way_up(degrees: int) -> None:
+    """Or the control of turned photos would cover hair in its stead, and leave the forehead to be seen."""
+    points = landmarks()
+    points[17:27, 1] = points[:, 1].min()  # brows are above eyes
+    photo = Photo("one", scene(), (Subject("somebody", points),))
+    left, top, right, bottom = photo.subjects[0].box()
+    assert top < points[:, 1].min() - 0.4 * (bottom - top) / 1.53
+    width, height = photo.picture.size
+    boxes = {
+        90: (top, width - right, bottom, width - left),
+        180: (width - right, height - bottom, width - left, height - top),
+        270: (height - bottom, left, height - top, right),
+    }
+    assert photo.turned(degrees).subjects[0].box() == pytest.approx(boxes[degrees], abs=1.5)
 
 
 def test_figures_of_several_galleries_are_one() -> None:
