@@ -43,11 +43,9 @@ from tests.house import (
     scope_of,
     tool,
 )
-from tests.images.carriers import carriers
 from tests.swift import using
 
 if TYPE_CHECKING:
-    from antiscrape.asgi.types import Message, Receive, Scope, Send
     from antiscrape.core.rules import Policy
     from tests.asgi.proxied import Asked
     from tests.house import Pairs
@@ -90,59 +88,6 @@ def test_the_same_bytes_come_of_it_however_it_is_sent(chunk: int, kind: str, len
     visit(Site(source, media_type), visits)
     assert bodies[0] == bodies[1]
     assert told == [length, True]
-
-
-def test_what_streams_goes_on_streaming() -> None:
-    """The first pieces are sent before the site has the last, and no more of them is held than is looked at."""
-    held: list[int] = []
-    sent = 0
-
-    async def site(scope: Scope, receive: Receive, send: Send) -> None:
-        nonlocal sent
-        await send(
-            {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"image/jpeg")]}
-        )
-        for at in range(0, len(JPEG), 500):
-            sent += len(JPEG[at : at + 500])
-            await send({"type": "http.response.body", "body": JPEG[at : at + 500], "more_body": True})
-            held.append(sent - went)
-        await send({"type": "http.response.body"})
-
-    went = 0
-
-    async def visits(protected: House) -> None:
-        async def receive() -> Message:
-            return {"type": "http.disconnect"}
-
-        async def send(message: Message) -> None:
-            nonlocal went
-            went += len(message.get("body", b""))
-
-        await protected.app(scope_of("/media/1.jpg", person()), receive, send)
-
-    visit(site, visits)
-    assert len(held) > LOOKED_AT // 500 + 5
-    assert max(held) < LOOKED_AT
-    assert all(each < 0 for each in held[LOOKED_AT // 500 + 1 :])
-
-
-@pytest.mark.parametrize("chunk", [500, 2**20])
-def test_the_index_of_a_picture_of_two_is_awaited_behind_a_long_exif(chunk: int) -> None:
-    """As phones write it: with fewer bytes the first picture's size in the index would stay what it was."""
-    source = carriers()["JPEG, a long Exif and two pictures"]
-    site = Site(source, b"image/jpeg", chunk)
-
-    async def visits(protected: House) -> None:
-        answer = await protected.ask("/media/1.jpg")
-        assert len(find_tokens(answer.body, [KEYS])) == 1
-        at = answer.body.index(b"MPF\0") + 54
-        size, before = (int.from_bytes(each[at + shift : at + shift + 4], "big") for each, shift in (
-            (answer.body, 4), (source, 4 + len(source) - len(answer.body)),
-        ))  # fmt: skip
-        assert size == before + len(answer.body) - len(source)
-        assert answer.body[size - 2 : size] == b"\xff\xd9"
-
-    visit(site, visits)
 
 
 def test_a_picture_of_one_s_own_is_not_sent_twice() -> None:
