@@ -153,6 +153,19 @@ def test_bombs_are_answered_at_once_and_in_little_memory(using: Using, encode: E
     using(job, own=True, timeout=PATIENCE)
 
 
+@pytest.mark.security("E2")
+def test_a_large_transparent_picture_is_shown_in_little_memory(using: Using, encode: Encode) -> None:
+    """24 megapixels are 96 MB as the decoder leaves them, and a second copy of them would be too much."""
+    source = encode(Image.new("RGBA", (6000, 4000), (0, 128, 128, 99)), "PNG", compress_level=1)
+
+    async def job(renderer: PillowRenderer) -> None:
+        await survives(renderer, [source])
+        await survives(renderer, [source], Rendition.MARKED)
+        assert renderer.counts == {"png": 2}
+
+    using(job, own=True, timeout=PATIENCE)
+
+
 def _png(width: int, height: int, rows: bytes) -> bytes:
     parts = b"\x89PNG\r\n\x1a\n"
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
