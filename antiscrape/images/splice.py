@@ -49,6 +49,7 @@ _U16, _U32, _LE16, _LE32 = Struct(">H"), Struct(">I"), Struct("<H"), Struct("<I"
 #: An index of several pictures, with the byte order of its numbers, and its tag for where they are (CIPA DC-007, 5.2).
 _INDEX: Final = re.compile(rb"\xff\xe2..MPF\0(MM\0\*|II\*\0)", re.DOTALL)
 _PICTURES: Final = 0xB002
+_APP2: Final = 0xE2
 #: Segments among which it is looked for. Behind Exif come XMP, a profile, a gain map's version, and the index.
 _MOST_SEGMENTS: Final = 16
 #: The identifier of our box, drawn once (RFC 9562, version 4).
@@ -174,7 +175,7 @@ def _segments(head: bytes, at: int) -> Iterator[tuple[int, re.Match[bytes] | Non
             return
         if head[at] != 0xFF or head[at + 1] & 0xF0 != 0xE0:  # noqa: PLR2004 - APP0 to APP15
             return
-        yield at, _INDEX.match(head, at)
+        yield at, _INDEX.match(head, at) if head[at + 1] == _APP2 else None
         at += 2 + _U16.unpack_from(head, at + 2)[0]
 
 
