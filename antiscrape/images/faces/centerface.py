@@ -169,8 +169,7 @@ class CenterFace:
         layout = Layout(size[0] * scale, size[1] * scale, _STEP)
         parts = layout.around(finds, scale=scale, margin=_AROUND * look / self._looks[0])
         again = np.concatenate([self._look_at(picture, part, scale) for picture in seen for part in parts])
-        again = again[again[:, 4] >= score]
-        return [face for face in finds if _is_among(face, again)]
+        return _among(finds, again[again[:, 4] >= score])
 
     def _look_at(self, pixels: Image.Image, part: Part, scale: float) -> Floats:
         """Return the answers of a look at one part of a picture, which has ``scale`` pixels to one of the picture's."""
@@ -268,15 +267,19 @@ def _veiled(faces: list[Face], size: tuple[int, int]) -> NDArray[np.bool_]:
     return cells
 
 
-def _is_among(face: Face, answers: Floats) -> bool:
-    box = np.array((face.x, face.y, face.x + face.width, face.y + face.height), np.float32)
+def _among(finds: list[Face], answers: Floats) -> list[Face]:
+    """Return those of ``finds`` that share enough with one of another look's answers."""
+    edges = [(face.x, face.y, face.x + face.width, face.y + face.height) for face in finds]
+    boxes = np.array(edges, np.float32).T[:, :, None]  # a row for each find, a column for each answer
+    shared = _shared(boxes, answers)
     areas = (answers[:, 2] - answers[:, 0]) * (answers[:, 3] - answers[:, 1])
-    shared = _shared(box, answers)
-    return bool((shared > _AGAIN * (areas + face.width * face.height - shared)).any())
+    own = (boxes[2] - boxes[0]) * (boxes[3] - boxes[1])
+    found = (shared > _AGAIN * (areas + own - shared)).any(1)
+    return [face for face, again in zip(finds, found, strict=True) if again]
 
 
 def _shared(box: Floats, boxes: Floats) -> Floats:
-    """Return the area that ``box`` has in common with each of ``boxes``."""
+    """Return the area that ``box``, or each of several, has in common with each of ``boxes``."""
     wide = np.minimum(box[2], boxes[:, 2]) - np.maximum(box[0], boxes[:, 0])
     high = np.minimum(box[3], boxes[:, 3]) - np.maximum(box[1], boxes[:, 1])
     shared: Floats = np.maximum(wide, 0) * np.maximum(high, 0)
