@@ -154,8 +154,10 @@ def _encoded(pixels: Image.Image, kind: Format, quality: int, notice: Notice) ->
 def _save(pixels: Image.Image, kind: Format, quality: int, out: io.BytesIO, told: dict[str, Any]) -> None:
     if kind is _JPEG:
         # Transparent pixels have a colour, too, and often a wild one: a page's is white.
-        # Huffman tables of its own save a soft preview one byte of thirty, and take as long as all the rest of writing it.
-        _on_white(pixels).save(out, "JPEG", quality=quality, optimize=quality >= _FINE)
+        opaque = _on_white(pixels)
+        # Huffman tables of its own save a soft photograph one byte of thirty, and take as long as all the rest of writing it.
+        worth = quality >= _FINE or opaque.getcolors(_FEW_COLOURS) is not None
+        opaque.save(out, "JPEG", quality=quality, optimize=worth)
     elif kind is _WEBP:
         pixels.save(out, "WEBP", quality=quality, method=2, **told)
     elif kind is _AVIF:

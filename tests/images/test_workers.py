@@ -137,8 +137,8 @@ def test_a_worker_that_hangs_is_ended_at_its_time(loop: Any, photo: bytes) -> No
 
 @pytest.mark.security("E2")
 def test_a_picture_that_needs_too_much_memory_meets_the_limit_in_the_worker(encode: Encode) -> None:
-    """Fault 18: 36 million palette pixels are a file of a few kilobytes, and 180 MB decoded."""
-    bomb = encode(Image.new("P", (6000, 6000)), "PNG")
+    """Fault 18: 36 million pixels are a file of a hundred kilobytes, and 144 MB decoded."""
+    bomb = encode(Image.new("RGB", (6000, 6000)), "PNG")
     small = encode(Image.new("P", (60, 60)), "PNG")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 

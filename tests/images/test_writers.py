@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+from typing import TYPE_CHECKING
 
 import pytest
 from PIL import Image, ImageDraw
@@ -13,6 +14,9 @@ from antiscrape.images.decode import Picture, Refused
 from antiscrape.images.formats import CLASSIC, EVERY, Format
 from antiscrape.images.frames import MEDIA_TYPES, Outcome, Reply
 from antiscrape.images.writers import Animation, choose, write, write_animation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 JPEG, PNG, GIF, WEBP, AVIF = Format
 
@@ -158,3 +162,20 @@ def test_an_animation_moves_where_the_client_can_show_it(
     assert reply.outcome is expected
     with Image.open(io.BytesIO(reply.body)) as opened:
         assert getattr(opened, "n_frames", 1) == (1 if expected is Outcome.JPEG else 3)
+
+
+#: How many codes of each length the usual table of DC differences has (ISO/IEC 10918-1, table K.3).
+_USUAL = bytes((0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("picture", "quality", "usual"), [(photograph, 72, True), (photograph, 84, False), (drawing, 72, False)]
+)
+def test_soft_photographs_are_written_with_the_usual_tables(
+    picture: Callable[[], Image.Image],
+    quality: int,
+    usual: bool,  # noqa: FBT001  a parameter of the test
+) -> None:
+    """Their own take as long as all the rest; fine pictures and drawings have them."""
+    pixels = picture()
+    assert (_USUAL in write(Picture(pixels, *pixels.size, 1), quality, CLASSIC).body) is usual
