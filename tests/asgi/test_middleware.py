@@ -256,7 +256,8 @@ ROBOTS = [
 @pytest.mark.security("J1")
 def test_no_original_reaches_a_robot_whatever_the_route_method_or_condition() -> None:
     """324 combinations of route, method, fields, chunking and status; 64 bytes of the original would be told."""
-    needles = [PICTURE[at : at + 64] for at in range(200, len(PICTURE) - 64, 997)]
+    scan = PICTURE.index(b"\xff\xda")  # before it are tables, the usual ones in either
+    needles = [PICTURE[at : at + 64] for at in range(scan, len(PICTURE) - 64, 997)]
 
     async def main() -> None:
         for status, chunk in ((200, 2000), (200, len(PICTURE)), (206, 5000)):
