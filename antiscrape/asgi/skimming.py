@@ -80,6 +80,9 @@ def _whole_tag(data: bytes, at: int) -> tuple[bytes, int, int] | None:
 
 def _value_at(data: bytes, at: int, place: int) -> tuple[bytes, int, int, int] | None:
     equals = data.rfind(b'="', at, place)
+    # Where everything is protected, the slash of "/>" is a place too.
+    if equals < 0 or data.find(b'"', equals + 2, place) >= 0:
+        return None
     stop = data.index(b'"', place)
     return data[at:equals].split()[-1], equals + 2, stop, stop + 1
 
