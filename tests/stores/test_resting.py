@@ -21,6 +21,8 @@ from tests.house import Clock, policy_of
 POLICY = policy_of()
 BROWSER = POLICY.standings[Standing.BROWSER]
 CROWD = [Principal(f"10.0.{n // 256}.{n % 256}", f"10.0.{n // 256}.0/24", "") for n in range(1000)]
+#: Records of one exchange, where more are to wait.
+MOST = 512
 SERVER = 1_700_000_000.0
 
 
@@ -101,18 +103,21 @@ def test_a_shard_that_does_not_answer_holds_up_no_other() -> None:
 
 @pytest.mark.security("I4")
 @pytest.mark.parametrize("overloaded", [2.5, 4.5, 6.5])
-def test_what_was_just_spent_is_not_told_as_old_however_long_others_wait(overloaded: float) -> None:
+def test_what_was_just_spent_is_not_told_as_old_however_long_others_wait(
+    overloaded: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("antiscrape.stores.exchange._MOST", MOST)  # an eighth, and so of the crowd
     clock, paper = Clock(), PaperStore()
     one, other = Told(clock, paper), Told(clock, paper)
     for worker in (one, other):
         worker.ask(CLIENT, "20/2s")
         worker.tell()
         worker.tell()
-    crowd = [Principal(f"10.1.{n // 256}.{n % 256}", "", "") for n in range(6000)]
+    crowd = [Principal(f"10.1.{n // 256}.{n % 256}", "", "") for n in range(MOST * 3 // 2)]
     turns, got = int(overloaded * 10), 0
     for turn in range(turns + 2):
-        for n in range(5000):
-            one.ask(crowd[(5000 * turn + n) % 6000], "20/2s")
+        for n in range(MOST * 5 // 4):
+            one.ask(crowd[(MOST * 5 // 4 * turn + n) % len(crowd)], "20/2s")
         if turn == turns:
             while one.ask(CLIENT, "20/2s"):
                 got += 1
