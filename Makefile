@@ -59,7 +59,7 @@ simulate: $(VENV)/.dev ## 1 to 1,000 nodes and 10^8 principals on paper and mode
 	$(BIN)/python -m loadtests.simulate $(ARGS)
 
 fuzz: $(VENV)/.dev ## longer runs of the seeded and property tests; the image's packages by pip and hash
-	ANTISCRAPE_FUZZ=1 $(BIN)/python -m pytest -q tests/security tests/core tests/contracts tests/cli/test_explain_input.py tests/asgi/test_rewriting.py tests/asgi/test_feeds.py tests/images/test_hostile.py tests/stores/test_bounds.py tests/loadtests/test_crowds.py tests/test_reload.py tests/serving/test_faults.py tests/serving/test_admin_workers.py tests/test_dockerfile.py $(ARGS)
+	ANTISCRAPE_FUZZ=1 $(BIN)/python -m pytest -q tests/security tests/core tests/contracts tests/cli/test_explain_input.py tests/asgi/test_rewriting.py tests/asgi/test_skimming.py tests/asgi/test_swift.py tests/asgi/test_feeds.py tests/images/test_hostile.py tests/stores/test_bounds.py tests/loadtests/test_crowds.py tests/test_reload.py tests/serving/test_faults.py tests/serving/test_admin_workers.py tests/test_dockerfile.py $(ARGS)
 
 config: $(VENV)/.dev ## write config/antiscrape.toml and its schema anew from the settings' models
 	$(BIN)/python -m antiscrape.settings.document

@@ -40,7 +40,6 @@ def calls_of(job: Callable[[], object]) -> int:
         nonlocal calls
         calls += event in {"call", "c_call"}
 
-    gc.collect()
     gc.disable()  # a finalizer's calls are not the job's
     sys.setprofile(count)
     try:

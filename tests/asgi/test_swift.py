@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("name", POLICIES)
-@settings(max_examples=times(8))
+@settings(max_examples=times(5))
 @given(trace=TRACES)
 def test_both_give_the_same_verdicts_records_charges_and_answers(
     accelerator: Any, name: str, trace: list[tuple[Step, int]]
@@ -36,7 +36,7 @@ def test_both_give_the_same_verdicts_records_charges_and_answers(
 
 
 @pytest.mark.parametrize("name", ["pictures", "few pictures", "pictures without bytes"])
-@settings(max_examples=20)
+@settings(max_examples=times(8))
 @given(trace=LOOKS)
 def test_both_see_the_same_in_picture_after_picture(
     accelerator: Any, name: str, trace: list[tuple[Step, int]]
@@ -48,7 +48,7 @@ def test_both_see_the_same_in_picture_after_picture(
 
 
 @pytest.mark.parametrize("name", ["the default", "pictures", "few pictures", "few requests", "two limits"])
-@settings(max_examples=times(8))
+@settings(max_examples=times(5))
 @given(trace=TRACES | LOOKS)
 def test_both_tell_other_workers_the_same(accelerator: Any, name: str, trace: list[tuple[Step, int]]) -> None:
     policy = POLICIES[name]()
@@ -57,7 +57,7 @@ def test_both_tell_other_workers_the_same(accelerator: Any, name: str, trace: li
     assert fast == slow
 
 
-@settings(max_examples=times(8))
+@settings(max_examples=times(5))
 @given(trace=TRACES)
 def test_both_find_the_same_records_of_clients_that_did_not_ask_lately(
     accelerator: Any, trace: list[tuple[Step, int]]
