@@ -370,6 +370,8 @@ class Settings(Table):
             yield ("store", "url"), f"{words}; give this one a site.name or a store.namespace"
         for name in type(self.standing).model_fields:
             yield from _within(("standing", name), getattr(self.standing, name))
+        if self.clearance.enabled:
+            yield from _within(("standing",), self.standing)
         for name, signal in self.signals.rows():
             if signal.mode is Mode.ENFORCE and signal.weight >= self.score.banned_at:
                 words = f"one signal of {signal.weight} bans by itself (score.banned_at is {self.score.banned_at})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
@@ -13,6 +14,8 @@ from antiscrape.settings.units import Distinct, Limits, Volume
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from antiscrape.core.budgets import Limit
 
 #: From all of a picture to nothing of it; a spent budget may only lead downwards.
 BEST_FIRST = (Rendition.ORIGINAL, Rendition.MARKED, Rendition.PREVIEW, Rendition.DECOY, Rendition.REFUSED)
@@ -147,3 +150,22 @@ class Standings(Table):
     browser: Browser = Browser.usual()
     proven: Proven = Proven.usual()
     member: Member = Member.usual()
+
+    def doubts(self) -> Iterator[Remark]:
+        """Yield what a check takes away: a standing that is lowered, by a cooling for one, would have more than before."""
+        for key in ("originals", "subjects"):
+            browser, proven = (
+                parse_limits(getattr(self.browser, key)),
+                parse_limits(getattr(self.proven, key)),
+            )
+            for limit in proven:
+                if _most(browser, limit.window) > limit.amount:
+                    words = f"{limit.text} is less than standing.browser has in that time, without the check"
+                    yield ("proven", key), words
+
+
+def _most(limits: tuple[Limit, ...], seconds: float) -> float:
+    """Return how much limits grant within so many seconds, at most."""
+    return min(
+        [limit.amount * max(1.0, math.ceil(seconds / limit.window)) for limit in limits], default=math.inf
+    )

@@ -257,6 +257,14 @@ def test_bounds_are_kept(table: str, key: str, wrong: object, right: object) -> 
             ("standing", "bot", "rendition"),
         ),
         ({"signals": {"accept-missing": {"weight": 250}}}, ("signals", "accept-missing", "weight")),
+        (
+            {"clearance": {"enabled": True}, "standing": {"proven": {"originals": "50/day"}}},
+            ("standing", "proven", "originals"),
+        ),
+        (
+            {"clearance": {"enabled": True}, "standing": {"browser": {"subjects": "30/hour"}}},
+            ("standing", "proven", "subjects"),
+        ),
     ],
 )
 def test_what_is_mostly_not_meant_is_a_doubt(tree: dict[str, Any], where: tuple[str, ...]) -> None:
@@ -265,6 +273,11 @@ def test_what_is_mostly_not_meant_is_a_doubt(tree: dict[str, Any], where: tuple[
 
 def test_the_defaults_leave_no_doubt() -> None:
     assert list(Settings().doubts()) == []
+    assert list(Settings.model_validate({"clearance": {"enabled": True}}).doubts()) == []
+
+
+def test_what_nobody_proves_is_in_no_doubt() -> None:
+    assert list(Settings.model_validate({"standing": {"browser": {"originals": "unlimited"}}}).doubts()) == []
 
 
 def test_a_copy_that_names_one_is_not_kept_for_all() -> None:
