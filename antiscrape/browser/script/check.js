@@ -180,6 +180,8 @@ async function earn() {
   // Where none is given it is asked for again later, not at every page.
   write({ until: left && Date.now() + left, asked: Date.now() });
   if (left) arrive();
+  // What was written reaches other tabs a little later; the lock may do so at once.
+  await new Promise((go) => setTimeout(go, 200));
 }
 
 // Of many tabs that come together, as out of a folder of bookmarks, one does the check, and the others have its cookie.
