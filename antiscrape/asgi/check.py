@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from antiscrape.core.tokens import KeyRing
     from antiscrape.gate import Passage
 
-#: Of a header line; a name is found among them without a step of the interpreter.
 #: An answer has some 700 bytes, a form at most a path beside its token.
 _LONGEST: Final = 4096
 _YEAR: Final = b"public, max-age=31536000, immutable"

@@ -166,6 +166,4 @@ class Standings(Table):
 
 def _most(limits: tuple[Limit, ...], seconds: float) -> float:
     """Return how much limits grant within so many seconds, at most."""
-    return min(
-        [limit.amount * max(1.0, math.ceil(seconds / limit.window)) for limit in limits], default=math.inf
-    )
+    return min([limit.amount * math.ceil(seconds / limit.window) for limit in limits], default=math.inf)

@@ -188,32 +188,34 @@ class Exchange:
     def _take(self, purses: Sequence[Purse], rooms: dict[int, int]) -> dict[int, Batch]:
         """Take the newest journals of records, by shard, as far as there is room; the others wait."""
         shards: dict[int, Batch] = {}
-        waiting = []
-        alone = self.names.shards == 1
-        told, room = Batch([], []), 0
-        at = None
-        for purse in reversed(purses):
-            journal = purse.journal
-            if journal is None:
-                continue
-            shard = 0 if alone else self.names.shard(purse)
-            if shard != at:
-                if at is not None:
-                    rooms[at] = room
-                at, told = shard, shards.setdefault(shard, Batch([], []))
-                room = rooms.setdefault(shard, self._most.get(shard, _MOST))
-            if room > 0:
-                room -= 1
-                purse.journal = None
-                told.purses.append(purse)
-                told.journals.append(journal)
-            else:
-                waiting.append(purse)
-        if at is not None:
-            rooms[at] = room
-        waiting.reverse()
+        waiting: list[Purse] = []
+        for shard, some in self._by_shard(purses).items():
+            told = shards[shard] = Batch([], [])
+            room = rooms.setdefault(shard, self._most.get(shard, _MOST))
+            left = []
+            for purse in reversed(some):
+                journal = purse.journal
+                if journal is None:
+                    continue
+                if room > 0:
+                    room -= 1
+                    purse.journal = None
+                    told.purses.append(purse)
+                    told.journals.append(journal)
+                else:
+                    left.append(purse)
+            rooms[shard] = room
+            waiting += reversed(left)
         self._store.touched[:0] = waiting
         return shards
+
+    def _by_shard(self, purses: Sequence[Purse]) -> dict[int, Sequence[Purse]]:
+        if self.names.shards == 1:
+            return {0: purses}
+        shards: dict[int, list[Purse]] = {}
+        for purse in purses:
+            shards.setdefault(self.names.shard(purse), []).append(purse)
+        return dict(shards)
 
     def _remind(self, now: float) -> None:
         """Note some of what a shard has lost among what is to be told."""

@@ -110,6 +110,7 @@ def texts(rounds: int) -> list[Cost]:
         speed("html_100_patterns", slow, hundred, _page(skimmer=PATTERNS)),
         speed("html_100_put", "  with script and trap put into it", hundred, put),
         speed("html_100_alone", "  with URLs of one visitor alone", hundred, _page(), alone=True),
+        speed("html_100_alone_patterns", slow, hundred, _page(skimmer=PATTERNS), alone=True),
         speed("feed_100", "  a feed of 100 kB with 100 of them", feed(100), _feed),
     ]
 
